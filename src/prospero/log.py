@@ -1,0 +1,24 @@
+"""The one logger of the program; `configure` is called once by each command."""
+
+import logging
+import sys
+from pathlib import Path
+
+log = logging.getLogger("prospero")
+
+
+def configure(log_file: Path | None = None, *, level: int = logging.INFO) -> None:
+    """Print short lines to standard error and, when `log_file` is given, dated lines to that file."""
+    log.setLevel(level)
+    log.propagate = False
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    screen = logging.StreamHandler(sys.stderr)
+    screen.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(screen)
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        to_file = logging.FileHandler(log_file, encoding="utf-8")
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(to_file)

@@ -1,0 +1,110 @@
+"""The one table of parts: group -> name -> "module:Config class". Adding a part is adding one line here.
+
+The classes are named, not imported: composing a configuration must not import torch. `prospero.schema` reads the
+settings of a class from its source, `configuration.typed` imports the class when the part is built.
+"""
+
+PARTS: dict[str, dict[str, str]] = {
+    "data": {
+        "stdlib": "prospero.data.sources.stdlib:StdlibConfig",
+        "stdlib_docs": "prospero.data.sources.stdlib_docs:StdlibDocsConfig",
+        "site_packages": "prospero.data.sources.site_packages:SitePackagesConfig",
+        "files": "prospero.data.sources.files:FilesConfig",
+        "hub": "prospero.data.sources.hub:HubConfig",
+    },
+    "cleaning": {
+        "unicode": "prospero.data.cleaning.unicode:UnicodeConfig",
+        "mojibake": "prospero.data.cleaning.mojibake:MojibakeConfig",
+        "control_characters": "prospero.data.cleaning.control_characters:ControlCharactersConfig",
+        "html": "prospero.data.cleaning.html:HtmlConfig",
+        "white_space": "prospero.data.cleaning.white_space:WhiteSpaceConfig",
+        "length": "prospero.data.cleaning.length:LengthConfig",
+        "symbol_ratio": "prospero.data.cleaning.symbol_ratio:SymbolRatioConfig",
+        "lower_case": "prospero.data.cleaning.lower_case:LowerCaseConfig",
+        "stop_words": "prospero.data.cleaning.stop_words:StopWordsConfig",
+        "repetition": "prospero.data.cleaning.repetition:RepetitionConfig",
+    },
+    "dedup": {
+        "none": "prospero.data.dedup.none:NoDedupConfig",
+        "exact": "prospero.data.dedup.exact:ExactDedupConfig",
+    },
+    "split": {
+        "hash": "prospero.data.split:HashSplitConfig",
+        "tail": "prospero.data.split:TailSplitConfig",
+    },
+    "tokenizer": {
+        "byte": "prospero.data.tokenizer.byte:ByteTokenizerConfig",
+        "char": "prospero.data.tokenizer.char:CharTokenizerConfig",
+        "bpe": "prospero.data.tokenizer.bpe:BPETokenizerConfig",
+        "pretrained": "prospero.data.tokenizer.pretrained:PretrainedTokenizerConfig",
+    },
+    "packing": {
+        "concat": "prospero.data.packing.concat:ConcatPackingConfig",
+        "best_fit": "prospero.data.packing.best_fit:BestFitPackingConfig",
+    },
+    "augmentation": {
+        "none": "prospero.data.augmentation.none:NoAugmentationConfig",
+        "token_noise": "prospero.data.augmentation.token_noise:TokenNoiseConfig",
+    },
+    "model": {
+        "transformer": "prospero.model.transformer:TransformerConfig",
+        "lstm": "prospero.model.rnn:LSTMConfig",
+        "gru": "prospero.model.rnn:GRUConfig",
+    },
+    "loss": {
+        "cross_entropy": "prospero.objective.losses.cross_entropy:CrossEntropyConfig",
+    },
+    "regularizers": {
+        "l2": "prospero.objective.regularizers.l2:L2Config",
+        "l1": "prospero.objective.regularizers.l1:L1Config",
+        "l2_sp": "prospero.objective.regularizers.l2_sp:L2SPConfig",
+        "orthogonality": "prospero.objective.regularizers.orthogonality:OrthogonalityConfig",
+        "z_loss": "prospero.objective.regularizers.z_loss:ZLossConfig",
+        "label_smoothing": "prospero.objective.regularizers.label_smoothing:LabelSmoothingConfig",
+        "confidence_penalty": "prospero.objective.regularizers.confidence_penalty:ConfidencePenaltyConfig",
+        "activation": "prospero.objective.regularizers.activation:ActivationConfig",
+    },
+    "optimizer": {
+        "adamw": "prospero.optim.adamw:AdamWConfig",
+        "adam": "prospero.optim.adam:AdamConfig",
+        "sgd": "prospero.optim.sgd:SGDConfig",
+        "lion": "prospero.optim.lion:LionConfig",
+        "muon": "prospero.optim.muon:MuonConfig",
+    },
+    "schedule": {
+        "constant": "prospero.optim.schedules.constant:ConstantConfig",
+        "linear": "prospero.optim.schedules.linear:LinearConfig",
+        "cosine": "prospero.optim.schedules.cosine:CosineConfig",
+        "wsd": "prospero.optim.schedules.wsd:WSDConfig",
+        "inverse_sqrt": "prospero.optim.schedules.inverse_sqrt:InverseSqrtConfig",
+    },
+    "trainer": {
+        "lightning": "prospero.training.trainer:TrainerConfig",
+    },
+    "callbacks": {
+        "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
+        "throughput": "prospero.training.callbacks.throughput:ThroughputConfig",
+        "samples": "prospero.training.callbacks.samples:SamplesConfig",
+        "progress": "prospero.training.callbacks.progress:ProgressConfig",
+        "early_stopping": "prospero.training.callbacks.early_stopping:EarlyStoppingConfig",
+        "convergence": "prospero.training.callbacks.convergence:ConvergenceConfig",
+    },
+    "logger": {
+        "wandb": "prospero.training.loggers.wandb:WandbConfig",
+        "tensorboard": "prospero.training.loggers.tensorboard:TensorboardConfig",
+    },
+    "sampling": {
+        "sampling": "prospero.generation.sampling:SamplingConfig",
+    },
+}
+"""group -> name -> "module:Config class"."""
+
+ROOTS: dict[str, str] = {
+    "prepare": "prospero.commands.prepare:PrepareConfig",
+    "train": "prospero.commands.train:TrainConfig",
+    "generate": "prospero.commands.generate:GenerateConfig",
+}
+"""Verb -> root Config class."""
+
+MULTIPLE = frozenset({"cleaning", "regularizers", "callbacks", "logger"})
+"""Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
