@@ -1,0 +1,74 @@
+"""What every language model here is: token ids in, one `ModelOutput` out; never a loss, never a device or a precision.
+
+Legend of shapes, for this folder: B batch, T time, D d_model, N heads, K key/value heads, H head_dim, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(slots=True)
+class ModelOutput:
+    """What a forward pass returns, always with the same fields."""
+
+    hidden: Tensor
+    """Activations of the last layer, after the final normalisation, [B, T, D]."""
+    logits: Tensor | None = None
+    """Scores of the next token, [B, T, V]; None when they were not asked for."""
+    cache: Any | None = None
+    """The cache given to forward, now holding these tokens too; None when none was given."""
+
+
+class LanguageModel(nn.Module):
+    """The base of all models: an embedding, `blocks`, and a head that `project` applies.
+
+    `forward` may run with `logits=False` and leave the vocabulary product to the loss, which then calls `project`
+    on pieces of `hidden`, or reads `output_weight`.
+    """
+
+    vocab_size: int
+    max_seq_len: int
+    d_model: int
+    blocks: nn.ModuleList
+
+    def __init__(self, vocab_size: int, max_seq_len: int, d_model: int) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.max_seq_len = max_seq_len
+        self.d_model = d_model
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        document_ids: Tensor | None = None,
+        cache: Any | None = None,
+        logits: bool = True,
+    ) -> ModelOutput:
+        """Read `input_ids` [B, T]; with a `cache`, as the continuation of the tokens it holds.
+
+        `document_ids` [B, T] numbers the documents packed into a row: a token does not see what precedes its document.
+        A model whose settings do not ask for document bounds ignores them.
+        """
+        raise NotImplementedError
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Return the logits [..., V] of `hidden` [..., D]."""
+        return F.linear(hidden, self.output_weight())
+
+    def output_weight(self) -> Tensor:
+        """Return the matrix [V, D] of the head (the embedding itself where the two are tied)."""
+        raise NotImplementedError
+
+    def new_cache(self, batch_size: int, max_len: int) -> Any:
+        """Return an empty cache for `batch_size` rows of at most `max_len` tokens, on the model's device and dtype."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return next(self.parameters()).device
