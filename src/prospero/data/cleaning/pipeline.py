@@ -1,0 +1,81 @@
+"""The cleaning steps in order, and the record of what they changed and dropped."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from prospero.data.cleaning.step import CleaningStep, Drop
+from prospero.data.document import Document
+
+EMPTY = Drop("empty")
+
+
+class CleaningPipeline:
+    """Apply `steps` in their order; a document is kept or dropped with a reason.
+
+    A document of nothing but white space is dropped at the end whatever the steps, under the name "end".
+    The pipeline is picklable; counts made in several processes are joined by `merge`.
+    """
+
+    def __init__(
+        self, steps: Mapping[str, CleaningStep], *, examples_per_reason: int = 3, example_characters: int = 200
+    ) -> None:
+        self.steps = dict(steps)
+        self.examples_per_reason = examples_per_reason
+        self.example_characters = example_characters
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all counts and examples."""
+        self.seen = 0
+        self.kept = 0
+        self.changed: Counter[str] = Counter()
+        self.dropped: Counter[tuple[str, str]] = Counter()
+        self.examples: dict[tuple[str, str], list[dict[str, str]]] = {}
+
+    def __call__(self, document: Document) -> Document | Drop:
+        """Return the cleaned document, or the `Drop` of the step that refused it."""
+        self.seen += 1
+        text = document.text
+        for name, step in self.steps.items():
+            result = step(text)
+            if isinstance(result, Drop):
+                return self._drop(name, result, document.id, text)
+            if result is not text and result != text:
+                self.changed[name] += 1
+            text = result
+        if not text or text.isspace():
+            return self._drop("end", EMPTY, document.id, document.text)
+        self.kept += 1
+        return document if text is document.text else Document(text=text, id=document.id)
+
+    def _drop(self, name: str, drop: Drop, document_id: str, text: str) -> Drop:
+        key = (name, drop.reason)
+        self.dropped[key] += 1
+        examples = self.examples.setdefault(key, [])
+        if len(examples) < self.examples_per_reason:
+            examples.append({"id": document_id, "text": text[: self.example_characters]})
+        return drop
+
+    def report(self) -> dict[str, Any]:
+        """Return the counts and examples as plain values, for the receipt.
+
+        Keys: seen, kept, changed {step: documents}, dropped [{step, reason, documents, examples [{id, text}]}].
+        """
+        dropped = [
+            {"step": step, "reason": reason, "documents": count, "examples": list(self.examples[step, reason])}
+            for (step, reason), count in sorted(self.dropped.items())
+        ]
+        changed = {name: self.changed[name] for name in self.steps if self.changed[name]}
+        return {"seen": self.seen, "kept": self.kept, "changed": changed, "dropped": dropped}
+
+    def merge(self, report: Mapping[str, Any]) -> None:
+        """Add the `report` of another pipeline of the same steps, made in another process."""
+        self.seen += report["seen"]
+        self.kept += report["kept"]
+        self.changed.update(report["changed"])
+        for row in report["dropped"]:
+            key = (row["step"], row["reason"])
+            self.dropped[key] += row["documents"]
+            examples = self.examples.setdefault(key, [])
+            examples.extend(row["examples"][: self.examples_per_reason - len(examples)])

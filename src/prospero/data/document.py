@@ -1,0 +1,15 @@
+"""One piece of text, with a name that stays the same from run to run."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Document:
+    """A text and its id.
+
+    The id does not depend on where the machine keeps its files: `relative/path.txt`, `relative/path.jsonl#12` for row
+    12 (counted from 1), with `#part2` at the end when a text was too long and was cut.
+    """
+
+    text: str
+    id: str
