@@ -13,7 +13,9 @@ def config_dir() -> Path:
     for candidate in (package.parent.parent / "conf", package / "conf"):
         if (candidate / "train.yaml").is_file():
             return candidate
-    raise FileNotFoundError(f"conf/train.yaml was found neither beside {package.parent} nor in {package}; reinstall prospero")
+    raise FileNotFoundError(
+        f"conf/train.yaml was found neither beside {package.parent} nor in {package}; reinstall prospero"
+    )
 
 
 @contextmanager

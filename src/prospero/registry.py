@@ -4,6 +4,10 @@ The classes are named, not imported: composing a configuration must not import t
 settings of a class from its source, `configuration.typed` imports the class when the part is built.
 """
 
+import importlib
+
+from prospero.errors import ConfigError, suggest
+
 PARTS: dict[str, dict[str, str]] = {
     "data": {
         "stdlib": "prospero.data.sources.stdlib:StdlibConfig",
@@ -108,3 +112,45 @@ ROOTS: dict[str, str] = {
 
 MULTIPLE = frozenset({"cleaning", "regularizers", "callbacks", "logger"})
 """Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
+
+ADDED: dict[str, dict[str, type]] = {}
+"""Parts registered by the user's own modules: group -> name -> Config class."""
+
+
+def register(group: str, name: str, config_class: type) -> None:
+    """Add a part of your own: call it in a module named in `plugins=[...]`.
+
+    Raises ConfigError when the group is unknown or the name is taken.
+    """
+    if group not in PARTS:
+        raise ConfigError(f"There is no group '{group}'.{suggest(group, PARTS)} Groups: {', '.join(PARTS)}.")
+    if name in PARTS[group] or ADDED.get(group, {}).get(name, config_class) is not config_class:
+        raise ConfigError(f"The group '{group}' already has a part called '{name}'; choose another name.")
+    ADDED.setdefault(group, {})[name] = config_class
+
+
+def names(group: str) -> list[str]:
+    """Return the names of all parts of a group, the user's own included."""
+    return [*PARTS[group], *ADDED.get(group, {})]
+
+
+def config_class(group: str, name: str) -> type:
+    """Import and return the Config class registered as `name` in `group`; ConfigError with a suggestion if none is."""
+    if name in ADDED.get(group, {}):
+        return ADDED[group][name]
+    if name not in PARTS.get(group, {}):
+        raise ConfigError(f"There is no {group} '{name}'.{suggest(name, names(group))}")
+    module, _, class_name = PARTS[group][name].partition(":")
+    return getattr(importlib.import_module(module), class_name)
+
+
+def name_of(group: str, config_class: type) -> str | None:
+    """Return the name under which a Config class is registered in a group, or None."""
+    path = f"{config_class.__module__}:{config_class.__qualname__}"
+    for name, registered in PARTS.get(group, {}).items():
+        if registered == path:
+            return name
+    for name, registered in ADDED.get(group, {}).items():
+        if registered is config_class:
+            return name
+    return None

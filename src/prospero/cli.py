@@ -1,0 +1,161 @@
+"""The door: every verb, as `python <verb>.py`, `prospero <verb>` and `python -m prospero <verb>`.
+
+Hydra composes the settings; this file turns whatever goes wrong on the way into one readable line and exit code 2.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from prospero.errors import ConfigError, ProsperoError, suggest
+
+VERBS = {
+    "train": "prospero.commands.train:train",
+    "prepare": "prospero.commands.prepare:prepare",
+    "generate": "prospero.commands.generate:generate",
+    "find_lr": "prospero.commands.find_lr:find_lr",
+}
+"""Verb -> the function that does it; each takes its typed root Config."""
+
+ROOT_OF = {"find_lr": "train"}
+"""Verbs that share the root configuration of another."""
+
+OPTIONS = {
+    "--help": 0, "-h": 0, "--hydra-help": 0, "--version": 0, "--cfg": 1, "-c": 1, "--resolve": 0, "--package": 1, "-p": 1,
+    "--run": 0, "-r": 0, "--multirun": 0, "-m": 0, "--shell-completion": 0, "-sc": 0, "--config-path": 1, "-cp": 1,
+    "--config-name": 1, "-cn": 1, "--config-dir": 1, "-cd": 1, "--info": 1, "-i": 1, "--experimental-rerun": 1,
+}  # fmt: skip
+"""Option -> number of values that follow it."""
+
+
+def main(verb: str | None = None, arguments: list[str] | None = None) -> NoReturn:
+    """Run a verb with the command line's arguments and leave with its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if verb is None:
+            verb, given = _verb_from(given)
+        code = run(verb, given)
+    except ProsperoError as error:
+        if "debug=traceback" in given or "traceback=true" in given:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _verb_from(given: list[str]) -> tuple[str, list[str]]:
+    from prospero import help_text
+
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(help_text.overview())
+        sys.exit(0)
+    if given[0] == "--version":
+        import prospero
+
+        print(f"prospero {prospero.__version__}")
+        sys.exit(0)
+    if given[0] not in VERBS:
+        raise ConfigError(f"There is no command '{given[0]}'.{suggest(given[0], VERBS)} Commands: {', '.join(VERBS)}.")
+    return given[0], given[1:]
+
+
+def run(verb: str, given: list[str]) -> int:
+    """Compose the configuration of `verb` and call its function; return the exit code."""
+    _check_options(given)
+    root = ROOT_OF.get(verb, verb)
+    if "-h" in given or "--help" in given:
+        from prospero import help_text
+
+        print(help_text.of_verb(verb, root, given))
+        return 0
+    if any(option in given for option in ("-m", "--multirun")):
+        if verb != "train":
+            raise ConfigError(f"'{verb}' runs one job at a time; sweeps are for train: python train.py -m ...")
+        _refuse_sweep_inside_a_world()
+    return _compose_and_call(verb, root, given)
+
+
+def _compose_and_call(verb: str, root: str, given: list[str]) -> int:
+    import hydra
+
+    from prospero import configuration, configuration_errors, paths
+
+    configuration.register()
+    folders = configuration.load_plugins(_plugins_in(given))
+    if folders:
+        given = [*given, f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"]
+    function = _function(verb)
+    code = 0
+
+    def task(cfg: Any) -> Any:
+        nonlocal code
+        config = configuration.typed(cfg)
+        code = int(function(config) or 0)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here as they are; this file words them
+    argv, sys.argv = sys.argv, [f"{verb}.py" if verb == root else sys.argv[0], *given]
+    sys.argv[0] = argv[0]
+    try:
+        hydra.main(version_base="1.3", config_path=str(paths.config_dir()), config_name=root)(task)()
+    except ProsperoError:
+        raise
+    except Exception as error:
+        line = configuration_errors.explain(error, root, given)
+        if line is None:
+            raise
+        raise ConfigError(line) from error
+    finally:
+        sys.argv = argv
+    return code
+
+
+def _function(verb: str) -> Callable[[Any], int | None]:
+    module, _, name = VERBS[verb].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _check_options(given: list[str]) -> None:
+    """Refuse an unknown option with a suggestion, before argparse prints its page of usage."""
+    skip = 0
+    for word in given:
+        if skip:
+            skip -= 1
+            continue
+        if not word.startswith("-"):
+            continue
+        option, equals, _ = word.partition("=")
+        if option not in OPTIONS:
+            raise ConfigError(
+                f"There is no option '{option}'.{suggest(option, OPTIONS)} Settings are written name=value; see --help."
+            )
+        skip = 0 if equals else OPTIONS[option]
+
+
+def _plugins_in(given: list[str]) -> list[str]:
+    """Read `plugins=[a,b]` from the command line: the modules must register before Hydra composes."""
+    names: list[str] = []
+    for word in given:
+        key, equals, value = word.lstrip("+").partition("=")
+        if key == "plugins" and equals:
+            names = [name.strip(" '\"") for name in value.strip("[] ").split(",") if name.strip(" '\"")]
+    return names
+
+
+def _refuse_sweep_inside_a_world() -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"):
+        size = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or "1"
+        if os.environ.get(name) and int(size) > 1:
+            raise ConfigError(
+                "-m inside torchrun or srun would start the whole sweep once per rank; start it with plain python:"
+                " python train.py -m ... (each job then starts its own processes)"
+            )

@@ -1,0 +1,190 @@
+"""From composed YAML to typed settings, and back to plain values.
+
+Hydra composes; `register` gives it the schema of every part; `typed` turns the composed tree into the real Config
+dataclasses and is the last place that sees a DictConfig; `plain` and `rerunnable` turn them into values for files.
+"""
+
+import dataclasses
+import enum
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
+
+from prospero import registry
+from prospero.errors import ConfigError, suggest
+from prospero.schema import schema
+
+SECRET_WORDS = ("password", "passwd", "secret", "api_key", "apikey", "access_token", "auth_token", "credential")
+REDACTED = "<redacted>"
+
+
+def register() -> None:
+    """Put the schema of every part and of every root into Hydra's ConfigStore, under `schema/`."""
+    store = ConfigStore.instance()
+    for group, parts in registry.PARTS.items():
+        for name, path in parts.items():
+            store.store(group=f"schema/{group}", name=name, node=schema(path), provider="prospero")
+    for verb, path in registry.ROOTS.items():
+        store.store(group="schema", name=verb, node=schema(path), provider="prospero")
+
+
+def load_plugins(modules: list[str]) -> list[Path]:
+    """Import the user's modules so that their parts register; return the `conf/` folders found beside them."""
+    if modules and "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    folders = []
+    for name in modules:
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name.partition(".")[0] and error.name != name:
+                raise
+            raise ConfigError(
+                f"plugins: there is no module '{name}'; name an installed module or a .py file of the current folder"
+            ) from error
+        folder = Path(module.__file__).resolve().parent / "conf" if module.__file__ else None
+        if folder and folder.is_dir():
+            folders.append(folder)
+    for group, parts in registry.ADDED.items():
+        for name, config_class in parts.items():
+            ConfigStore.instance().store(group=f"schema/{group}", name=name, node=config_class, provider="plugin")
+            package = f"{group}.{name}" if group in registry.MULTIPLE else None
+            ConfigStore.instance().store(group=group, name=name, node=config_class, package=package, provider="plugin")
+    return folders
+
+
+def typed(cfg: DictConfig) -> Any:
+    """Turn a composed configuration into its real dataclasses; nobody sees a DictConfig after this.
+
+    Raises ConfigError, with the path of the setting, for a missing value, a member of a group that is no registered
+    part, or a value that a Config's `__post_init__` refuses.
+    """
+    return _typed_node(cfg, "")
+
+
+def _typed_node(node: Any, path: str) -> Any:
+    if isinstance(node, DictConfig):
+        light = OmegaConf.get_type(node)
+        if light is not None and dataclasses.is_dataclass(light):
+            return _typed_part(node, light, path)
+        _refuse_untyped(node, path)
+        return {key: _typed_node(_value(node, key, path), _join(path, key)) for key in node}
+    if isinstance(node, ListConfig):
+        return [_typed_node(_value(node, i, path), f"{path}[{i}]") for i in range(len(node))]
+    if isinstance(node, enum.Enum):
+        return real_class(type(node))[node.name]
+    return node
+
+
+def _typed_part(node: DictConfig, light: Any, path: str) -> Any:
+    real = real_class(light)
+    names = [item.name for item in dataclasses.fields(light)]
+    for extra in set(node) - set(names):
+        raise ConfigError(f"There is no setting '{_join(path, extra)}'.{suggest(str(extra), names)}")
+    values = {name: _typed_node(_value(node, name, path), _join(path, name)) for name in names}
+    try:
+        return real(**values)
+    except ConfigError as error:
+        where = f"{path}: " if path and not str(error).startswith(path) else ""
+        raise ConfigError(f"{where}{error}") from error
+
+
+def _value(node: Any, key: Any, path: str) -> Any:
+    try:
+        return node[key]
+    except MissingMandatoryValue as error:
+        raise ConfigError(
+            f"The setting '{_join(path, key)}' has no value; give it as {_join(path, key)}=..."
+        ) from error
+
+
+def _refuse_untyped(node: DictConfig, path: str) -> None:
+    """A group of several parts holds typed parts only: `+regularizers.zloss.weight=1` would else be swallowed."""
+    if path not in registry.MULTIPLE:
+        if "_target_" in node:
+            raise ConfigError(f"{_join(path, '_target_')} is not allowed: parts are chosen by name, see `ls conf`")
+        return
+    allowed = registry.names(path)
+    for key in node:
+        value = node[key]
+        light = OmegaConf.get_type(value) if isinstance(value, DictConfig) else None
+        if light is None or not dataclasses.is_dataclass(light):
+            raise ConfigError(
+                f"'{path}.{key}' is not one of the {path}.{suggest(str(key), allowed)}"
+                f" Choose with {path}=[...] from: {', '.join(allowed)}."
+            )
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def real_class(light: type) -> Any:
+    """Return the class that a schema class stands for (a plugin's class stands for itself)."""
+    source = light.__dict__.get("__source__")
+    if source is None:
+        return light
+    module, _, name = source.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def plain(value: Any) -> Any:
+    """Turn settings into plain values (dict, list, str, number, bool, None), fit for JSON, YAML and checkpoints."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def redact(value: Any) -> Any:
+    """Return plain values with everything behind a key that looks like a secret replaced by `<redacted>`."""
+    if isinstance(value, Mapping):
+        return {
+            key: REDACTED if item and any(word in str(key).lower() for word in SECRET_WORDS) else redact(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [redact(item) for item in value]
+    return value
+
+
+def rerunnable(config: Any, verb: str) -> str:
+    """Return YAML that composes to exactly `config`: every part named by its schema, every value written out.
+
+    Run it again with `python train.py --config-dir <folder of the file> --config-name config`.
+    """
+    defaults: list[Any] = [f"/schema/{verb}@_here_"]
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        members = value.items() if item.name in registry.MULTIPLE else [(None, value)]
+        for key, part in members:
+            name = registry.name_of(item.name, type(part))
+            if name is not None:
+                package = item.name if key is None else f"{item.name}.{key}"
+                defaults.append(f"/schema/{item.name}/{name}@{package}")
+    defaults += ["_self_", {"override hydra/launcher": "process"}]
+    header = (
+        f"# Run it again: python {verb}.py --config-dir <this folder> --config-name config run_dir=<a new folder>\n"
+    )
+    return header + OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **redact(plain(config)), "hydra": HYDRA}))
+
+
+HYDRA = {
+    "run": {"dir": "."},
+    "output_subdir": None,
+    "job": {"chdir": False},
+}
+"""Hydra makes no folder of its own for a single run: the run folder is Prospero's, the same for every rank."""

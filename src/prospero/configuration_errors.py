@@ -1,0 +1,139 @@
+"""Hydra's and OmegaConf's errors, reworded: one line that says what was found, what is allowed and what to do."""
+
+import re
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from prospero import registry
+from prospero.errors import suggest
+
+
+def explain(error: Exception, root: str, given: list[str]) -> str | None:
+    """Return one line for an error of composition, or None when the error is not about the configuration."""
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return None
+    text = str(error)
+    for pattern, reword in REWORDED:
+        found = re.search(pattern, text, flags=re.DOTALL)
+        if found:
+            return reword(found, root, given)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("object_type=")]
+    return "; ".join(lines)
+
+
+def _unknown_setting(found: re.Match[str], root: str, given: list[str]) -> str:
+    key = found[1].strip().removeprefix("+").removeprefix("~").split("=", 1)[0].split("@", 1)[0]
+    composed = _composed_without(root, given)
+    if composed is None:
+        return f"There is no setting '{key}'."
+    keys = _all_keys(composed)
+    *parents, last = key.split(".")
+    node: Any = composed
+    for depth, name in enumerate(parents):
+        if not isinstance(node, DictConfig) or name not in node:
+            names = list(node) if isinstance(node, DictConfig) else []
+            return f"There is no setting '{key}'." + _hint(name, names, ".".join(parents[:depth]), keys, last)
+        node = node._get_node(name)
+    names = [str(name) for name in node] if isinstance(node, DictConfig) else []
+    return f"There is no setting '{key}'." + _hint(last, names, ".".join(parents), keys, last)
+
+
+def _hint(word: str, names: list[Any], parent: str, keys: list[str], last: str) -> str:
+    prefix = f"{parent}." if parent else ""
+    same = [key for key in keys if key.rpartition(".")[2] == last]
+    near = suggest(word, [str(name) for name in names])
+    if near:
+        return near.replace("'", f"'{prefix}", 1)
+    if same:
+        return f" Did you mean '{same[0]}'?"
+    near = suggest(f"{prefix}{word}", keys)
+    return near or (f" Allowed {'in ' + parent if parent else 'here'}: {', '.join(map(str, names))}." if names else "")
+
+
+def _composed_without(root: str, given: list[str]) -> DictConfig | None:
+    """Compose again with the choices of groups only: what exists, whatever the misspelt words were."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from prospero.paths import config_dir
+
+    groups = set(registry.PARTS) | {"experiment", "debug"}
+    words = [word for word in given if not word.startswith("-")]
+    chosen = [word for word in words if word.split("=", 1)[0].lstrip("+") in groups and "=" in word]
+    GlobalHydra.instance().clear()
+    for overrides in (chosen, []):
+        try:
+            with initialize_config_dir(str(config_dir()), version_base="1.3"):
+                return compose(root, overrides=[word for word in overrides if "," not in word or "[" in word])
+        except (HydraException, OmegaConfBaseException):
+            continue
+    return None
+
+
+def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name in node:
+        keys.append(f"{prefix}{name}")
+        child = node._get_node(name)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            keys += _all_keys(child, f"{prefix}{name}.")
+    return keys
+
+
+def _no_such_choice(found: re.Match[str], root: str, given: list[str]) -> str:
+    group, _, name = found[1].rpartition("/")
+    options = sorted(set(re.findall(r"^\s+(\S+)$", found[2], flags=re.MULTILINE)))
+    if not group:
+        return f"There is no configuration '{name}'."
+    return f"There is no {group} '{name}'.{suggest(name, options)} Choices of {group}: {', '.join(options)}."
+
+
+def _wrong_type(found: re.Match[str], root: str, given: list[str]) -> str:
+    override, reason = found[1].strip(), found[2].strip()
+    key, _, value = override.lstrip("+").partition("=")
+    kinds = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "text"}
+    wanted = re.search(r"could not be converted to (\w+)", reason)
+    if wanted:
+        return f"{key}={value} is of the wrong type: {key} is {kinds.get(wanted[1], wanted[1])}."
+    choices = re.search(r"Invalid value '([^']*)', expected one of \[(.*?)\]", reason)
+    if choices:
+        allowed = [item.strip() for item in choices[2].split(",")]
+        return f"{key}={choices[1]} is not possible.{suggest(choices[1], allowed)} Allowed: {', '.join(allowed)}."
+    unknown = re.search(r"Key '([^']+)' (?:not in|is not in struct)|has no attribute '([^']+)'", reason)
+    if unknown:
+        return _unknown_setting(found, root, given)
+    if "not Optional" in reason or "is not nullable" in reason or "non-Optional" in reason:
+        return f"{key}={value}: {key} cannot be null."
+    return f"{key}={value} is not possible: {reason.splitlines()[0]}"
+
+
+def _unreadable(found: re.Match[str], root: str, given: list[str]) -> str:
+    words = [word for word in given if not word.startswith("-") and "=" not in word]
+    if words:
+        return f"'{words[0]}' is not a setting; settings are written name=value, for example max_steps=100."
+    return (
+        f"Cannot read {found[0].splitlines()[0].strip()}; quote values that hold special characters: \"name='value'\"."
+    )
+
+
+def _interpolation(found: re.Match[str], root: str, given: list[str]) -> str:
+    return f"A value refers to something that is not there: {found[0].splitlines()[0].strip()}"
+
+
+def _two_choices(found: re.Match[str], root: str, given: list[str]) -> str:
+    return f"The group '{found[1]}' is chosen twice; give it once."
+
+
+REWORDED: list[tuple[str, Any]] = [
+    (r"(?s)Error merging override (.*?)\n(.*)", _wrong_type),
+    (r"Could not override '([^']+)'", _unknown_setting),
+    (r"Could not append to config\. An item is already at '([^']+)'", lambda f, r, g: f"'{f[1]}' exists already; write {f[1]}=... without the +."),
+    (r"Could not (?:find|load) '([^']+)'(.*)", _no_such_choice),
+    (r"Multiple values for ([\w/]+)\.", _two_choices),
+    (r"Error parsing override .*|mismatched input.*|missing EQUAL.*|no viable alternative.*|extraneous input.*", _unreadable),
+    (r"(?:Environment variable|Interpolation key|InterpolationKeyError).*", _interpolation),
+]  # fmt: skip
+"""Pattern in the library's message -> the function that words it again."""

@@ -1,0 +1,105 @@
+"""Which process this is among those of one run, known before and after torch.distributed starts. Imports torch late."""
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+Result = TypeVar("Result")
+
+
+def _from_environment(names: tuple[str, ...], default: int) -> int:
+    for name in names:
+        value = os.environ.get(name, "")
+        if value.isdigit():
+            return int(value)
+    return default
+
+
+def _initialised() -> bool:
+    import sys
+
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
+
+
+def rank() -> int:
+    """Return the number of this process in the whole run, from torch.distributed or, before it starts, the launcher.
+
+    torchrun sets RANK, SLURM sets SLURM_PROCID, Lightning's own launcher sets NODE_RANK, LOCAL_RANK and WORLD_SIZE.
+    """
+    if _initialised():
+        import torch.distributed as dist
+
+        return dist.get_rank()
+    if "RANK" in os.environ:
+        return _from_environment(("RANK",), 0)
+    if "LOCAL_RANK" in os.environ:
+        node = _from_environment(("NODE_RANK", "GROUP_RANK"), 0)
+        return node * local_world_size() + local_rank()
+    return _from_environment(("SLURM_PROCID",), 0)
+
+
+def local_rank() -> int:
+    """Return the number of this process on its machine."""
+    return _from_environment(("LOCAL_RANK", "SLURM_LOCALID"), 0)
+
+
+def world_size() -> int:
+    """Return the number of processes of the run (1 when nothing has launched several)."""
+    if _initialised():
+        import torch.distributed as dist
+
+        return dist.get_world_size()
+    return _from_environment(("WORLD_SIZE", "SLURM_NTASKS"), 1)
+
+
+def local_world_size() -> int:
+    """Return the number of processes of the run on this machine."""
+    return _from_environment(("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE", "WORLD_SIZE"), 1)
+
+
+def launched_externally() -> bool:
+    """Whether torchrun has started this process, so that the number of processes is already decided."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or ("LOCAL_WORLD_SIZE" in os.environ and "RANK" in os.environ)
+
+
+def is_rank_zero() -> bool:
+    """Whether this is the one process that writes files and speaks."""
+    return rank() == 0
+
+
+def rank_zero(function: Callable[..., Result]) -> Callable[..., Result | None]:
+    """Make `function` do nothing, and return None, in every process but the first."""
+
+    @wraps(function)
+    def only_on_rank_zero(*args: Any, **kwargs: Any) -> Result | None:
+        return function(*args, **kwargs) if is_rank_zero() else None
+
+    return only_on_rank_zero
+
+
+def any_rank(flag: bool, device: "torch.device | str" = "cpu") -> bool:
+    """Return whether `flag` is set in any process; a collective: every process must call it at the same point."""
+    if not _initialised() or world_size() == 1:
+        return flag
+    import torch
+    import torch.distributed as dist
+
+    shared = torch.tensor([float(flag)], device=device)
+    dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+    return bool(shared.item())
+
+
+def sum_over_ranks(values: "torch.Tensor") -> "torch.Tensor":
+    """Return `values` summed over the processes (the tensor itself when there is one); a collective."""
+    if not _initialised() or world_size() == 1:
+        return values
+    import torch.distributed as dist
+
+    total = values.clone()
+    dist.all_reduce(total, op=dist.ReduceOp.SUM)
+    return total

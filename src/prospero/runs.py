@@ -1,0 +1,102 @@
+"""Run folders: where a run writes, and how a run is found again by `last`, by its folder or by its name."""
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+
+from prospero.errors import ConfigError, suggest
+
+RUN_DIR_VARIABLE = "PROSPERO_RUN_DIR"
+"""Rank 0 decides the folder and hands it to the processes that it starts through this variable."""
+
+
+def create(outputs_dir: str, run_dir: str | None, name: str, *, resume: bool) -> Path:
+    """Return the new run's folder, made; with `run_dir` None it is `<outputs_dir>/train/<date>_<time>_<name>`.
+
+    Raises ConfigError when the folder holds another run already and `resume` is not asked, or cannot be written.
+    """
+    given = os.environ.get(RUN_DIR_VARIABLE)
+    if given:
+        return Path(given)
+    if run_dir is not None:
+        folder = Path(run_dir)
+        if (folder / "config.yaml").exists() and not resume:
+            raise ConfigError(
+                f"run_dir={run_dir} already holds a run; continue it with resume=auto, or choose another run_dir"
+            )
+        _make(folder)
+    else:
+        stem = Path(outputs_dir, "train", f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{_file_name(name)}")
+        folder = _make_unused(stem)
+    os.environ[RUN_DIR_VARIABLE] = str(folder.resolve())
+    return folder
+
+
+def _make(folder: Path, *, exist_ok: bool = True) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+        probe = folder / f".write-test-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except FileExistsError:
+        raise
+    except NotADirectoryError as error:
+        raise ConfigError(
+            f"{folder} cannot be a folder: a part of the path is a file; choose another run_dir"
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"The folder {folder} cannot be written ({error.strerror}); choose another with run_dir="
+        ) from error
+
+
+def _make_unused(stem: Path) -> Path:
+    """Two runs of one second get folders of their own."""
+    for number in range(1000):
+        folder = stem if number == 0 else stem.with_name(f"{stem.name}-{number + 1}")
+        try:
+            _make(folder, exist_ok=False)
+        except FileExistsError:
+            continue
+        return folder
+    raise ConfigError(f"There are a thousand runs called {stem} already; give another name=")
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.+=-]+", "_", name).strip("_") or "run"
+
+
+def find(run: str, outputs_dir: str) -> Path:
+    """Return the folder of a run: `last` (the newest), a folder, or a name (whole or the part after the date).
+
+    Raises ConfigError naming the nearest runs when there is none.
+    """
+    if Path(run).is_dir():
+        return Path(run)
+    root = Path(outputs_dir, "train")
+    folders = _all_runs(root)
+    if run == "last":
+        if not folders:
+            raise ConfigError(f"There is no run in {root} yet; train one with: python train.py")
+        return max(folders, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
+    for folder in reversed(folders):
+        if folder.name == run or _bare_name(folder) == run:
+            return folder
+    names = sorted({folder.name for folder in folders} | {_bare_name(folder) for folder in folders})
+    known = f" The newest runs: {', '.join(folder.name for folder in folders[-3:])}." if folders else ""
+    raise ConfigError(f"There is no run '{run}' in {root}.{suggest(run, names)}{known} Or give a folder, or run=last.")
+
+
+def _all_runs(root: Path) -> list[Path]:
+    """All folders under `outputs/` that hold a run's config.yaml, by time (runs given a run_dir of their own too)."""
+    found = {
+        path.parent
+        for pattern in ("*/config.yaml", "../*/config.yaml", "../sweeps/*/*/config.yaml")
+        for path in root.glob(pattern)
+    }
+    return sorted(found, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
+
+
+def _bare_name(folder: Path) -> str:
+    return re.sub(r"^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_", "", folder.name)

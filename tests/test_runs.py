@@ -1,0 +1,68 @@
+"""Run folders are made once, and found again."""
+
+import os
+import time
+
+import pytest
+
+from prospero import runs
+from prospero.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def no_parent(monkeypatch):
+    monkeypatch.delenv(runs.RUN_DIR_VARIABLE, raising=False)
+    yield
+    os.environ.pop(runs.RUN_DIR_VARIABLE, None)
+
+
+def make_run(outputs, name, when):
+    folder = outputs / "train" / name
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("")
+    os.utime(folder / "config.yaml", (when, when))
+    return folder
+
+
+def test_two_runs_of_one_second_get_two_folders(tmp_path, monkeypatch):
+    first = runs.create(str(tmp_path), None, "a b/c", resume=False)
+    monkeypatch.delenv(runs.RUN_DIR_VARIABLE)
+    second = runs.create(str(tmp_path), None, "a b/c", resume=False)
+    assert first != second and first.is_dir() and second.is_dir()
+    assert first.name.endswith("_a_b_c")
+
+
+def test_ranks_share_the_folder_of_rank_zero(tmp_path):
+    first = runs.create(str(tmp_path), None, "x", resume=False)
+    assert runs.create(str(tmp_path), None, "y", resume=False) == first.resolve()
+
+
+def test_a_run_is_never_overwritten(tmp_path):
+    (tmp_path / "config.yaml").write_text("")
+    with pytest.raises(ConfigError, match="already holds a run"):
+        runs.create("outputs", str(tmp_path), "x", resume=False)
+    assert runs.create("outputs", str(tmp_path), "x", resume=True) == tmp_path
+
+
+def test_a_path_through_a_file_is_refused_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError) as error:
+        runs.create("outputs", str(tmp_path / "file" / "run"), "x", resume=False)
+    assert "\n" not in str(error.value)
+
+
+def test_find_by_last_name_and_folder(tmp_path):
+    now = time.time()
+    old = make_run(tmp_path, "2026-01-01_00-00-00_alpha", now - 100)
+    new = make_run(tmp_path, "2026-01-02_00-00-00_beta", now)
+    assert runs.find("last", str(tmp_path)) == new
+    assert runs.find("alpha", str(tmp_path)) == old
+    assert runs.find(old.name, str(tmp_path)) == old
+    assert runs.find(str(old), str(tmp_path)) == old
+    with pytest.raises(ConfigError, match="Did you mean 'alpha'"):
+        runs.find("alfa", str(tmp_path))
+
+
+def test_no_run_yet(tmp_path):
+    with pytest.raises(ConfigError, match="train one with"):
+        runs.find("last", str(tmp_path))
