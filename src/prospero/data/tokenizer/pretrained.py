@@ -1,0 +1,58 @@
+"""A tokenizer made elsewhere: a tokenizer.json, a folder that holds one, or a name on the Hugging Face hub."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from prospero.data.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from prospero.errors import ConfigError, DataError
+
+
+@dataclass(kw_only=True, slots=True)
+class PretrainedTokenizerConfig:
+    """A tokenizer that is used as it is; nothing is trained."""
+
+    path: str
+    """A tokenizer.json, a folder that holds one, or a hub name such as `openai-community/gpt2`."""
+    revision: str = "main"
+    """Branch, tag or commit when `path` is a hub name."""
+    eot_token: str | None = None
+    """Token that separates documents; when absent, the usual names are tried and `<|endoftext|>` is added last."""
+
+    def __post_init__(self) -> None:
+        if not self.path.strip():
+            raise ConfigError("tokenizer.path is empty; give a tokenizer.json, a folder that holds one, or a hub name")
+
+    def build(self, texts: Callable[[], Iterator[str]] | None = None) -> Tokenizer:
+        """Open or fetch the tokenizer; `texts` is not read."""
+        path = Path(self.path).expanduser()
+        looks_like_path = path.suffix == ".json" or self.path.startswith((".", "/", "~")) or self.path.count("/") > 1
+        if path.exists() or looks_like_path:
+            tokenizer = load_tokenizer(path, self.eot_token)
+        else:
+            tokenizer = self._from_hub()
+        if self.eot_token and tokenizer.eot_id >= tokenizer.vocab_size:
+            raise DataError(f"the separator {self.eot_token!r} of {self.path} has an id outside the vocabulary")
+        return tokenizer
+
+    def needs_texts(self) -> bool:
+        """Whether `build` reads the training text."""
+        return False
+
+    def _from_hub(self) -> Tokenizer:
+        """Fetch `tokenizer.json` (and the file that names the separator, if there is one) from the hub."""
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        try:
+            file = hf_hub_download(self.path, "tokenizer.json", revision=self.revision)
+            try:
+                hf_hub_download(self.path, "tokenizer_config.json", revision=self.revision)
+            except EntryNotFoundError:
+                pass  # the separator is then found among the usual names
+        except Exception as error:  # network, name, revision or access: the hub has a class for each
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(
+                f"tokenizer.path={self.path!r} is neither a file nor a folder here, and the hub did not give it: {first}"
+            ) from error
+        return load_tokenizer(file, self.eot_token)

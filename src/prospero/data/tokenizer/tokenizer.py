@@ -1,0 +1,256 @@
+"""The tokenizer every part of the platform sees: a `tokenizers.Tokenizer` inside, ordinary text outside.
+
+What a run ships is therefore a `tokenizer.json` that opens in any other program. Two things are added here: text is
+always encoded as ordinary text (a literal `<|endoftext|>` in a file never becomes the separator), and tokenizers that
+map one byte or one character to one id are encoded by a table look-up, a hundred times faster than by the library.
+"""
+
+import codecs
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+from tokenizers.decoders import DecodeStream
+
+from prospero.errors import DataError
+from prospero.paths import write_text
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # said aloud, or the library warns at every fork
+
+EOT = "<|endoftext|>"
+"""The document separator of the tokenizers made here."""
+
+UNKNOWN = "<unk>"
+"""What a character outside the vocabulary becomes."""
+
+KNOWN_SEPARATORS = (EOT, "<|end_of_text|>", "</s>", "<eos>", "<|eot_id|>", "<|im_end|>", "[EOS]", "[SEP]")
+"""Names under which published tokenizers keep their document separator, most usual first."""
+
+BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
+"""How SentencePiece spells a token that stands for one raw byte."""
+
+SAFE_CUT = re.compile(r"(?<=\S\n)(?=[^\W\d_])")
+"""A line end between visible text and a letter: every pre-tokenisation in use puts a token bound there."""
+
+
+class Tokenizer:
+    """Text to ids and back; `eot_id` separates documents.
+
+    `eot` names the separator; when it is None the usual names are tried, and a tokenizer that has none of them gets
+    `<|endoftext|>` as one more id.
+    """
+
+    def __init__(self, inner: tokenizers.Tokenizer, eot: str | None = None) -> None:
+        self.inner = inner
+        inner.encode_special_tokens = True
+        inner.no_truncation()
+        inner.no_padding()
+        self.eot_token = eot or next((name for name in KNOWN_SEPARATORS if inner.token_to_id(name) is not None), EOT)
+        inner.add_special_tokens([self.eot_token])
+        self.eot_id: int = inner.token_to_id(self.eot_token)
+        self._vocabulary: dict[str, int] = inner.get_vocab(with_added_tokens=True)
+        self.vocab_size: int = max(self._vocabulary.values()) + 1
+        self._settings: dict[str, Any] = _settings(inner)
+        self._special = {id_ for id_, token in inner.get_added_tokens_decoder().items() if token.special}
+        self._plain = {id_ for id_, token in inner.get_added_tokens_decoder().items() if not token.special}
+        self._byte_ids, self._character_ids = self._tables()
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id that unknown characters become, or None when every text can be written."""
+        name = self._settings["unk_token"]
+        return self.inner.token_to_id(name) if name else None
+
+    @property
+    def is_byte_level(self) -> bool:
+        """Whether ids stand for runs of bytes, so that any text comes back unchanged."""
+        return "ByteLevel" in self._settings["decoders"]
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, all of it ordinary text, without a separator."""
+        return self.encode_batch([text])[0].tolist()
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the ids of each text as an unsigned array; the work is spread over the cores outside the GIL."""
+        if self._byte_ids is not None:
+            return [self._byte_ids[np.frombuffer(text.encode(), np.uint8)] for text in texts]
+        if self._character_ids is not None:
+            return [self._character_ids[np.frombuffer(text.encode("utf-32-le"), np.uint32)] for text in texts]
+        encodings = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
+
+    @property
+    def dtype(self) -> type[np.unsignedinteger]:
+        """The smallest of uint16 and uint32 that holds every id."""
+        return np.uint16 if self.vocab_size <= 2**16 else np.uint32
+
+    def pieces(self, text: str, max_chars: int = 2**16) -> Iterator[str]:
+        """Cut a long text into pieces whose ids, joined, are those of the whole.
+
+        The library needs some hundred bytes of memory per token of one text, and one text runs on one core. Cuts fall
+        at a line end before a letter; a text that has none within reach (one line of many megabytes) is cut anywhere,
+        which changes at most the two tokens at the cut and never the text they stand for.
+        """
+        if not self.is_byte_level:
+            max_chars = max(max_chars, 2**20)  # such tokenizers may put a space before the first word of a piece
+        start = 0
+        while len(text) - start > max_chars:
+            cut = SAFE_CUT.search(text, start + max_chars // 2, start + max_chars)
+            stop = cut.start() if cut else start + max_chars
+            yield text[start:stop]
+            start = stop
+        yield text[start:] if start else text
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`; separators and other special ids are left out, broken UTF-8 becomes U+FFFD."""
+        return self.inner.decode([int(id_) for id_ in ids], skip_special_tokens=True)
+
+    def bytes_of(self) -> list[bytes]:
+        """Return the UTF-8 bytes each id stands for: empty for special ids and for ids that no token has."""
+        table = [b""] * self.vocab_size
+        byte_of = byte_alphabet()
+        for token, id_ in self._vocabulary.items():
+            if id_ in self._special:
+                continue
+            if self.is_byte_level and id_ not in self._plain:
+                table[id_] = bytes(byte_of[character] for character in token if character in byte_of)
+            else:
+                table[id_] = _bytes_of_piece(token, self._settings["decoders"])
+        return table
+
+    def token_bytes(self) -> np.ndarray:
+        """Return int32 [vocab_size]: how many UTF-8 bytes each id stands for, 0 for special ids."""
+        return np.array([len(piece) for piece in self.bytes_of()], dtype=np.int32)
+
+    def save(self, path: Path) -> None:
+        """Write `tokenizer.json` at `path` and `tokenizer_config.json`, which names the separator, beside it."""
+        write_text(Path(path), self.inner.to_str(pretty=False))
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": self.eot_token}
+        unknown = self._settings["unk_token"]
+        settings |= {"unk_token": unknown} if unknown else {}
+        write_text(Path(path).with_name("tokenizer_config.json"), json.dumps(settings, indent=2) + "\n")
+
+    def fingerprint(self) -> str:
+        """Return 32 hexadecimal digits that change whenever any id would."""
+        content = f"{self.inner.to_str(pretty=False)}\n{self.eot_token}"
+        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"inner": self.inner.to_str(), "eot": self.eot_token}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.__init__(tokenizers.Tokenizer.from_str(state["inner"]), state["eot"])
+
+    def _tables(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return (id of each byte, id of each code point) for a tokenizer that merges nothing, else None."""
+        settings = self._settings
+        if not settings["merges_nothing"]:
+            return None, None
+        if settings["pre_tokenizer"] == "ByteLevel" and self.is_byte_level:
+            ids = {byte: self._vocabulary.get(character) for character, byte in byte_alphabet().items()}
+            if any(id_ is None for id_ in ids.values()):
+                return None, None
+            return np.array([ids[byte] for byte in range(256)], dtype=self.dtype), None
+        if settings["pre_tokenizer"] is None and self.unknown_id is not None:
+            table = np.full(0x110000, self.unknown_id, dtype=self.dtype)
+            for token, id_ in self._vocabulary.items():
+                if len(token) == 1:
+                    table[ord(token)] = id_
+            return None, table
+        return None, None
+
+
+class StreamDecoder:
+    """Turn ids into text one by one, giving out complete characters only."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._bytes = tokenizer.bytes_of() if tokenizer.is_byte_level or "Fuse" in tokenizer._settings["decoders"] else None
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._stream = DecodeStream(skip_special_tokens=True)
+
+    def push(self, id_: int) -> str:
+        """Return the text that `id_` completes; empty while a character is still partial."""
+        if self._bytes is not None:
+            return self._utf8.decode(self._bytes[id_]) if id_ < len(self._bytes) else ""
+        return self._stream.step(self._tokenizer.inner, id_) or ""
+
+    def finish(self) -> str:
+        """Return what a half-received character leaves (U+FFFD), and be ready for the next text."""
+        rest = self._utf8.decode(b"", final=True)
+        self._utf8.reset()
+        self._stream = DecodeStream(skip_special_tokens=True)
+        return rest
+
+
+def load_tokenizer(path: Path | str, eot: str | None = None) -> Tokenizer:
+    """Open a `tokenizer.json`, or the folder that holds one; a separator named beside it is used."""
+    path = Path(path)
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(f"no tokenizer at {file}; give a tokenizer.json or the folder that holds one")
+    try:
+        inner = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
+    except Exception as error:  # the library raises bare Exception
+        raise DataError(f"{file} is not a tokenizer.json: {str(error).splitlines()[0]}") from error
+    return Tokenizer(inner, eot or _separator_beside(file))
+
+
+def byte_alphabet() -> dict[str, int]:
+    """Return the visible character that stands for each byte in byte-level vocabularies (GPT-2's table)."""
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in set(visible)]
+    return {chr(byte): byte for byte in visible} | {chr(256 + n): byte for n, byte in enumerate(hidden)}
+
+
+def _separator_beside(file: Path) -> str | None:
+    """Return the `eos_token` of the `tokenizer_config.json` in the same folder, if there is one."""
+    beside = file.with_name("tokenizer_config.json")
+    if not beside.is_file():
+        return None
+    try:
+        named = json.loads(beside.read_text(encoding="utf-8")).get("eos_token")
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"{beside} is not a JSON object: {error}") from error
+    return named.get("content") if isinstance(named, dict) else named
+
+
+def _settings(inner: tokenizers.Tokenizer) -> dict[str, Any]:
+    """Read from the tokenizer's own description what decides how ids and bytes correspond."""
+    plain = json.loads(inner.to_str(pretty=False))
+    model, pre_tokenizer = plain["model"], plain["pre_tokenizer"]
+    return {
+        "decoders": _decoders(plain["decoder"]),
+        "pre_tokenizer": pre_tokenizer["type"] if pre_tokenizer else None,
+        "unk_token": model.get("unk_token") if isinstance(model.get("unk_token"), str) else None,
+        "merges_nothing": model.get("type") == "BPE"
+        and not model.get("merges")
+        and plain["normalizer"] is None
+        and not (pre_tokenizer or {}).get("use_regex", False)
+        and not (pre_tokenizer or {}).get("add_prefix_space", False),
+    }
+
+
+def _decoders(decoder: dict[str, Any] | None) -> list[str]:
+    """Return the types of a decoder and of its parts."""
+    if decoder is None:
+        return []
+    return [decoder["type"], *(name for part in decoder.get("decoders", []) for name in _decoders(part))]
+
+
+def _bytes_of_piece(token: str, decoders: list[str]) -> bytes:
+    """Return the UTF-8 bytes of a token of a tokenizer that is not byte-level."""
+    raw = BYTE_FALLBACK.fullmatch(token)
+    if raw and "ByteFallback" in decoders:
+        return bytes([int(raw[1], 16)])
+    if "WordPiece" in decoders:  # a word's first piece stands for the space before it as well
+        return token[2:].encode() if token.startswith("##") else b" " + token.encode()
+    if "Metaspace" in decoders or "Replace" in decoders:
+        token = token.replace("▁", " ")
+    return token.encode("utf-8", errors="replace")
