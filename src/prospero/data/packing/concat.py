@@ -1,0 +1,60 @@
+"""Concat and chop: the split as one long row of tokens, cut each `seq_len` tokens (as GPT-2 and nanoGPT train)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prospero.data.shards import TokenShards
+from prospero.objective.ignore_index import IGNORE_INDEX
+
+
+@dataclass(kw_only=True, slots=True)
+class ConcatPackingConfig:
+    """No padding but in the last sequence; documents are cut wherever the sequence ends."""
+
+    def build(self, shards: TokenShards, seq_len: int) -> "ConcatPacking":
+        """Return the sequences of `shards`."""
+        return ConcatPacking(shards, seq_len)
+
+
+class ConcatPacking:
+    """Sequence i covers tokens [i * T, i * T + T + 1); the last one is padded.
+
+    Labels run over document bounds: the first token of a document is predicted from the separator before it.
+    """
+
+    def __init__(self, shards: TokenShards, seq_len: int) -> None:
+        self.shards, self.seq_len = shards, seq_len
+        self._targets = shards.n_tokens - 1
+        self._length = -(-self._targets // seq_len)
+        self.padding_share = 1 - self._targets / max(1, self._length * seq_len)
+        self._window = np.arange(seq_len + 1, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Return input_ids and labels, int64 [B, T], and document_ids, int32 [B, T], of the sequences `indices` [B]."""
+        starts = np.asarray(indices, dtype=np.int64) * self.seq_len
+        positions = starts[:, None] + self._window  # [B, T + 1]
+        short = positions[:, -1].max(initial=0) > self._targets
+        tokens = self.shards.all_tokens[np.minimum(positions, self._targets) if short else positions].astype(np.int64)
+        labels = tokens[:, 1:]
+        if short:
+            labels = np.where(positions[:, 1:] > self._targets, IGNORE_INDEX, labels)
+        return {"input_ids": tokens[:, :-1], "labels": labels, "document_ids": self._document_ids(starts)}
+
+    def target_counts(self, indices: np.ndarray) -> np.ndarray:
+        """Return int64 [B]: the targets in each sequence."""
+        return np.minimum(self.seq_len, self._targets - np.asarray(indices, dtype=np.int64) * self.seq_len)
+
+    def _document_ids(self, starts: np.ndarray) -> np.ndarray:
+        """Count, for each position, the separators from the sequence's second position up to it."""
+        ids = np.zeros((len(starts), self.seq_len), dtype=np.int32)
+        ends = self.shards.document_ends
+        # An end e is the position after a separator, so the next document begins, as an input, at e - 1.
+        first = np.searchsorted(ends, starts + 1, side="right")
+        last = np.searchsorted(ends, starts + self.seq_len, side="right")
+        for row in np.flatnonzero(last > first):
+            ids[row, ends[first[row] : last[row]].astype(np.int64) - 1 - starts[row]] = 1
+        return np.cumsum(ids, axis=1, dtype=np.int32)

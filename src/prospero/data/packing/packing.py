@@ -1,0 +1,27 @@
+"""What every packing offers: a fixed number of sequences, any of which can be read at once."""
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Packing(Protocol):
+    """Sequences of `seq_len` positions over one split; every token but the first is a target exactly once.
+
+    The token at a position is the input, the next one the label; positions without a target have IGNORE_INDEX.
+    Document ids count from 0 within a sequence; a separator belongs to the document that follows it.
+    """
+
+    seq_len: int
+    padding_share: float
+    """Positions without a target, as a share of all."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Return input_ids and labels, int64 [B, T], and document_ids, int32 [B, T], of the sequences `indices` [B]."""
+        ...
+
+    def target_counts(self, indices: np.ndarray) -> np.ndarray:
+        """Return int64 [B]: the targets in each sequence."""
+        ...

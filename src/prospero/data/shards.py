@@ -1,0 +1,154 @@
+"""Token shards: one memory-mapped file per split, readable at any position without loading anything.
+
+Layout, little-endian: a header of 64 bytes, the tokens (uint16 or uint32), zeros up to a multiple of 8, the document
+ends (uint64). The first token is the document separator, and every document is followed by one, so that each token
+of the text is predicted from something. A document end is the position after the document's separator.
+"""
+
+import hashlib
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prospero.errors import DataError
+
+MAGIC = b"PROSPERO"
+VERSION = 1
+HEADER = struct.Struct("<8sIIQQQQ16x")
+"""Magic, version, bytes per token, tokens, documents, UTF-8 bytes of the text, characters of the text."""
+ENDS_IN_MEMORY = 2**16
+"""Document ends that are held before they are written out."""
+
+
+class TokenShards:
+    """A split, opened by memory map: `tokens(start, stop)` and `document_ends` read from disk as needed.
+
+    `n_bytes` and `n_characters` are those of the text, separators not counted. Opening checks the header and the size
+    of the file; `verify` reads it all. Instances are picklable: a worker maps the file for itself.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        try:
+            size = self.path.stat().st_size
+            with open(self.path, "rb") as file:
+                header = file.read(HEADER.size)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read ({error.strerror}); prepare the data again") from error
+        if len(header) < HEADER.size or header[:8] != MAGIC:
+            raise DataError(f"{self.path} is not a token file of prospero; prepare the data again")
+        _, version, self.token_bytes, self.n_tokens, self.n_documents, self.n_bytes, self.n_characters = HEADER.unpack(
+            header
+        )
+        if version != VERSION or self.token_bytes not in (2, 4):
+            raise DataError(f"{self.path} has format version {version}, this program reads {VERSION}; prepare again")
+        self._ends_offset = _aligned(HEADER.size + self.n_tokens * self.token_bytes)
+        expected = self._ends_offset + 8 * self.n_documents
+        if size != expected:
+            raise DataError(f"{self.path} has {size} bytes instead of {expected}: it was cut off; prepare the data again")
+        self._map()
+
+    def _map(self) -> None:
+        dtype = np.dtype("<u2" if self.token_bytes == 2 else "<u4")
+        raw = np.memmap(self.path, np.uint8, mode="r").view(np.ndarray)
+        self.all_tokens: np.ndarray = raw[HEADER.size : HEADER.size + self.n_tokens * self.token_bytes].view(dtype)
+        self.document_ends: np.ndarray = raw[self._ends_offset :].view("<u8")
+
+    def tokens(self, start: int, stop: int) -> np.ndarray:
+        """Return tokens [start, stop) without copying; outside of [0, n_tokens] there are none."""
+        return self.all_tokens[start:stop]
+
+    def verify(self, digest: str) -> None:
+        """Read the whole file and compare it with `digest` from the receipt; raises `DataError` at any difference."""
+        if file_digest(self.path) != digest:
+            raise DataError(f"{self.path} differs from what was written (a damaged disk?); delete its folder and prepare again")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("all_tokens", "document_ends")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._map()
+
+
+class ShardWriter:
+    """Write one split as it comes: memory does not grow with the number of tokens or documents."""
+
+    def __init__(self, path: Path, dtype: type[np.unsignedinteger], eot_id: int) -> None:
+        self.path = Path(path)
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self._eot = np.array([eot_id], dtype=self._dtype)
+        self._file = open(self.path, "wb")
+        self._ends_path = self.path.with_suffix(".ends")
+        self._ends_file = open(self._ends_path, "wb")
+        self._ends: list[int] = []
+        self._digest = hashlib.blake2b(digest_size=16)
+        self.n_tokens = self.n_documents = self.n_bytes = self.n_characters = 0
+        self._file.write(b"\0" * HEADER.size)
+        self._write(self._eot)
+
+    def add(self, tokens: np.ndarray, *, n_bytes: int, n_characters: int) -> None:
+        """Append ids of one piece of a document, and count the text they stand for."""
+        self._write(tokens.astype(self._dtype, copy=False))
+        self.n_bytes += n_bytes
+        self.n_characters += n_characters
+
+    def end_document(self, *, separator: bool = True) -> None:
+        """Note that a document ends here; without `separator` it was cut here and goes on in another split."""
+        if separator:
+            self._write(self._eot)
+        self.n_documents += 1
+        self._ends.append(self.n_tokens)
+        if len(self._ends) >= ENDS_IN_MEMORY:
+            self._flush_ends()
+
+    def close(self) -> str:
+        """Write the ends and the header, make the file durable, and return its digest."""
+        self._flush_ends()
+        self._ends_file.close()
+        position = self._file.tell()
+        self._raw(b"\0" * (_aligned(position) - position))
+        with open(self._ends_path, "rb") as ends:
+            for block in iter(lambda: ends.read(2**20), b""):
+                self._raw(block)
+        self._ends_path.unlink()
+        header = HEADER.pack(
+            MAGIC, VERSION, self._dtype.itemsize, self.n_tokens, self.n_documents, self.n_bytes, self.n_characters
+        )
+        self._digest.update(header)
+        self._file.seek(0)
+        self._file.write(header)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self._digest.hexdigest()
+
+    def _write(self, tokens: np.ndarray) -> None:
+        self._raw(tokens.tobytes())
+        self.n_tokens += len(tokens)
+
+    def _raw(self, content: bytes) -> None:
+        self._digest.update(content)
+        self._file.write(content)
+
+    def _flush_ends(self) -> None:
+        self._ends_file.write(np.array(self._ends, dtype="<u8").tobytes())
+        self._ends.clear()
+
+
+def file_digest(path: Path) -> str:
+    """Return the digest of a token file: everything after the header, then the header."""
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        header = file.read(HEADER.size)
+        for block in iter(lambda: file.read(2**20), b""):
+            digest.update(block)
+    digest.update(header)
+    return digest.hexdigest()
+
+
+def _aligned(position: int) -> int:
+    return -(-position // 8) * 8
