@@ -50,6 +50,7 @@ class SequenceOrder:
 
     def __init__(self, n: int, seed: int) -> None:
         self.n, self.seed = n, seed
+        self._block_size = min(BLOCK, 16 * n)  # an epoch of few sequences needs a new permutation every few positions
         self._block = -1
         self._sequences = np.empty(0, np.int64)
 
@@ -61,7 +62,7 @@ class SequenceOrder:
         """Return the sequences at positions [start, stop), int64; a range may span epochs."""
         parts = []
         while start < stop:
-            block, offset = divmod(start, BLOCK)
+            block, offset = divmod(start, self._block_size)
             part = self._of_block(block)[offset : offset + stop - start]
             parts.append(part)
             start += len(part)
@@ -69,7 +70,7 @@ class SequenceOrder:
 
     def _of_block(self, block: int) -> np.ndarray:
         if block != self._block:
-            positions = np.arange(block * BLOCK, (block + 1) * BLOCK, dtype=np.int64)
+            positions = np.arange(block * self._block_size, (block + 1) * self._block_size, dtype=np.int64)
             epochs = positions // self.n
             images = [
                 Permutation(self.n, (self.seed, int(epoch)))(positions[epochs == epoch] % self.n)
