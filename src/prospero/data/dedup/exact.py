@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 
-
 @dataclass(kw_only=True, slots=True)
 class ExactDedupConfig:
     """Keep the first of documents whose text is equal; about 100 bytes of memory for each different document."""

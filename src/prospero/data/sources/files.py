@@ -58,8 +58,9 @@ class FilesConfig:
         except LookupError:
             is_text = False
         if not is_text:
+            known = "utf-8, utf-16, cp1252, shift_jis, ..."
             raise ConfigError(
-                f"encoding='{self.encoding}' is not a text encoding Python knows; for example utf-8, utf-16, cp1252, shift_jis."
+                f"encoding='{self.encoding}' is not a text encoding that Python knows; choose from {known}"
             )
 
     def build(self) -> "FilesSource":
@@ -106,8 +107,8 @@ class FilesSource:
                     raise
                 self.notes[f"bad files skipped: {error}"] += 1
         if not any_text:
-            counted = "; ".join(f"{count} {reason}" for reason, count in self.notes.items()) or "nothing but empty texts"
-            raise DataError(f"{self.path} gave no text ({counted}).")
+            counted = "; ".join(f"{count} {reason}" for reason, count in self.notes.items())
+            raise DataError(f"{self.path} gave no text ({counted or 'nothing but empty texts'}).")
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that change the text and a hash over names, sizes and times of change."""
@@ -155,7 +156,9 @@ def _read(file: FoundFile, reading: Reading) -> Iterator[Document]:
                 yield from read_text(stream, file.name, reading)
     except DataError as error:
         message = str(error)
-        raise DataError(str(file.path) + message[len(file.name) :] if message.startswith(file.name) else message) from None
+        if message.startswith(file.name):
+            message = str(file.path) + message[len(file.name) :]
+        raise DataError(message) from None
     except PermissionError:
         raise DataError(f"{file.path}: no permission to read; change its mode or its owner.") from None
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:

@@ -17,10 +17,98 @@ TABLE_ENDINGS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parqu
 """Endings of files with rows and fields; every other file is plain text."""
 
 TEXT_ENDINGS = frozenset(
-    ".txt .text .md .markdown .rst .org .adoc .tex .bib .log .srt .vtt .html .htm .xhtml .xml .svg .yaml .yml .toml "
-    ".ini .cfg .conf .py .pyi .pyx .c .h .cc .cpp .cxx .hh .hpp .cu .cuh .rs .go .java .kt .scala .swift .m .mm .cs "
-    ".fs .js .mjs .jsx .ts .tsx .vue .css .scss .sh .bash .zsh .fish .ps1 .bat .sql .r .jl .rb .php .pl .pm .lua .hs "
-    ".ml .mli .clj .ex .exs .erl .el .lisp .scm .f .f90 .f95 .asm .s .v .vhd .proto .cmake .mk .nix .dart .zig".split()
+    [
+        ".txt",
+        ".text",
+        ".md",
+        ".markdown",
+        ".rst",
+        ".org",
+        ".adoc",
+        ".tex",
+        ".bib",
+        ".log",
+        ".srt",
+        ".vtt",
+        ".html",
+        ".htm",
+        ".xhtml",
+        ".xml",
+        ".svg",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".ini",
+        ".cfg",
+        ".conf",
+        ".py",
+        ".pyi",
+        ".pyx",
+        ".c",
+        ".h",
+        ".cc",
+        ".cpp",
+        ".cxx",
+        ".hh",
+        ".hpp",
+        ".cu",
+        ".cuh",
+        ".rs",
+        ".go",
+        ".java",
+        ".kt",
+        ".scala",
+        ".swift",
+        ".m",
+        ".mm",
+        ".cs",
+        ".fs",
+        ".js",
+        ".mjs",
+        ".jsx",
+        ".ts",
+        ".tsx",
+        ".vue",
+        ".css",
+        ".scss",
+        ".sh",
+        ".bash",
+        ".zsh",
+        ".fish",
+        ".ps1",
+        ".bat",
+        ".sql",
+        ".r",
+        ".jl",
+        ".rb",
+        ".php",
+        ".pl",
+        ".pm",
+        ".lua",
+        ".hs",
+        ".ml",
+        ".mli",
+        ".clj",
+        ".ex",
+        ".exs",
+        ".erl",
+        ".el",
+        ".lisp",
+        ".scm",
+        ".f",
+        ".f90",
+        ".f95",
+        ".asm",
+        ".s",
+        ".v",
+        ".vhd",
+        ".proto",
+        ".cmake",
+        ".mk",
+        ".nix",
+        ".dart",
+        ".zig",
+    ]
 )
 """Endings taken from a folder as plain text. A file named by itself, or by a glob, is read whatever its ending."""
 
@@ -131,7 +219,9 @@ def _missing(place: Path) -> str:
         here = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError:
         here = []
-    what = f"{place} does not exist" if folder == place.parent else f"{place} does not exist ({folder} has no '{missing}')"
+    what = f"{place} does not exist"
+    if folder != place.parent:
+        what += f" ({folder} has no '{missing}')"
     near = suggest(missing, here)
     shown = ", ".join(here[:8]) + (", ..." if len(here) > 8 else "")
     return f"{what}.{near or (f' In {folder}: {shown}.' if here else f' {folder} is empty.')} Give data.path=..."

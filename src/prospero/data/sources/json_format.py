@@ -13,7 +13,7 @@ from prospero.errors import DataError, suggest
 BROKEN = "broken JSON lines left out"
 TOO_LONG = "lines left out: longer than four times data.max_document_bytes"
 _SPACE = re.compile(r"[ \t\r\n]*")
-_CLOSED = frozenset("]}\"")
+_CLOSED = frozenset(']}"')
 
 
 def read_json_lines(stream: ByteStream, name: str, reading: Reading) -> Iterator[Document]:

@@ -79,9 +79,9 @@ def _installed(folders: list[Path]) -> frozenset[str]:
     names = set()
     for folder in folders:
         for entry in os.scandir(folder) if folder.is_dir() else ():
-            if entry.name.endswith((".dist-info", ".egg-info", ".libs", ".data")) or entry.name.startswith((".", "__pyc")):
-                continue
-            if entry.is_dir() or entry.name.endswith(".py"):
+            hidden = entry.name.startswith((".", "__pycache__"))
+            no_code = entry.name.endswith((".dist-info", ".egg-info", ".libs", ".data"))
+            if not hidden and not no_code and (entry.is_dir() or entry.name.endswith(".py")):
                 names.add(entry.name.removesuffix(".py"))
     if not names:
         raise DataError(f"No packages are installed in {folders[0]}, so data=site_packages has no text here.")

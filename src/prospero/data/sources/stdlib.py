@@ -46,7 +46,7 @@ class StdlibSource:
 
     def __init__(self, *, topics: bool, sources: bool) -> None:
         if not (topics or sources):
-            raise DataError("data=stdlib with data.topics=false and data.sources=false has no text; turn one of them on.")
+            raise DataError("data.topics=false and data.sources=false leave no text; turn one of them on.")
         self.notes: Counter[str] = Counter()
         self.topics = language_topics() if topics else {}
         self.files = stdlib_files() if sources else []

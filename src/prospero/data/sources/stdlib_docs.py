@@ -66,7 +66,8 @@ class StdlibDocsSource:
 
     def describe(self) -> str:
         """Return the version and the number of modules."""
-        return f"{len(self.topics)} topics and the docstrings of {len(self.files)} modules of Python {platform.python_version()}"
+        version = platform.python_version()
+        return f"{len(self.topics)} topics and the docstrings of {len(self.files)} modules of Python {version}"
 
     def size_bytes(self) -> int | None:
         """Return the size of the topics and a sixth of that of the sources, which is about what is docstring."""

@@ -1,7 +1,6 @@
 """Tables: comma- and tab-separated values, and Parquet; read row by row or batch by batch."""
 
 import csv
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from prospero.data.document import Document
 from prospero.data.sources.compression import COMPRESSIONS, ByteStream, open_bytes
 from prospero.data.sources.json_format import missing_field
-from prospero.data.sources.reading import NO_FIELD, Reading
+from prospero.data.sources.reading import BLOCK_BYTES, NO_FIELD, Reading
 from prospero.errors import DataError
 
 _BATCH_ROWS = 256
@@ -47,7 +46,8 @@ def read_parquet(path: Path, name: str, reading: Reading) -> Iterator[Document]:
     """Give row `n` as document `name#n`; a compressed file is unpacked to a temporary one first."""
     if path.suffix.lower() in COMPRESSIONS:
         with open_bytes(path) as stream, tempfile.NamedTemporaryFile(suffix=".parquet") as unpacked:
-            shutil.copyfileobj(stream, unpacked)
+            while block := stream.read(BLOCK_BYTES):
+                unpacked.write(block)
             unpacked.flush()
             yield from _read_parquet(Path(unpacked.name), name, reading)
     else:

@@ -1,0 +1,41 @@
+"""Removal of characters that steer terminals and text layout rather than say anything."""
+
+import re
+from dataclasses import dataclass
+
+_C0 = bytes(b for b in range(32) if b not in b"\t\n\r") + b"\x7f"
+_C1_IN_UTF8 = re.compile(rb"\xc2[\x80-\x84\x86-\x9f]")  # U+0085 is a line end, which the white-space step handles
+_TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)|[@-Z\\^_])")
+_CONTROLS = dict.fromkeys([*_C0, *(c for c in range(0x80, 0xA0) if c != 0x85)])
+_INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+
+
+@dataclass(kw_only=True, slots=True)
+class ControlCharactersConfig:
+    """Remove control characters and terminal colours; tabs and line ends stay."""
+
+    invisible: bool = False
+    """Remove invisible characters too: zero-width space, soft hyphen, word joiner, marks of writing direction."""
+
+    def build(self) -> "ControlCharacters":
+        """Return the step."""
+        return ControlCharacters(invisible=self.invisible)
+
+
+class ControlCharacters:
+    """Remove C0 and C1 controls but tab and line ends, and whole terminal sequences (ECMA-48)."""
+
+    def __init__(self, *, invisible: bool) -> None:
+        self.invisible = invisible
+
+    def __call__(self, text: str) -> str:
+        """Return the text without control characters; joiners (U+200C, U+200D) stay, which words and emoji need."""
+        data = text.encode()
+        found = len(data.translate(None, _C0)) != len(data) or (not text.isascii() and _C1_IN_UTF8.search(data))
+        if found:
+            if "\x1b" in text:
+                text = _TERMINAL.sub("", text)
+            text = text.translate(_CONTROLS)
+        if self.invisible and not text.isascii():
+            text = text.translate(_INVISIBLE)
+        return text

@@ -1,0 +1,67 @@
+"""Removal of stop words by the lists of stopwords-iso. It spoils text for language modelling: off unless asked for."""
+
+import re
+from dataclasses import dataclass, field
+
+from prospero.errors import ConfigError, suggest
+
+_WORD = r"[^\W\d_]+(?:['’][^\W\d_]+)*"
+_RUN = re.compile(rf"([ \t]*)(?<!\w)({_WORD}(?:[ \t]+{_WORD})*)(?!\w)([ \t]*)")
+_UNSPACED = frozenset({"zh", "ja", "th"})
+
+
+@dataclass(kw_only=True, slots=True)
+class StopWordsConfig:
+    """Remove frequent words such as "the" and "of"."""
+
+    languages: list[str] = field(default_factory=lambda: ["en"])
+    """Two-letter codes of the lists to use, such as en, de, fr."""
+    extra: list[str] = field(default_factory=list)
+    """Further words to remove."""
+    keep: list[str] = field(default_factory=list)
+    """Words never to remove, though a list has them."""
+
+    def build(self) -> "StopWords":
+        """Return the step; raises `ConfigError` for a language without a list or without spaces between words."""
+        import stopwordsiso
+
+        words = set(self.extra)
+        for language in self.languages:
+            if not stopwordsiso.has_lang(language):
+                known = sorted(stopwordsiso.langs())
+                raise ConfigError(
+                    f"languages: no stop words for '{language}'; known: {', '.join(known)}.{suggest(language, known)}"
+                )
+            if language in _UNSPACED:
+                raise ConfigError(
+                    f"languages: '{language}' writes no spaces between words, so words cannot be taken out."
+                )
+            words |= stopwordsiso.stopwords(language)
+        if not words:
+            raise ConfigError("languages and extra are both empty, so no word would be removed; name a language.")
+        return StopWords({_plain(word) for word in words} - {_plain(word) for word in self.keep})
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("’", "'")
+
+
+class StopWords:
+    """Take words out so that neither double spaces nor spaces before a full stop are left."""
+
+    def __init__(self, words: set[str]) -> None:
+        self.words = frozenset(words)
+
+    def __call__(self, text: str) -> str:
+        """Return the text without the words, whatever their case."""
+        return _RUN.sub(self._without, text)
+
+    def _without(self, match: re.Match[str]) -> str:
+        before, run, after = match.groups()
+        words = run.split()
+        kept = [word for word in words if _plain(word) not in self.words]
+        if len(kept) == len(words):
+            return match.group()
+        if kept:
+            return f"{before}{' '.join(kept)}{after}"
+        return before and after and " "

@@ -1,0 +1,165 @@
+"""Any data set of the Hugging Face hub, streamed; or a local folder that `datasets` can open. Needs prospero[hub]."""
+
+import importlib.util
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from prospero.data.document import Document
+from prospero.data.sources.find_files import find_files, listing_hash
+from prospero.data.sources.json_format import missing_field
+from prospero.data.sources.reading import Reading
+from prospero.errors import ConfigError, DataError, suggest
+
+_NO_NETWORK = {"ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout", "OfflineModeIsEnabled", "gaierror"}
+
+
+@dataclass(kw_only=True, slots=True)
+class HubConfig:
+    """Any Hugging Face data set, streamed (needs `pip install "prospero[hub]"`)."""
+
+    dataset: str | None = None
+    """Name on the hub such as roneneldan/TinyStories, or a local folder of parquet, jsonl or csv files."""
+    subset: str | None = None
+    """Configuration of the data set, such as wikitext-103-raw-v1."""
+    revision: str | None = None
+    """Branch, tag or commit; only a commit makes sure that the text is the same tomorrow."""
+    split: str = "train"
+    """Split to read; the program makes its own train, val and test from it."""
+    text_field: str = "text"
+    """Column that holds the text."""
+    max_documents: int | None = None
+    """Stop after this many rows; null reads all of them."""
+    max_document_bytes: int = 67108864
+    """Longer texts are cut into parts at a line end or a space, in bytes of UTF-8."""
+
+    def __post_init__(self) -> None:
+        if self.max_documents is not None and self.max_documents < 1:
+            raise ConfigError(f"max_documents={self.max_documents} leaves no text; choose 1 or more, or null for all.")
+        if self.max_document_bytes < 16:
+            raise ConfigError(f"max_document_bytes={self.max_document_bytes}: at least 16 bytes.")
+
+    def build(self) -> "HubSource":
+        """Return the source; raises `ConfigError` without a data set's name or without the package `datasets`."""
+        if not self.dataset:
+            raise ConfigError("data=hub needs a data set: give data.dataset=<owner/name>.")
+        if importlib.util.find_spec("datasets") is None:
+            raise ConfigError('data=hub needs the package "datasets": pip install "prospero[hub]".')
+        return HubSource(self, self.dataset)
+
+
+class HubSource:
+    """The rows of one split, in the order of the data set; row n is document `split#n`."""
+
+    def __init__(self, config: HubConfig, dataset: str) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.notes: Counter[str] = Counter()
+
+    def documents(self) -> Iterator[Document]:
+        """Stream the rows; raises `DataError` in one line for whatever the hub or the network answers."""
+        self.notes.clear()
+        config = self.config
+        reading = Reading(max_document_bytes=config.max_document_bytes, notes=self.notes)
+        any_text = False
+        for number, row in enumerate(self._rows(), 1):
+            if config.text_field not in row:
+                raise missing_field(f"{self._name()}, split {config.split}", config.text_field, row)
+            for document in reading.row(row[config.text_field], f"{config.split}#{number}"):
+                any_text = True
+                yield document
+        if not any_text:
+            raise DataError(f"{self._name()}, split {config.split}: no text in field '{config.text_field}'.")
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        """Open the data set and give its rows; errors of `datasets` become a `DataError`."""
+        import datasets
+
+        config = self.config
+        datasets.disable_progress_bars()
+        try:
+            self._check_subset_and_split(datasets)
+            stream = datasets.load_dataset(
+                self.dataset, name=config.subset, split=config.split, revision=config.revision, streaming=True
+            )
+            columns = stream.column_names
+            if columns is not None and config.text_field in columns:
+                stream = stream.select_columns([config.text_field])
+            if config.max_documents is not None:
+                stream = stream.take(config.max_documents)
+            yield from stream
+        except DataError:
+            raise
+        except Exception as error:  # the hub, the network, the formats: each has errors of its own
+            raise DataError(self._explain(error)) from error
+
+    def _check_subset_and_split(self, datasets: Any) -> None:
+        config = self.config
+        subsets = datasets.get_dataset_config_names(self.dataset, revision=config.revision)
+        if (config.subset is None and len(subsets) > 1 and "default" not in subsets) or (
+            config.subset is not None and config.subset not in subsets
+        ):
+            asked = f"has no subset '{config.subset}'" if config.subset else "has several subsets; choose one"
+            raise DataError(
+                f"{self.dataset} {asked}: data.subset={', '.join(subsets)}.{suggest(config.subset or '', subsets)}"
+            )
+        splits = datasets.get_dataset_split_names(self.dataset, config_name=config.subset, revision=config.revision)
+        wanted = config.split.split("[")[0]
+        if wanted not in splits and "+" not in wanted:
+            near = suggest(wanted, splits)
+            raise DataError(f"{self._name()} has no split '{wanted}': data.split={', '.join(splits)}.{near}")
+
+    def _explain(self, error: Exception) -> str:
+        kinds = {kind.__name__ for kind in _causes(error)}
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if kinds & _NO_NETWORK:
+            what = "the Hugging Face hub cannot be reached; check the network (and HF_HUB_OFFLINE), or use data=files"
+        elif kinds & {"GatedRepoError"}:
+            what = "access to this data set must be asked for on its page; then give HF_TOKEN in the environment"
+        elif kinds & {"DatasetNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError", "FileNotFoundError"}:
+            what = "not found on the hub nor as a folder; write owner/name, and HF_TOKEN if it is private"
+        elif "Dataset scripts are no longer supported" in str(error) or "trust_remote_code" in str(error):
+            what = "needs code of its own to be read, which is refused; look for a copy in Parquet"
+        else:
+            what = "cannot be read"
+        return f"{self._name()}: {what} ({type(error).__name__}: {reason})."
+
+    def _name(self) -> str:
+        parts = [self.dataset, self.config.subset, self.config.revision and f"at {self.config.revision}"]
+        return " ".join(part for part in parts if part)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings; of a local folder a hash over its files too. Asks nothing of the network.
+
+        What the hub holds under a branch may change without the identity changing: pin `revision` to a commit.
+        """
+        config = self.config
+        values: dict[str, Any] = {
+            "source": "hub",
+            "dataset": self.dataset,
+            "subset": config.subset,
+            "revision": config.revision,
+            "split": config.split,
+            "text_field": config.text_field,
+            "max_documents": config.max_documents,
+            "max_document_bytes": config.max_document_bytes,
+        }
+        if os.path.exists(self.dataset):
+            values |= listing_hash(find_files(self.dataset, Counter()))
+        return values
+
+    def describe(self) -> str:
+        """Return the data set, its subset, revision and split."""
+        return f"Hugging Face data set {self._name()}, split {self.config.split}"
+
+    def size_bytes(self) -> int | None:
+        """Return None: a stream does not tell its size."""
+        return None
+
+
+def _causes(error: BaseException | None) -> Iterator[type[BaseException]]:
+    while error is not None:
+        yield from type(error).__mro__
+        error = error.__cause__ or error.__context__
