@@ -1,0 +1,184 @@
+"""Checkpoints of a run: the newest N and the best K, each file whole or absent, and an index that names them."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from prospero.distributed import any_rank
+from prospero.errors import ConfigError
+from prospero.paths import write_text
+from prospero.training.divergence import TrainingDiverged, diverged, weights_are_finite
+from prospero.training.run_facts import RunFacts
+
+INDEX = "index.json"
+MONITOR = "val/loss"
+_MINUTES_CHECKED_EVERY_STEPS = 10
+
+
+@dataclass(kw_only=True, slots=True)
+class CheckpointsConfig:
+    """Saves to continue from and the best by validation loss."""
+
+    every_steps: int | None = None
+    """Optimiser steps between saves; null saves at the end and by the other rules only."""
+    every_minutes: float | None = 10.0
+    """Minutes between saves; null for none by the clock."""
+    keep_last: int = 1
+    """How many of the newest to keep."""
+    keep_best: int = 1
+    """How many of the best by val/loss to keep; 0 saves none for being good."""
+
+    def __post_init__(self) -> None:
+        if self.every_steps is not None and self.every_steps < 1:
+            raise ConfigError(f"callbacks.checkpoints.every_steps={self.every_steps} must be at least 1, or null")
+        if self.every_minutes is not None and self.every_minutes <= 0:
+            raise ConfigError(f"callbacks.checkpoints.every_minutes={self.every_minutes} must be above 0, or null")
+        if self.keep_last < 1 or self.keep_best < 0:
+            raise ConfigError(
+                f"callbacks.checkpoints keeps at least one last and no fewer than 0 best; found keep_last="
+                f"{self.keep_last}, keep_best={self.keep_best}"
+            )
+
+    def build(self, run: RunFacts) -> "Checkpoints":
+        """Return the callback that saves into `<run_dir>/checkpoints`."""
+        return Checkpoints(self, run.run_dir / "checkpoints")
+
+
+class Checkpoints(Checkpoint):
+    """Saves after whole optimiser steps only, validation included, so that a resumed run repeats nothing.
+
+    Lightning runs it after all other callbacks. `entries` lists what is on disk, oldest first.
+    """
+
+    def __init__(self, config: CheckpointsConfig, folder: Path) -> None:
+        self.config = config
+        self.folder = folder
+        self.entries: list[dict[str, Any]] = []
+        self._due = False
+        self._last_save = time.monotonic()
+
+    @property
+    def last(self) -> Path | None:
+        """The newest checkpoint."""
+        return self.folder / self.entries[-1]["file"] if self.entries else None
+
+    @property
+    def best(self) -> Path | None:
+        """The checkpoint with the lowest val/loss; None when none was validated."""
+        ranked = self._ranked()
+        return self.folder / ranked[0]["file"] if ranked else None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take up the index of the run that is continued; what lies after its step is stale and is removed."""
+        self._last_save = time.monotonic()
+        known = read_index(self.folder).get("checkpoints", [])
+        self.entries = [e for e in known if e["step"] <= trainer.global_step and (self.folder / e["file"]).is_file()]
+        if trainer.is_global_zero:
+            for entry in known:
+                if entry not in self.entries:
+                    (self.folder / entry["file"]).unlink(missing_ok=True)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when a save is due and no validation follows in this step."""
+        accumulate = trainer.accumulate_grad_batches
+        if (batch_idx + 1) % accumulate:
+            return
+        step = trainer.global_step
+        self._due = self._due or self._is_due(step, pl_module)
+        validates_now = (step * accumulate) % trainer.val_check_batch == 0  # pyright: ignore
+        if self._due and not validates_now and not trainer.should_stop:
+            self.save(trainer, pl_module)
+
+    def _is_due(self, step: int, pl_module: L.LightningModule) -> bool:
+        if self.config.every_steps is not None and step % self.config.every_steps == 0:
+            return True
+        if self.config.every_minutes is None or step % _MINUTES_CHECKED_EVERY_STEPS:
+            return False
+        return any_rank(time.monotonic() - self._last_save >= 60 * self.config.every_minutes, pl_module.device)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save when this is among the best, or when a save is due."""
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        loss = self._loss(pl_module)
+        if self._due or (loss is not None and self._is_among_best(loss)):
+            self.save(trainer, pl_module, loss)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the last step, unless it already is."""
+        if trainer.global_step > 0 and (not self.entries or self.entries[-1]["step"] != trainer.global_step):
+            self.save(trainer, pl_module)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Save what is good: whole steps with finite weights, on one process (several may no longer agree)."""
+        whole = pl_module.counted_step == trainer.global_step and not pl_module.updating
+        saved = bool(self.entries) and self.entries[-1]["step"] == trainer.global_step
+        good = not isinstance(exception, TrainingDiverged) and trainer.global_step > 0
+        if trainer.world_size == 1 and whole and good and not saved and weights_are_finite(pl_module):
+            self.save(trainer, pl_module)
+
+    def save(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: float | None = None) -> Path:
+        """Write this step's checkpoint, then the index, then remove what need not be kept; a collective."""
+        with pl_module.pause():  # pyright: ignore[reportCallIssue]
+            self._refuse_broken_weights(trainer, pl_module)
+            step = trainer.global_step
+            path = self.folder / f"step_{step:08d}.ckpt"
+            trainer.save_checkpoint(path)
+            entry = {"file": path.name, "step": step, "tokens": pl_module.consumed_tokens, MONITOR: loss}
+            self.entries = sorted([e for e in self.entries if e["step"] != step] + [entry], key=lambda e: e["step"])
+            dropped = self._drop_surplus()
+            if trainer.is_global_zero:
+                self._write_index()
+                for gone in dropped:
+                    (self.folder / gone["file"]).unlink(missing_ok=True)
+        self._due = False
+        self._last_save = time.monotonic()
+        return path
+
+    def _refuse_broken_weights(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        pl_module.check_finite()  # pyright: ignore[reportCallIssue]
+        if any_rank(not weights_are_finite(pl_module), pl_module.device):
+            raise diverged("a weight", trainer.global_step, "checked before saving")
+
+    def _loss(self, pl_module: L.LightningModule) -> float | None:
+        return pl_module.latest_metrics.get(MONITOR)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+
+    def _ranked(self) -> list[dict[str, Any]]:
+        return sorted((e for e in self.entries if e[MONITOR] is not None), key=lambda e: (e[MONITOR], e["step"]))
+
+    def _is_among_best(self, loss: float) -> bool:
+        best = self._ranked()[: self.config.keep_best]
+        return self.config.keep_best > 0 and (len(best) < self.config.keep_best or loss < best[-1][MONITOR])
+
+    def _drop_surplus(self) -> list[dict[str, Any]]:
+        keep = self.entries[-self.config.keep_last :] + self._ranked()[: self.config.keep_best]
+        dropped = [entry for entry in self.entries if entry not in keep]
+        self.entries = [entry for entry in self.entries if entry in keep]
+        return dropped
+
+    def _write_index(self) -> None:
+        last, best = self.last, self.best
+        index = {
+            "last": last.name if last else None,
+            "best": best.name if best else None,
+            "monitor": MONITOR,
+            "checkpoints": self.entries,
+        }
+        write_text(self.folder / INDEX, json.dumps(index, indent=1) + "\n")
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """Return the index of a checkpoint folder, `{}` when there is none or it is damaged."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return index if isinstance(index, dict) else {}

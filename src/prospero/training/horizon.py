@@ -1,0 +1,59 @@
+"""How long a run is: steps given, tokens turned into steps, or minutes whose number of steps is estimated as it runs."""
+
+import math
+
+from prospero.errors import ConfigError
+
+UNLIMITED_STEPS = 10**9
+"""The step limit of a run that only minutes end."""
+
+
+def steps_of_run(
+    *, max_steps: int | None, max_tokens: int | None, max_minutes: float | None, tokens_per_step: int
+) -> int:
+    """Return the greatest number of optimiser steps that the limits allow; minutes alone give UNLIMITED_STEPS.
+
+    Raises ConfigError when no limit is given, or one is not positive.
+    """
+    for name, value in (("max_steps", max_steps), ("max_tokens", max_tokens), ("max_minutes", max_minutes)):
+        if value is not None and value <= 0:
+            raise ConfigError(f"{name}={value} ends the run before it starts; give a number above 0")
+    limits = [max_steps] if max_steps is not None else []
+    if max_tokens is not None:
+        limits.append(math.ceil(max_tokens / tokens_per_step))
+    if limits:
+        return min(limits)
+    if max_minutes is None:
+        raise ConfigError("nothing ends this run; give max_steps, max_tokens or max_minutes")
+    return UNLIMITED_STEPS
+
+
+class StepEstimate:
+    """Estimates, from the speed measured so far, how many steps fit into a run limited by time.
+
+    A schedule needs a number of steps. The estimate is renewed as the run goes, from the mean seconds of a step since
+    `settle_steps`, when caches are warm; it nears the truth as the end nears, so the schedule reaches its last value on
+    time. Steps that validate or save count too. Runs limited by time are therefore not repeatable digit for digit.
+    """
+
+    def __init__(self, limit_seconds: float, max_steps: int, *, settle_steps: int = 3) -> None:
+        self.limit_seconds = limit_seconds
+        self.max_steps = max_steps
+        self.settle_steps = settle_steps
+        self._start: tuple[int, float] | None = None
+        self._first_step: int | None = None
+
+    def update(self, step: int, seconds: float) -> int | None:
+        """Return the estimated total after `step` steps and `seconds` of training; None while it is too early to tell."""
+        if self._first_step is None:
+            self._first_step = step
+        if step < self._first_step + self.settle_steps:
+            return None
+        if self._start is None:
+            self._start = (step, seconds)
+            return None
+        steps, elapsed = step - self._start[0], seconds - self._start[1]
+        if steps <= 0 or elapsed <= 0:
+            return None
+        remaining = max(0.0, self.limit_seconds - seconds)
+        return min(self.max_steps, step + max(1, math.ceil(remaining * steps / elapsed)))

@@ -1,0 +1,34 @@
+"""What is known only when a run starts, and what callbacks and loggers may ask about it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prospero.data.tokenizer.tokenizer import Tokenizer
+
+
+@dataclass(kw_only=True, slots=True, frozen=True)
+class RunFacts:
+    """The argument of every callback's and logger's `build`."""
+
+    run_dir: Path
+    """The run folder."""
+    name: str = "run"
+    """The run's name."""
+    group: str = ""
+    """The sweep the run belongs to, empty outside sweeps."""
+    tags: list[str] = field(default_factory=list)
+    """Words to find the run by."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """All settings as plain values, secrets already redacted."""
+    tokenizer: "Tokenizer | None" = None
+    """The run's tokenizer; None in tests of parts that write no text."""
+    tokens_per_step: int = 0
+    """Tokens that one optimiser step reads: global batch times sequence length."""
+    flops_per_token: float = 0.0
+    """Floating-point operations of one token's forward and backward; 0 when not counted."""
+    precision: str = "float32"
+    """`float32`, `bf16`, `bf16_true` or `float16`, as resolved."""
+    seed: int = 0
+    """The run's seed."""
