@@ -33,6 +33,7 @@ PARTS: dict[str, dict[str, str]] = {
         "exact": "prospero.data.dedup.exact:ExactDedupConfig",
     },
     "split": {
+        "auto": "prospero.data.split:AutoSplitConfig",
         "hash": "prospero.data.split:HashSplitConfig",
         "tail": "prospero.data.split:TailSplitConfig",
     },

@@ -5,6 +5,7 @@ ends (uint64). The first token is the document separator, and every document is 
 of the text is predicted from something. A document end is the position after the document's separator.
 """
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -48,7 +49,7 @@ class TokenShards:
         self._ends_offset = _aligned(HEADER.size + self.n_tokens * self.token_bytes)
         expected = self._ends_offset + 8 * self.n_documents
         if size != expected:
-            raise DataError(f"{self.path} has {size} bytes instead of {expected}: it was cut off; prepare the data again")
+            raise DataError(f"{self.path} has {size} bytes instead of {expected}: it was cut off; prepare again")
         self._map()
 
     def _map(self) -> None:
@@ -64,7 +65,9 @@ class TokenShards:
     def verify(self, digest: str) -> None:
         """Read the whole file and compare it with `digest` from the receipt; raises `DataError` at any difference."""
         if file_digest(self.path) != digest:
-            raise DataError(f"{self.path} differs from what was written (a damaged disk?); delete its folder and prepare again")
+            raise DataError(
+                f"{self.path} differs from what was written (a damaged disk?); delete its folder and prepare again"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key not in ("all_tokens", "document_ends")}
@@ -81,9 +84,9 @@ class ShardWriter:
         self.path = Path(path)
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._eot = np.array([eot_id], dtype=self._dtype)
-        self._file = open(self.path, "wb")
+        self._file = open(self.path, "wb")  # noqa: SIM115 - closed by close() or abandon()
         self._ends_path = self.path.with_suffix(".ends")
-        self._ends_file = open(self._ends_path, "wb")
+        self._ends_file = open(self._ends_path, "wb")  # noqa: SIM115
         self._ends: list[int] = []
         self._digest = hashlib.blake2b(digest_size=16)
         self.n_tokens = self.n_documents = self.n_bytes = self.n_characters = 0
@@ -125,6 +128,12 @@ class ShardWriter:
         os.fsync(self._file.fileno())
         self._file.close()
         return self._digest.hexdigest()
+
+    def abandon(self) -> None:
+        """Let go of the files after an error, finished or not."""
+        for file in (self._file, self._ends_file):
+            with contextlib.suppress(OSError):  # what is buffered may not fit on a full disk
+                file.close()
 
     def _write(self, tokens: np.ndarray) -> None:
         self._raw(tokens.tobytes())

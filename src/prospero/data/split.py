@@ -19,14 +19,22 @@ class Piece:
     ends: bool = True
 
 
+@dataclass(slots=True)
+class CorpusSize:
+    """How much cleaned text there is."""
+
+    documents: int = 0
+    characters: int = 0
+
+
 class Split(Protocol):
     """A rule that sends text to splits."""
 
-    needs_total: bool
-    """Whether the rule must know the length of the whole corpus first."""
+    needs_size: bool
+    """Whether the rule must know the size of the whole corpus first."""
 
-    def pieces(self, text: str, start: int, total: int) -> Iterator[Piece]:
-        """Yield where a document goes that begins at character `start` of a corpus of `total` characters."""
+    def pieces(self, text: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
+        """Yield where a document goes that begins at character `start` of the corpus."""
         ...
 
 
@@ -64,15 +72,34 @@ class TailSplitConfig:
         return TailSplit(self.val_fraction, self.test_fraction)
 
 
+@dataclass(kw_only=True, slots=True)
+class AutoSplitConfig:
+    """By hash where there are many documents, by position where there are few (or one)."""
+
+    val_fraction: float = 0.05
+    """Share that is kept for validation."""
+    test_fraction: float = 0.05
+    """Share that is kept for the final test; 0 leaves the test out."""
+    min_documents: int = 100
+    """Documents from which the hash is used; among fewer, one split could get none."""
+
+    def __post_init__(self) -> None:
+        check_fractions(self.val_fraction, self.test_fraction)
+
+    def build(self) -> "AutoSplit":
+        """Return the rule."""
+        return AutoSplit(self.val_fraction, self.test_fraction, self.min_documents)
+
+
 class HashSplit:
     """A document goes where the first 64 bits of its BLAKE2b hash, read as a number in [0, 1), fall."""
 
-    needs_total = False
+    needs_size = False
 
     def __init__(self, val_fraction: float, test_fraction: float) -> None:
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
 
-    def pieces(self, text: str, start: int, total: int) -> Iterator[Piece]:
+    def pieces(self, text: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
         """Yield the whole document; the first `test_fraction` of hashes is test, the next `val_fraction` is val."""
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
         place = int.from_bytes(digest, "big") / 2**64
@@ -87,7 +114,7 @@ class HashSplit:
 class TailSplit:
     """The corpus as one text: the first `int(train_fraction * n)` characters train, as nanoGPT cuts it."""
 
-    needs_total = True
+    needs_size = True
 
     def __init__(self, val_fraction: float, test_fraction: float) -> None:
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
@@ -98,15 +125,31 @@ class TailSplit:
         known = round(1 - self.test_fraction, 12)
         return [int(train * total), int(known * total), total]
 
-    def pieces(self, text: str, start: int, total: int) -> Iterator[Piece]:
+    def pieces(self, text: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
         """Yield the parts of a document on each side of the bounds that cut it."""
         stop = start + len(text)
         before = 0
-        for split, bound in zip(SPLITS, self.bounds(total)):
+        for split, bound in zip(SPLITS, self.bounds(corpus.characters)):
             first, last = max(start, before), min(stop, bound)
             if first < last:
                 yield Piece(split, text[first - start : last - start], ends=last == stop)
             before = bound
+
+
+class AutoSplit:
+    """`HashSplit` for at least `min_documents` documents, else `TailSplit`."""
+
+    needs_size = True
+
+    def __init__(self, val_fraction: float, test_fraction: float, min_documents: int) -> None:
+        self.by_hash = HashSplit(val_fraction, test_fraction)
+        self.by_position = TailSplit(val_fraction, test_fraction)
+        self.min_documents = min_documents
+
+    def pieces(self, text: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
+        """Yield where the chosen rule sends the document."""
+        rule = self.by_hash if corpus.documents >= self.min_documents else self.by_position
+        return rule.pieces(text, start, corpus)
 
 
 def check_fractions(val_fraction: float, test_fraction: float) -> None:
@@ -116,4 +159,6 @@ def check_fractions(val_fraction: float, test_fraction: float) -> None:
     if not 0 <= test_fraction < 1:
         raise ConfigError(f"split.test_fraction={test_fraction} must be 0 (no test) or lie between 0 and 1")
     if val_fraction + test_fraction >= 1:
-        raise ConfigError(f"split.val_fraction={val_fraction} and split.test_fraction={test_fraction} leave nothing to train")
+        raise ConfigError(
+            f"split.val_fraction={val_fraction} and split.test_fraction={test_fraction} leave nothing to train"
+        )

@@ -104,7 +104,11 @@ def best_fit_decreasing(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray,
             placed = np.repeat(used, each)[: len(items)]
             bins[items[: len(placed)]] = placed
             full, last = len(placed) // each, len(placed) % each
-            left = [(room - each * length, used[:full]), (room - last * length, used[full:]), (room, candidates[len(used) :])]
+            left = [
+                (room - each * length, used[:full]),
+                (room - last * length, used[full:]),
+                (room, candidates[len(used) :]),
+            ]
             for rest, members in left:
                 if rest and len(members):
                     gaps.setdefault(rest, []).append(members)

@@ -39,10 +39,10 @@ class ConcatPacking:
         positions = starts[:, None] + self._window  # [B, T + 1]
         short = positions[:, -1].max(initial=0) > self._targets
         tokens = self.shards.all_tokens[np.minimum(positions, self._targets) if short else positions].astype(np.int64)
-        labels = tokens[:, 1:]
+        labels = tokens[:, 1:].copy()  # not a view of the inputs: callers may write into either
         if short:
-            labels = np.where(positions[:, 1:] > self._targets, IGNORE_INDEX, labels)
-        return {"input_ids": tokens[:, :-1], "labels": labels, "document_ids": self._document_ids(starts)}
+            labels[positions[:, 1:] > self._targets] = IGNORE_INDEX
+        return {"input_ids": tokens[:, :-1].copy(), "labels": labels, "document_ids": self._document_ids(starts)}
 
     def target_counts(self, indices: np.ndarray) -> np.ndarray:
         """Return int64 [B]: the targets in each sequence."""

@@ -42,7 +42,9 @@ class BPETokenizerConfig:
 
     def __post_init__(self) -> None:
         if self.vocab_size < 257:
-            raise ConfigError(f"tokenizer.vocab_size={self.vocab_size} is too small: 256 bytes and the separator need 257")
+            raise ConfigError(
+                f"tokenizer.vocab_size={self.vocab_size} is too small: 256 bytes and the separator need 257"
+            )
         for name in ("max_digits", "min_frequency", "max_training_mb"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"tokenizer.{name}={getattr(self, name)} must be 1 or more")

@@ -1,5 +1,6 @@
 """A tokenizer made elsewhere: a tokenizer.json, a folder that holds one, or a name on the Hugging Face hub."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,8 @@ class PretrainedTokenizerConfig:
         path = Path(self.path).expanduser()
         looks_like_path = path.suffix == ".json" or self.path.startswith((".", "/", "~")) or self.path.count("/") > 1
         if path.exists() or looks_like_path:
-            tokenizer = load_tokenizer(path, self.eot_token)
-        else:
-            tokenizer = self._from_hub()
-        if self.eot_token and tokenizer.eot_id >= tokenizer.vocab_size:
-            raise DataError(f"the separator {self.eot_token!r} of {self.path} has an id outside the vocabulary")
-        return tokenizer
+            return load_tokenizer(path, self.eot_token)
+        return self._from_hub()
 
     def needs_texts(self) -> bool:
         """Whether `build` reads the training text."""
@@ -46,13 +43,11 @@ class PretrainedTokenizerConfig:
 
         try:
             file = hf_hub_download(self.path, "tokenizer.json", revision=self.revision)
-            try:
+            with contextlib.suppress(EntryNotFoundError):  # the separator is then found among the usual names
                 hf_hub_download(self.path, "tokenizer_config.json", revision=self.revision)
-            except EntryNotFoundError:
-                pass  # the separator is then found among the usual names
         except Exception as error:  # network, name, revision or access: the hub has a class for each
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise DataError(
-                f"tokenizer.path={self.path!r} is neither a file nor a folder here, and the hub did not give it: {first}"
+                f"tokenizer.path={self.path!r} is no file or folder here, and the hub did not give it: {first}"
             ) from error
         return load_tokenizer(file, self.eot_token)

@@ -171,7 +171,9 @@ class StreamDecoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._bytes = tokenizer.bytes_of() if tokenizer.is_byte_level or "Fuse" in tokenizer._settings["decoders"] else None
+        self._bytes = (
+            tokenizer.bytes_of() if tokenizer.is_byte_level or "Fuse" in tokenizer._settings["decoders"] else None
+        )
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._stream = DecodeStream(skip_special_tokens=True)
 

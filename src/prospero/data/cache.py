@@ -1,0 +1,98 @@
+"""Folders that appear whole or not at all: work goes on in a hidden sibling that is renamed at the end.
+
+The worker holds a lock file that the system frees when the process dies, however it dies. Whoever gets a lock knows
+that hidden folders under the same name are left over, and removes them. A second process that wants the same folder
+waits and finds it done.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prospero.errors import DataError
+from prospero.log import log
+from prospero.paths import fsync_folder
+
+PREFIX = ".preparing-"
+
+
+@contextmanager
+def readable_errors(folder: Path) -> Iterator[None]:
+    """Turn a full disk, a read-only folder and other refusals of the system into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC or error.errno == errno.EDQUOT:
+            raise DataError(
+                f"the disk that holds {folder} is full; free some space or choose another folder"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise DataError(f"nothing can be written to {folder} ({error.strerror}); choose another folder") from error
+        raise DataError(f"{error.filename or folder}: {error.strerror or error}") from error
+
+
+@contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock of `folder/name`; waits for a process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f".{name}.lock", "a") as file:
+        if not _try_lock(file.fileno(), wait=False):
+            log.info("Another process prepares %s; waiting for it.", name)
+            _try_lock(file.fileno(), wait=True)
+        _remove_left_over(folder, name)
+        yield
+
+
+def publish(folder: Path, name: str, fill: Callable[[Path], None]) -> Path:
+    """Let `fill` write into a hidden folder and rename it to `folder/name`; call with the lock held."""
+    hidden = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-", dir=folder))
+    final = folder / name
+    try:
+        os.chmod(hidden, 0o755)
+        fill(hidden)
+        fsync_folder(hidden)
+        if final.exists():  # damaged, or it would have been used
+            shutil.rmtree(final)
+        os.replace(hidden, final)
+        fsync_folder(folder)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    return final
+
+
+def _remove_left_over(folder: Path, name: str) -> None:
+    """Remove hidden folders of dead processes: all under `name`, others where their lock is free."""
+    for hidden in folder.glob(f"{PREFIX}*"):
+        owner = hidden.name.removeprefix(PREFIX).rpartition("-")[0]
+        if owner == name or _is_free(folder / f".{owner}.lock"):
+            log.info("Removing %s, left over by a process that was stopped.", hidden.name)
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _is_free(lock: Path) -> bool:
+    try:
+        with open(lock, "a") as file:
+            return _try_lock(file.fileno(), wait=False)
+    except OSError:
+        return False
+
+
+def _try_lock(handle: int, *, wait: bool) -> bool:
+    """Lock an open file until it is closed; True where the system has no such locks (the last rename then wins)."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            return True
+        raise
+    return True

@@ -1,0 +1,220 @@
+"""Batches for Lightning: whole micro-batches in an order that no machine can change.
+
+Position p of the training order belongs to the global batch p // global_batch_size; ranks and micro-steps share out
+the sequences of a global batch, so their union is the same on any number of devices. The whole state is
+`consumed_sequences`.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from prospero.data.augmentation.augmentation import Augmentation
+from prospero.data.packing.concat import ConcatPackingConfig
+from prospero.data.packing.packing import Packing
+from prospero.data.prepare import PreparedData
+from prospero.data.sampler import SequenceOrder
+from prospero.data.shards import TokenShards
+from prospero.errors import ConfigError, DataError
+from prospero.objective.ignore_index import IGNORE_INDEX
+
+ENDLESS = 10**12
+"""Micro-batches that the training loader says it has; the limit of a run is its number of steps."""
+
+Batch = dict[str, Any]
+
+
+class PackingConfig(Protocol):
+    """Settings that build a packing."""
+
+    def build(self, shards: TokenShards, seq_len: int) -> Packing: ...
+
+
+class AugmentationConfig(Protocol):
+    """Settings that build an augmentation."""
+
+    def build(self, shards: TokenShards, seed: int) -> Augmentation: ...
+
+
+class LanguageDataModule(L.LightningDataModule):
+    """Training, validation and test batches of a prepared corpus.
+
+    A batch is a dict: input_ids and labels, int64 [B, T]; document_ids, int32 [B, T], when `document_ids` is asked for;
+    target_tokens and sequences, the counts of the whole global batch (all ranks and micro-steps). `rank` and
+    `world_size` come from the trainer unless given. Validation and test are always packed by concatenation, so that
+    losses can be compared across packings, and cover each token of the split once as a target; `val_sequences` takes
+    that many sequences, evenly spread, instead of all. The trainer needs `use_distributed_sampler=False`.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedData,
+        *,
+        packing: PackingConfig,
+        augmentation: AugmentationConfig,
+        seq_len: int,
+        global_batch_size: int,
+        micro_batch_size: int,
+        seed: int,
+        num_workers: int = 0,
+        val_sequences: int | None = None,
+        document_ids: bool = False,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.prepared = prepared
+        self.seq_len = seq_len
+        self.global_batch_size, self.micro_batch_size = global_batch_size, micro_batch_size
+        self.seed, self.num_workers = seed, num_workers
+        self.val_sequences, self.document_ids = val_sequences, document_ids
+        self._rank, self._world_size = rank, world_size
+        self.consumed_sequences = 0
+        train = prepared.splits["train"]
+        if train.n_tokens < seq_len + 1:
+            raise DataError(
+                f"the training split has {train.n_tokens} tokens, fewer than one sequence of seq_len={seq_len} needs; "
+                f"give more text or set seq_len to {max(1, train.n_tokens - 1)} or less"
+            )
+        self.train_packing = packing.build(train, seq_len)
+        self.augmentation = augmentation.build(train, seed)
+        if world_size is not None:
+            _ = self.accumulate  # a wrong batch size is told at once
+
+    @property
+    def rank(self) -> int:
+        """This process among the ranks that read different data."""
+        return self._rank if self._rank is not None else (self.trainer.global_rank if self.trainer else 0)
+
+    @property
+    def world_size(self) -> int:
+        """How many ranks read different data."""
+        return self._world_size if self._world_size is not None else (self.trainer.world_size if self.trainer else 1)
+
+    @property
+    def accumulate(self) -> int:
+        """Micro-batches of each rank in a global batch."""
+        at_once = self.micro_batch_size * self.world_size
+        if self.global_batch_size % at_once:
+            raise ConfigError(
+                f"global_batch_size={self.global_batch_size} is not a multiple of {at_once} "
+                f"(micro_batch_size={self.micro_batch_size} x {self.world_size} ranks); change one of them"
+            )
+        return self.global_batch_size // at_once
+
+    @property
+    def sequences_per_epoch(self) -> int:
+        """Training sequences; an epoch may end within a global batch."""
+        return len(self.train_packing)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training split that are behind `consumed_sequences`."""
+        return self.consumed_sequences / self.sequences_per_epoch
+
+    def train_dataloader(self) -> DataLoader:
+        """Return the endless loader of this rank's micro-batches, from `consumed_sequences` on."""
+        batches = TrainBatches(self, start=self.consumed_sequences)
+        return self._loader(batches, CountingSampler(ENDLESS))
+
+    def val_dataloader(self) -> DataLoader:
+        """Return the loader of this rank's share of the validation split."""
+        return self._evaluation_loader("val", self.val_sequences)
+
+    def test_dataloader(self) -> DataLoader | list[DataLoader]:
+        """Return the loader of this rank's share of the test split; an empty list when there is none."""
+        return self._evaluation_loader("test", None) if "test" in self.prepared.splits else []
+
+    def _evaluation_loader(self, split: str, limit: int | None) -> DataLoader:
+        packing = ConcatPackingConfig().build(self.prepared.splits[split], self.seq_len)
+        batches = EvaluationBatches(self, packing, limit)
+        return self._loader(batches, CountingSampler(len(batches)))
+
+    def _loader(self, batches: Dataset, sampler: Sampler) -> DataLoader:
+        return DataLoader(
+            batches,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=_as_it_is,
+        )
+
+
+class CountingSampler(Sampler[int]):
+    """0, 1, 2, ... without keeping them."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.length))
+
+    def __len__(self) -> int:
+        return self.length
+
+
+class TrainBatches(Dataset[Batch]):
+    """Micro-batch i of one rank, counted from the `start` of the run or of its continuation."""
+
+    def __init__(self, data: LanguageDataModule, *, start: int) -> None:
+        self.packing, self.augmentation, self.document_ids = data.train_packing, data.augmentation, data.document_ids
+        self.order = SequenceOrder(len(self.packing), data.seed)
+        self.start, self.size, self.micro_batch_size = start, data.global_batch_size, data.micro_batch_size
+        self.rank, self.world_size, self.accumulate = data.rank, data.world_size, data.accumulate
+        self._step, self._targets = -1, 0
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> Batch:
+        step, micro_step = divmod(index, self.accumulate)
+        first = self.start + step * self.size
+        if step != self._step:
+            counts = self.packing.target_counts(self.order(first, first + self.size))
+            self._step, self._targets = step, int(counts.sum())
+        mine = first + (micro_step * self.world_size + self.rank) * self.micro_batch_size
+        sequences = self.order(mine, mine + self.micro_batch_size)
+        arrays = self.packing.read(sequences)
+        epochs = self.order.epochs(np.arange(mine, mine + self.micro_batch_size))
+        arrays["input_ids"] = self.augmentation(arrays["input_ids"], epochs, sequences)
+        return _batch(arrays, self.document_ids, target_tokens=self._targets, sequences=self.size)
+
+
+class EvaluationBatches(Dataset[Batch]):
+    """Batch i of one rank: all ranks have equally many, the last ones filled up with sequences that have no target."""
+
+    def __init__(self, data: LanguageDataModule, packing: Packing, limit: int | None) -> None:
+        self.packing, self.document_ids = packing, data.document_ids
+        n = len(packing) if limit is None else min(limit, len(packing))
+        self.sequences = np.linspace(0, len(packing) - 1, n).round().astype(np.int64)
+        self.rank, self.size = data.rank, data.micro_batch_size
+        self.at_once = data.micro_batch_size * data.world_size
+
+    def __len__(self) -> int:
+        return -(-len(self.sequences) // self.at_once)
+
+    def __getitem__(self, index: int) -> Batch:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        together = self.sequences[index * self.at_once : (index + 1) * self.at_once]
+        mine = together[self.rank * self.size : (self.rank + 1) * self.size]
+        filled = np.concatenate([mine, np.zeros(self.size - len(mine), dtype=np.int64)])
+        arrays = self.packing.read(filled)
+        arrays["labels"][len(mine) :] = IGNORE_INDEX
+        targets = int(self.packing.target_counts(together).sum())
+        return _batch(arrays, self.document_ids, target_tokens=targets, sequences=len(together))
+
+
+def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: int, sequences: int) -> Batch:
+    names = ("input_ids", "labels", "document_ids") if document_ids else ("input_ids", "labels")
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in names}
+    return tensors | {"target_tokens": target_tokens, "sequences": sequences}
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

@@ -1,0 +1,121 @@
+"""From pieces of text to token files: encoding runs outside the GIL while the next texts are read and cleaned."""
+
+import hashlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prospero.data.shards import ShardWriter
+from prospero.data.split import SPLITS, Piece
+from prospero.data.tokenizer.tokenizer import Tokenizer
+
+BUFFER_PER_BATCH = 64
+"""Memory that a batch takes while it is encoded and while it waits, in units of its text (measured, rounded up)."""
+WAITING = 2
+"""Batches that wait for the encoder or for the disk."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """What is encoded at a time: a document, or a part of a long one; `separator` follows unless a split cut it."""
+
+    split: str
+    text: str
+    n_bytes: int
+    ends: bool
+    separator: bool
+
+
+class SplitEncoder:
+    """Collects pieces into batches, encodes them in one other thread, writes the ids in order; memory is bounded.
+
+    `buffer_bytes` bounds what is held at once. After `close`, `splits` has the counts of each split that got text, and
+    `text_digest` is a hash of all text with its split.
+    """
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer, buffer_bytes: int) -> None:
+        self.folder, self.tokenizer = folder, tokenizer
+        self.batch_bytes = max(2**16, buffer_bytes // BUFFER_PER_BATCH)
+        self.splits: dict[str, dict[str, Any]] = {}
+        self.unknown_characters = 0
+        self._writers: dict[str, ShardWriter] = {}
+        self._text = hashlib.blake2b(digest_size=16)
+        self._batch: list[_Part] = []
+        self._size = 0
+        self._waiting: deque[tuple[list[_Part], Future[list[np.ndarray]]]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
+
+    def add(self, piece: Piece) -> int:
+        """Take one piece and return its UTF-8 bytes; blocks while too much is waiting."""
+        content = piece.text.encode()
+        self._text.update(f"{piece.split} {len(content)} {piece.ends}\n".encode())
+        self._text.update(content)
+        parts = list(self.tokenizer.pieces(piece.text))
+        for number, text in enumerate(parts, start=1):
+            n_bytes = len(content) if len(parts) == 1 else len(text.encode())
+            last = number == len(parts)
+            self._batch.append(_Part(piece.split, text, n_bytes, ends=last, separator=last and piece.ends))
+            self._size += n_bytes
+            if self._size >= self.batch_bytes:
+                self._send()
+        return len(content)
+
+    def close(self) -> None:
+        """Encode and write what is left, and finish the files."""
+        self._send()
+        while self._waiting:
+            self._write_one()
+        self._thread.shutdown()
+        for split, writer in self._writers.items():
+            digest = writer.close()
+            self.splits[split] = {
+                "file": writer.path.name,
+                "digest": digest,
+                "documents": writer.n_documents,
+                "characters": writer.n_characters,
+                "bytes": writer.n_bytes,
+                "tokens": writer.n_tokens,
+                "bytes_per_token": round(writer.n_bytes / max(1, writer.n_tokens), 4),
+                "tokens_per_byte": round(writer.n_tokens / max(1, writer.n_bytes), 4),
+            }
+        self.splits = {split: self.splits[split] for split in SPLITS if split in self.splits}
+
+    def abandon(self) -> None:
+        """Let go of thread and files; without `close` before it, the files are of no use."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        for writer in self._writers.values():
+            writer.abandon()
+
+    @property
+    def text_digest(self) -> str:
+        """The hash of all text so far, with its split."""
+        return self._text.hexdigest()
+
+    def _send(self) -> None:
+        if self._batch:
+            texts = [part.text for part in self._batch]
+            self._waiting.append((self._batch, self._thread.submit(self.tokenizer.encode_batch, texts)))
+            self._batch, self._size = [], 0
+        while len(self._waiting) > WAITING:
+            self._write_one()
+
+    def _write_one(self) -> None:
+        batch, future = self._waiting.popleft()
+        unknown_id = self.tokenizer.unknown_id
+        for part, ids in zip(batch, future.result()):
+            writer = self._writer(part.split)
+            if unknown_id is not None:
+                self.unknown_characters += int((ids == unknown_id).sum())
+            writer.add(ids, n_bytes=part.n_bytes, n_characters=len(part.text))
+            if part.ends:
+                writer.end_document(separator=part.separator)
+
+    def _writer(self, split: str) -> ShardWriter:
+        if split not in self._writers:
+            path = self.folder / f"{split}.bin"
+            self._writers[split] = ShardWriter(path, self.tokenizer.dtype, self.tokenizer.eot_id)
+        return self._writers[split]

@@ -1,0 +1,298 @@
+"""From a source of text to token files: read, clean, de-duplicate, split, train the tokenizer, encode, describe.
+
+The result is a folder that is found again by its name, which holds a hash of the text's identity and of all settings.
+It appears whole or not at all. Memory does not grow with the corpus: cleaned text that must be read twice lies on disk.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from prospero.data.bigram import bigram_bits_per_byte
+from prospero.data.cache import locked, publish, readable_errors
+from prospero.data.cleaning.pipeline import CleaningPipeline
+from prospero.data.cleaning.step import CleaningStep, Drop
+from prospero.data.encoding import SplitEncoder
+from prospero.data.progress import Stages
+from prospero.data.receipt import FORMAT, Intake, digest, origin, plain, read_receipt, write_receipt
+from prospero.data.shards import TokenShards
+from prospero.data.sources.source import Source
+from prospero.data.split import CorpusSize, Piece, Split
+from prospero.data.spool import Spool
+from prospero.data.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from prospero.errors import ConfigError, DataError
+from prospero.log import log
+
+
+class SourceConfig(Protocol):
+    """Settings that build a source."""
+
+    def build(self) -> Source: ...
+
+
+class StepConfig(Protocol):
+    """Settings that build a cleaning step."""
+
+    def build(self) -> CleaningStep: ...
+
+
+class Dedup(Protocol):
+    """Remembers texts."""
+
+    def is_duplicate(self, text: str) -> bool: ...
+
+
+class DedupConfig(Protocol):
+    """Settings that build a de-duplication."""
+
+    def build(self) -> Dedup: ...
+
+
+class SplitConfig(Protocol):
+    """Settings that build a split."""
+
+    def build(self) -> Split: ...
+
+
+class TokenizerConfig(Protocol):
+    """Settings that build a tokenizer, from the training text if `needs_texts()`."""
+
+    def build(self, texts: Callable[[], Iterator[str]]) -> Tokenizer: ...
+
+    def needs_texts(self) -> bool: ...
+
+
+@dataclass(kw_only=True, slots=True)
+class PrepareSettings:
+    """All that decides what the prepared data are, and where they lie."""
+
+    source: SourceConfig
+    """Where the text comes from."""
+    cleaning: Mapping[str, StepConfig] = field(default_factory=dict)
+    """The cleaning steps, in their order."""
+    dedup: DedupConfig
+    """Removal of repeated documents."""
+    split: SplitConfig
+    """How text is shared out to train, val and test."""
+    tokenizer: TokenizerConfig
+    """How text becomes tokens."""
+    cache_dir: Path
+    """Folder in which prepared corpora lie, one folder each."""
+    buffer_mb: int = 64
+    """Megabytes of memory for text on its way and what the tokenizer makes of it."""
+
+    def __post_init__(self) -> None:
+        if self.buffer_mb < 1:
+            raise ConfigError(f"buffer_mb={self.buffer_mb} must be 1 or more")
+
+    def plain(self) -> dict[str, Any]:
+        """Return the settings that decide the result, as plain values."""
+        parts = {"source": self.source, "dedup": self.dedup, "split": self.split, "tokenizer": self.tokenizer}
+        steps = [[name, plain(step)] for name, step in self.cleaning.items()]  # a list, for the order counts
+        return {name: plain(part) for name, part in parts.items()} | {"cleaning": steps}
+
+
+@dataclass(slots=True)
+class PreparedData:
+    """A prepared corpus: the splits that have text, the tokenizer, and the receipt that describes them."""
+
+    directory: Path
+    receipt: dict[str, Any]
+    tokenizer: Tokenizer
+    splits: dict[str, TokenShards]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the text and of what was done to it; equal on any machine that prepared the same text alike."""
+        return self.receipt["fingerprint"]
+
+    def verify(self) -> None:
+        """Read every token file and compare it with the receipt; raises `DataError` at any difference."""
+        for split, shards in self.splits.items():
+            shards.verify(self.receipt["splits"][split]["digest"])
+
+
+def prepare(settings: PrepareSettings, progress: bool | None = None) -> PreparedData:
+    """Return the prepared corpus, made now unless it lies ready in the cache.
+
+    `progress` shows bars (None: when standard error is a terminal). Raises `DataError` for text, files and disks that
+    cannot be used.
+    """
+    source = settings.source.build()
+    tokenizer = None if settings.tokenizer.needs_texts() else settings.tokenizer.build(lambda: iter(()))
+    key = [FORMAT, source.identity(), settings.plain(), tokenizer.fingerprint() if tokenizer else None]
+    name = f"{source_name(settings.source)}-{digest(plain(key))[:16]}"
+    found = _open_if_there(settings.cache_dir / name)
+    if found is not None:
+        return found
+    with readable_errors(settings.cache_dir), locked(settings.cache_dir, name):
+        found = _open_if_there(settings.cache_dir / name)  # made by the process that held the lock
+        if found is not None:
+            return found
+        log.info("Preparing %s.", source.describe())
+        preparation = _Preparation(settings, source, tokenizer, Stages(progress))
+        directory = publish(settings.cache_dir, name, preparation.run)
+    return open_prepared(directory)
+
+
+def open_prepared(directory: Path) -> PreparedData:
+    """Open a folder made by `prepare`; raises `DataError` when anything in it is missing, cut off or does not fit."""
+    receipt = read_receipt(directory)
+    tokenizer = load_tokenizer(directory / "tokenizer.json")
+    if tokenizer.fingerprint() != receipt["tokenizer"]["fingerprint"]:
+        raise DataError(f"{directory / 'tokenizer.json'} is not the tokenizer that made the tokens; prepare again")
+    splits = {name: TokenShards(directory / row["file"]) for name, row in receipt["splits"].items()}
+    for name, shards in splits.items():
+        if shards.n_tokens != receipt["splits"][name]["tokens"]:
+            raise DataError(f"{shards.path} does not belong to the receipt beside it; prepare the data again")
+    return PreparedData(directory, receipt, tokenizer, splits)
+
+
+def source_name(config: SourceConfig) -> str:
+    """Return `site_packages` for a `SitePackagesConfig`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(config).__name__.removesuffix("Config"))
+    return words.lower()
+
+
+def _open_if_there(directory: Path) -> PreparedData | None:
+    """Open prepared data; None when there are none, or when they are damaged (which is said)."""
+    if not directory.is_dir():
+        return None
+    try:
+        prepared = open_prepared(directory)
+    except DataError as error:
+        log.warning("%s -- making it anew.", error)
+        return None
+    log.info("Data: found prepared in %s.", directory)
+    return prepared
+
+
+class _Preparation:
+    """One preparation, from the source to a filled folder."""
+
+    def __init__(self, settings: PrepareSettings, source: Source, tokenizer: Tokenizer | None, stages: Stages) -> None:
+        self.settings, self.source, self.stages = settings, source, stages
+        self.tokenizer = tokenizer
+        self.pipeline = CleaningPipeline({name: step.build() for name, step in settings.cleaning.items()})
+        self.dedup = settings.dedup.build()
+        self.split = settings.split.build()
+        self.intake = Intake()
+
+    def run(self, folder: Path) -> None:
+        """Fill `folder` with token files, tokenizer and receipt."""
+        spool = Spool(folder / "cleaned.spool")
+        passes_twice = self.tokenizer is None or self.split.needs_size
+        if passes_twice:
+            with self.stages.stage("clean", self.source.size_bytes()) as advance:
+                spool.write(self._cleaned(advance))
+            self._check_not_empty()
+        if self.tokenizer is None:
+            self.tokenizer = self._train_tokenizer(spool)
+        encoder = SplitEncoder(folder, self.tokenizer, self.settings.buffer_mb * 1_000_000)
+        texts = spool.texts() if passes_twice else self._cleaned()
+        try:
+            total = self.intake.bytes["kept"] if passes_twice else self.source.size_bytes()
+            with self.stages.stage("encode" if passes_twice else "clean and encode", total) as advance:
+                for piece in self._pieces(texts, spool.size):
+                    advance(encoder.add(piece))
+                encoder.close()
+        finally:
+            encoder.abandon()
+        self._check_not_empty()
+        self._check_splits(encoder.splits)
+        spool.remove()
+        self.tokenizer.save(folder / "tokenizer.json")
+        write_receipt(folder, self._receipt(folder, encoder))
+
+    def _cleaned(self, advance: Callable[[int], None] = lambda n_bytes: None) -> Iterator[str]:
+        """Yield the text of each document that is kept."""
+        for document in self.source.documents():
+            size = utf8_length(document.text)
+            advance(size)
+            self.intake.add("read", size)
+            cleaned = self.pipeline(document)
+            if isinstance(cleaned, Drop):
+                self.intake.add("dropped", size)
+                continue
+            if self.dedup.is_duplicate(cleaned.text):
+                self.intake.add("duplicate", utf8_length(cleaned.text))
+                if len(self.intake.duplicate_examples) < self.pipeline.examples_per_reason:
+                    self.intake.duplicate_examples.append(cleaned.id)
+                continue
+            self.intake.add("kept", utf8_length(cleaned.text))
+            self.intake.characters += len(cleaned.text)
+            yield cleaned.text
+
+    def _pieces(self, texts: Iterator[str], size: CorpusSize) -> Iterator[Piece]:
+        start = 0
+        for text in texts:
+            yield from self.split.pieces(text, start, size)
+            start += len(text)
+
+    def _train_tokenizer(self, spool: Spool) -> Tokenizer:
+        def training_texts() -> Iterator[str]:
+            return (piece.text for piece in self._pieces(spool.texts(), spool.size) if piece.split == "train")
+
+        found = {piece.split: {} for piece in self._pieces(spool.texts(), spool.size)}
+        self._check_splits(found)
+        with self.stages.stage("train tokenizer"):
+            return self.settings.tokenizer.build(training_texts)
+
+    def _check_not_empty(self) -> None:
+        if self.intake.documents["kept"]:
+            return
+        n_read = self.intake.documents["read"]
+        if not n_read:
+            raise DataError(f"there is no text in {self.source.describe()}")
+        reasons = [
+            f"{row['documents']} by {row['step']} ({row['reason']})" for row in self.pipeline.report()["dropped"]
+        ]
+        raise DataError(
+            f"cleaning left nothing of the {n_read} documents: {', '.join(reasons)}; change the cleaning= settings"
+        )
+
+    def _check_splits(self, found: Mapping[str, Any]) -> None:
+        """Raise `DataError` when nothing is left to train on or to validate on; say it when the test is empty."""
+        advice = "choose split=tail, which cuts by position, raise split.val_fraction, or give more text"
+        for split in ("train", "val"):
+            if split not in found:
+                n_documents = self.intake.documents["kept"]
+                raise DataError(f"the split left nothing for {split!r} ({n_documents} documents in all); {advice}")
+        if "test" not in found and getattr(self.settings.split, "test_fraction", 0):
+            log.warning("The split left nothing for the final test (%d documents).", self.intake.documents["kept"])
+
+    def _receipt(self, folder: Path, encoder: SplitEncoder) -> dict[str, Any]:
+        tokenizer = self.tokenizer
+        assert tokenizer is not None, "a receipt is written after the tokens"
+        with self.stages.stage("bigram baseline"):
+            train, val = (TokenShards(folder / f"{split}.bin") for split in ("train", "val"))
+            baseline = bigram_bits_per_byte(train, val, tokenizer.token_bytes())
+        cleaning = self.pipeline.report()
+        settings = self.settings.plain()
+        what_was_done = {name: part for name, part in settings.items() if name != "source"}
+        return origin() | {
+            "fingerprint": digest([FORMAT, encoder.text_digest, tokenizer.fingerprint(), what_was_done]),
+            "source": {"name": source_name(self.settings.source), "description": self.source.describe()},
+            "settings": settings,
+            **self.intake.plain(),
+            "dropped": cleaning["dropped"],
+            "changed": cleaning["changed"],
+            "repairs": dict(self.source.notes),
+            "tokenizer": {
+                "vocab_size": tokenizer.vocab_size,
+                "eot_id": tokenizer.eot_id,
+                "eot_token": tokenizer.eot_token,
+                "fingerprint": tokenizer.fingerprint(),
+            },
+            "unknown_characters": encoder.unknown_characters,
+            "splits": encoder.splits,
+            "bigram_bits_per_byte": round(baseline, 4),
+            "seconds": self.stages.seconds,
+        }
+
+
+def utf8_length(text: str) -> int:
+    """Return the UTF-8 bytes of `text`."""
+    return len(text) if text.isascii() else len(text.encode())
