@@ -1,0 +1,180 @@
+"""Muon for the hidden matrices and AdamW for everything else, as one optimiser."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from prospero.errors import ConfigError
+from prospero.optim.adamw import check_at_least_zero, check_betas, has_fused
+from prospero.optim.newton_schulz import ProductType, orthogonalize, product_dtype
+from prospero.optim.param_groups import check_cover, hidden_matrices, is_decayed, trainable_parameters
+from prospero.optim.sharded import local, local_grad
+
+
+class LrScale(Enum):
+    """How a matrix's shape scales its step."""
+
+    original = "original"
+    match_rms_adamw = "match_rms_adamw"
+
+
+@dataclass(kw_only=True, slots=True)
+class MuonConfig:
+    """Muon on the 2-D hidden matrices, AdamW on embeddings, head, norms and biases (Jordan et al. 2024).
+
+    Both decays are decoupled. A schedule multiplies both learning rates.
+    """
+
+    lr: float = 0.02
+    """Peak learning rate of the hidden matrices."""
+    momentum: float = 0.95
+    """Decay of the average of the gradient."""
+    nesterov: bool = True
+    """Look ahead along the momentum."""
+    weight_decay: float = 0.01
+    """Decoupled decay of the hidden matrices per unit of learning rate."""
+    ns_steps: int = 5
+    """Newton-Schulz iterations."""
+    ns_dtype: ProductType = ProductType.auto
+    """Number format of the iterations' products: bfloat16, float32, or auto (bfloat16 where the processor has it)."""
+    lr_scale: LrScale = LrScale.original
+    """original: max(1, rows / columns)^0.5 (Jordan); match_rms_adamw: 0.2 max(rows, columns)^0.5 (arXiv:2502.16982)."""
+    adamw_lr: float = 3e-3
+    """Peak learning rate of the rest."""
+    adamw_betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
+    """AdamW's decay of the averages of the gradient and of its square."""
+    adamw_eps: float = 1e-8
+    """Added to the root of AdamW's second average."""
+    adamw_weight_decay: float = 0.1
+    """Decoupled decay per unit of AdamW's learning rate; acts on the head, not on embeddings, norms and biases."""
+
+    def __post_init__(self) -> None:
+        check_at_least_zero(lr=self.lr, weight_decay=self.weight_decay, adamw_lr=self.adamw_lr)
+        check_at_least_zero(adamw_eps=self.adamw_eps, adamw_weight_decay=self.adamw_weight_decay)
+        check_betas("adamw_betas", self.adamw_betas)
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"momentum={self.momentum} cannot be; give a number from 0 to below 1")
+        if not 1 <= self.ns_steps <= 100:
+            raise ConfigError(f"ns_steps={self.ns_steps} cannot be; give 1 to 100 iterations (5 is usual)")
+
+    def build(self, model: nn.Module) -> "Muon":
+        """Return the optimiser: the hidden matrices to Muon, the decayed and undecayed rest to AdamW."""
+        matrices, decayed = hidden_matrices(model), is_decayed(model)
+        rest = {name: p for name, p in trainable_parameters(model).items() if name not in matrices}
+        groups = [
+            {
+                "name": "matrices",
+                "params": list(matrices.values()),
+                "lr": self.lr,
+                "weight_decay": self.weight_decay,
+                "momentum": self.momentum,
+                "nesterov": self.nesterov,
+                "ns_steps": self.ns_steps,
+                "ns_dtype": self.ns_dtype.value,
+                "lr_scale": self.lr_scale.value,
+            },
+            {"name": "decay", "params": [p for name, p in rest.items() if decayed[name]]},
+            {"name": "no_decay", "params": [p for name, p in rest.items() if not decayed[name]], "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+        check_cover(model, groups)
+        return Muon(
+            groups,
+            adamw_lr=self.adamw_lr,
+            adamw_betas=(self.adamw_betas[0], self.adamw_betas[1]),
+            adamw_eps=self.adamw_eps,
+            adamw_weight_decay=self.adamw_weight_decay,
+        )
+
+
+class Muon(torch.optim.Optimizer):
+    """One optimiser of two rules: the group named `matrices` by Muon's, every other group by `torch.optim.AdamW`.
+
+    An inner AdamW works on this optimiser's own groups and state, which it is handed anew at each step: there is one
+    state dict, and schedules, clipping and checkpoints see one optimiser. Values equal those of `torch.optim.Muon`
+    within the rounding of the products. Sharded matrices are gathered one kind at a time, since orthogonalising needs
+    the whole matrix; each rank then keeps its part of the step.
+    """
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        *,
+        adamw_lr: float,
+        adamw_betas: tuple[float, float] = (0.9, 0.95),
+        adamw_eps: float = 1e-8,
+        adamw_weight_decay: float = 0.0,
+    ) -> None:
+        rest = [group for group in groups if group["name"] != "matrices"]
+        self._adamw: torch.optim.AdamW | None = None
+        if rest:
+            fused = has_fused(p for group in rest for p in group["params"])
+            self._adamw = torch.optim.AdamW(
+                rest, lr=adamw_lr, betas=adamw_betas, eps=adamw_eps, weight_decay=adamw_weight_decay, fused=fused
+            )
+            rest = self._adamw.param_groups  # now with every setting of AdamW
+        super().__init__([group for group in groups if group["name"] == "matrices"] + rest, {})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Update every parameter that has a gradient; return what `closure` returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            if group["name"] == "matrices":
+                self._step_matrices(group)
+        if self._adamw is not None:
+            self._adamw.param_groups = [group for group in self.param_groups if group["name"] != "matrices"]
+            self._adamw.state = self.state
+            self._adamw.step()
+        return loss
+
+    def _step_matrices(self, group: dict[str, Any]) -> None:
+        parameters = [p for p in group["params"] if p.grad is not None]
+        if not parameters:
+            return
+        for p in parameters:
+            if not self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        momenta = [local(self.state[p]["momentum_buffer"]) for p in parameters]
+        grads = [local_grad(p) for p in parameters]
+        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+        directions = torch._foreach_lerp(grads, momenta, group["momentum"]) if group["nesterov"] else momenta
+        dtype = product_dtype(ProductType(group["ns_dtype"]), directions[0].device)
+        whole = [_gather(p, direction) for p, direction in zip(parameters, directions)]
+        lr = float(group["lr"])
+        torch._foreach_mul_([local(p) for p in parameters], 1 - lr * group["weight_decay"])
+        for p, update in zip(parameters, orthogonalize(whole, group["ns_steps"], dtype)):
+            scale = _lr_scale(LrScale(group["lr_scale"]), *p.shape)
+            local(p).add_(_part(p, update), alpha=-lr * scale)
+
+
+def _lr_scale(kind: LrScale, rows: int, columns: int) -> float:
+    if kind is LrScale.original:
+        return math.sqrt(max(1.0, rows / columns))
+    return 0.2 * math.sqrt(max(rows, columns))
+
+
+def _gather(parameter: Tensor, direction: Tensor) -> Tensor:
+    """Return the whole of a tensor that is laid out as `parameter` is, given this rank's part of it."""
+    if not isinstance(parameter, DTensor):
+        return direction
+    mesh, placements = parameter.device_mesh, parameter.placements
+    shape, stride = parameter.shape, parameter.stride()
+    return DTensor.from_local(direction, mesh, placements, run_check=False, shape=shape, stride=stride).full_tensor()
+
+
+def _part(parameter: Tensor, whole: Tensor) -> Tensor:
+    """Return this rank's part of a whole tensor, laid out as `parameter` is; no communication."""
+    if not isinstance(parameter, DTensor):
+        return whole
+    whole = whole.contiguous()
+    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None).to_local()
