@@ -21,7 +21,7 @@ from prospero.distributed import any_rank, sum_over_ranks
 from prospero.objective.ignore_index import IGNORE_INDEX
 from prospero.optim.clipping import clip_grad_norm_
 from prospero.training.divergence import diverged
-from prospero.training.strategies import shard, sync_gradients
+from prospero.training.strategies import gathered, scattered_like, shard, sync_gradients
 
 CHECKPOINT_KEY = "prospero"
 
@@ -124,7 +124,7 @@ class TrainingModule(L.LightningModule):
 
     def _restore_objective(self) -> None:
         if self._bound and self._objective_state is not None:
-            self.objective.load_state_dict(self._objective_state)
+            self.objective.load_state_dict(scattered_like(self._objective_state, self.objective.state_dict()))
             self._objective_state = None
 
     def set_total_steps(self, total_steps: int) -> None:
@@ -307,7 +307,7 @@ class TrainingModule(L.LightningModule):
             "seed": self.seed,
             "total_steps": self.total_steps,
             "metrics": dict(self.latest_metrics),
-            "objective": self.objective.state_dict(),
+            "objective": gathered(self.objective.state_dict()),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

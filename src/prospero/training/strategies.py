@@ -1,6 +1,7 @@
 """What Lightning lacks for our runs: FSDP2 that also works on CPU, and checkpoint files that are whole or absent."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,22 @@ def full_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     return dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)))
+
+
+def gathered(state: Any) -> Any:
+    """Return nested dicts of tensors with every sharded tensor made whole on the CPU; a collective."""
+    if isinstance(state, Mapping):
+        return {name: gathered(value) for name, value in state.items()}
+    whole = getattr(state, "full_tensor", None)
+    return whole().cpu() if whole is not None else state
+
+
+def scattered_like(state: Any, like: Any) -> Any:
+    """Return `state` with every whole tensor cut as the tensor of the same name in `like` is; a collective."""
+    if isinstance(state, Mapping):
+        return {name: scattered_like(value, like.get(name, {})) for name, value in state.items()}
+    if not hasattr(like, "device_mesh"):
+        return state
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(state.to(like.device), like.device_mesh, like.placements)

@@ -308,3 +308,11 @@ def _quieten_lightning() -> None:
         ".*is smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", message=message)
+
+
+def set_matmul_precision(asked: MatmulPrecision, accelerator: Accelerator) -> None:
+    """Set torch's float32 product precision; auto is TF32 (`high`) on a GPU and is left alone elsewhere."""
+    if asked is not MatmulPrecision.auto:
+        torch.set_float32_matmul_precision(asked.value)
+    elif accelerator is Accelerator.gpu:
+        torch.set_float32_matmul_precision("high")

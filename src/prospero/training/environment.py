@@ -1,0 +1,101 @@
+"""environment.json: what a run ran on, so that a result can be repeated or a difference explained."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from prospero.paths import write_text
+
+_PACKAGES = ("prospero", "torch", "lightning", "hydra-core", "omegaconf", "tokenizers", "numpy", "safetensors", "wandb")
+_MAX_DIFF_BYTES = 2_000_000
+_SECRET_WORDS = ("key", "token", "secret", "password", "passwd", "credential")
+
+
+def environment(command_line: list[str] | None = None) -> dict[str, Any]:
+    """Return versions, processor, and the clone's commit, as plain values; secrets in the command line are starred."""
+    return {
+        "command_line": [redacted(word) for word in (sys.argv if command_line is None else command_line)],
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "cpu": _cpu_name(),
+        "cpu_cores": os.cpu_count(),
+        "memory_bytes": _memory_bytes(),
+        "gpus": _gpus(),
+        "git": _git(),
+    }
+
+
+def write_environment(run_dir: Path, command_line: list[str] | None = None) -> dict[str, Any]:
+    """Write environment.json (and, when the clone has changes, code.diff) into the run folder; return the facts."""
+    facts = environment(command_line)
+    diff = facts["git"].pop("diff", "")
+    if diff:
+        write_text(run_dir / "code.diff", diff)
+    write_text(run_dir / "environment.json", json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def redacted(word: str) -> str:
+    """Return `name=***` for a word `name=value` whose last name looks like a secret's, else the word."""
+    name, equals, _ = word.partition("=")
+    last = name.rsplit(".", 1)[-1].lower().replace("-", "_").split("_")
+    return f"{name}=***" if equals and any(part in _SECRET_WORDS or part == "apikey" for part in last) else word
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int:
+    import psutil
+
+    return psutil.virtual_memory().total
+
+
+def _gpus() -> list[dict[str, Any]]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return [{"name": card.name, "memory_bytes": card.total_memory, "cuda": torch.version.cuda} for card in cards]
+
+
+def _git() -> dict[str, Any]:
+    """Return commit and diff of the clone the package runs from; empty when it is installed without one."""
+    folder = Path(__file__).resolve().parent
+    commit = _run_git(folder, "rev-parse", "HEAD")
+    top = _run_git(folder, "rev-parse", "--show-toplevel")
+    if not commit or not top or not (Path(top.strip()) / "src" / "prospero").is_dir():
+        return {}
+    diff = _run_git(folder, "diff", "HEAD") or ""
+    if len(diff) > _MAX_DIFF_BYTES:
+        diff = diff[:_MAX_DIFF_BYTES] + "\n... cut here\n"
+    return {"commit": commit.strip(), "changed": bool(diff), "diff": diff}
+
+
+def _run_git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

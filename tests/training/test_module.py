@@ -1,0 +1,130 @@
+"""The training step, what it logs and what it refuses."""
+
+import math
+
+import pytest
+import torch
+
+from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
+from prospero.training.divergence import TrainingDiverged
+from prospero.training.loggers.metrics_file import MetricsFile, metric_series
+from tests.training.tiny import TinyData, tiny_module, tiny_trainer
+
+
+def weights(module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in module.model.parameters()])
+
+
+def run(tmp_path, *, micro_batch_size=4, ckpt_path=None, max_steps=12, module=None, **settings):
+    module = module or tiny_module(dropout=settings.pop("dropout", 0.1))
+    data = TinyData(micro_batch_size=micro_batch_size)
+    checkpoints = Checkpoints(CheckpointsConfig(every_steps=1, keep_last=100), tmp_path / "checkpoints")
+    trainer = tiny_trainer(
+        tmp_path,
+        max_steps=max_steps,
+        accumulate=4 // micro_batch_size,
+        loggers=[MetricsFile(tmp_path / "metrics.csv")],
+        callbacks=[checkpoints, *settings.pop("callbacks", [])],
+        **settings,
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
+    return module, data
+
+
+def test_every_step_is_logged_once_and_validated_where_asked(tmp_path):
+    module, data = run(tmp_path)
+    series = metric_series(tmp_path / "metrics.csv")
+    assert [step for step, _ in series["train/loss"]] == list(range(1, 13))
+    assert [step for step, _ in series["val/loss"]] == [5, 10, 12]
+    assert [value for _, value in series["tokens"]] == [24.0 * k for k in range(1, 13)]
+    assert data.consumed_sequences == 48 == module.consumed_sequences
+    assert series["train/loss"][-1][1] < series["train/loss"][0][1]
+    assert module.stop_reason == "max_steps"
+
+
+def test_val_loss_is_the_mean_over_targets_and_bits_follow(tmp_path):
+    module, _ = run(tmp_path)
+    from tests.training.tiny import Validation
+
+    data = TinyData()
+    data.trainer = module.trainer
+    with torch.no_grad():
+        nats, targets = 0.0, 0
+        for batch in Validation(data):
+            logits = module.model.eval()(batch["input_ids"]).logits
+            nats += torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), reduction="sum").item()
+            targets += int((batch["labels"] != -100).sum())
+    assert module.latest_metrics["val/loss"] == pytest.approx(nats / targets, rel=1e-5)
+    assert module.latest_metrics["val/perplexity"] == pytest.approx(math.exp(nats / targets), rel=1e-5)
+    assert module.latest_metrics["val/bits_per_byte"] == pytest.approx(nats / targets / math.log(2), rel=1e-5)
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 2])
+def test_accumulation_does_not_change_the_training(tmp_path, micro_batch_size):
+    whole, _ = run(tmp_path / "whole", dropout=0.0)
+    parts, _ = run(tmp_path / "parts", micro_batch_size=micro_batch_size, dropout=0.0)
+    torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-5, atol=1e-6)
+    a = metric_series(tmp_path / "whole" / "metrics.csv")
+    b = metric_series(tmp_path / "parts" / "metrics.csv")
+    for name in ("train/loss", "train/grad_norm", "val/loss"):
+        assert [v for _, v in a[name]] == pytest.approx([v for _, v in b[name]], rel=1e-5), name
+
+
+@pytest.mark.parametrize("micro_batch_size", [4, 2])
+@pytest.mark.parametrize("stopped_at", [3, 5, 9])  # 5 is a validation step
+def test_a_resumed_run_equals_the_whole_one_bit_for_bit(tmp_path, stopped_at, micro_batch_size):
+    whole, _ = run(tmp_path / "whole", micro_batch_size=micro_batch_size)
+    run(tmp_path / "parts", micro_batch_size=micro_batch_size)  # as if killed later: rows and files after the step are stale
+    path = tmp_path / "parts" / "checkpoints" / f"step_{stopped_at:08d}.ckpt"
+    resumed, data = run(tmp_path / "parts", micro_batch_size=micro_batch_size, ckpt_path=path)
+    assert torch.equal(weights(resumed), weights(whole))
+    assert data.consumed_sequences == 48
+    assert (tmp_path / "parts" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+def test_a_run_is_repeatable_and_its_seed_matters(tmp_path):
+    one, _ = run(tmp_path / "1")
+    two, _ = run(tmp_path / "2")
+    other, _ = run(tmp_path / "3", module=tiny_module(seed=4))
+    assert torch.equal(weights(one), weights(two))
+    assert not torch.equal(weights(one), weights(other))
+
+
+class Poison(torch.nn.Module):
+    """Makes the hidden state NaN from one step on."""
+
+    def __init__(self, module, step):
+        super().__init__()
+        self.owner, self.step = [module], step
+
+    def forward(self, x):
+        return x * float("nan") if self.owner[0].step >= self.step else x
+
+
+def test_a_nan_ends_the_run_by_name_and_the_good_checkpoint_stays(tmp_path):
+    module = tiny_module()
+    module.model.dropout = Poison(module, 6)
+    with pytest.raises(TrainingDiverged, match="the loss is not finite at step 7"):
+        run(tmp_path, module=module)
+    files = sorted(path.name for path in (tmp_path / "checkpoints").glob("*.ckpt"))
+    assert files[-1] == "step_00000006.ckpt"
+    assert torch.isfinite(weights(module)).all()
+
+
+def test_a_loss_that_goes_out_of_range_at_the_last_step_is_not_called_finished(tmp_path):
+    module = tiny_module()
+    module.model.dropout = Poison(module, 12)  # training never sees it, the final validation does
+    with pytest.raises(TrainingDiverged, match="val/loss is not finite at step 12"):
+        run(tmp_path, module=module)
+    assert module.stop_reason.startswith("TrainingDiverged")
+
+
+def test_gradients_do_not_outlive_the_step(tmp_path):
+    module, _ = run(tmp_path)
+    assert all(p.grad is None for p in module.model.parameters())
+
+
+def test_test_metrics(tmp_path):
+    module, data = run(tmp_path, max_steps=2)
+    module.trainer.test(module, datamodule=data, verbose=False)
+    assert module.latest_metrics["test/loss"] == pytest.approx(module.latest_metrics["val/loss"])
