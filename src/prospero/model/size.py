@@ -1,0 +1,53 @@
+"""How large a model is and what a token costs, counted from its modules and not from a formula beside them."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from prospero.model.base import LanguageModel
+from prospero.model.layers.attention import Attention
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCount:
+    """Numbers of parameters; a shared matrix is counted once."""
+
+    total: int
+    embedding: int
+    """In embedding tables (a tied head is one of them; an untied head is not)."""
+    by_module: dict[str, int]
+    """Name of each direct child, `blocks` as one, to its parameters."""
+
+    @property
+    def non_embedding(self) -> int:
+        """All but the embedding tables."""
+        return self.total - self.embedding
+
+
+def count_parameters(model: nn.Module) -> ParameterCount:
+    """Count the parameters of `model` by walking it."""
+    tables = {id(p): p.numel() for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    by_module = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
+    total = sum(p.numel() for p in model.parameters())
+    return ParameterCount(total, sum(tables.values()), {name: n for name, n in by_module.items() if n})
+
+
+def flops_per_token(model: LanguageModel, seq_len: int) -> int:
+    """Return the floating-point operations of forward and backward per trained token, in sequences of `seq_len`.
+
+    Matrix products only, a multiply-add being two operations, the backward pass twice the forward: 6 per weight of
+    every `nn.Linear`, recurrent matrix and of the head, and 12 x heads x head_dim x seq_len per attention layer. For
+    the standard Transformer this is PaLM's 6 N + 12 L H Q T (Chowdhery et al. 2022, appendix B) with N without the
+    embedding table: attention counts in full though half of it is masked, as usual in reports of MFU. Recomputation
+    by activation checkpointing is not counted, as it is no useful work.
+    """
+    head = model.output_weight()
+    weights, attention = head.numel(), 0
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module.weight is not head:
+            weights += module.weight.numel()
+        elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+            weights += sum(p.numel() for p in module.parameters() if p.dim() == 2)
+        elif isinstance(module, Attention):
+            attention += 12 * module.n_heads * module.head_dim * seq_len
+    return 6 * weights + attention
