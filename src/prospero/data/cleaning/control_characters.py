@@ -7,6 +7,7 @@ _C0 = bytes(b for b in range(32) if b not in b"\t\n\r") + b"\x7f"
 _C1_IN_UTF8 = re.compile(rb"\xc2[\x80-\x84\x86-\x9f]")  # U+0085 is a line end, which the white-space step handles
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)|[@-Z\\^_])")
 _CONTROLS = dict.fromkeys([*_C0, *(c for c in range(0x80, 0xA0) if c != 0x85)])
+_ANY_INVISIBLE = re.compile("[\xad\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
@@ -36,6 +37,6 @@ class ControlCharacters:
             if "\x1b" in text:
                 text = _TERMINAL.sub("", text)
             text = text.translate(_CONTROLS)
-        if self.invisible and not text.isascii():
+        if self.invisible and not text.isascii() and _ANY_INVISIBLE.search(text):
             text = text.translate(_INVISIBLE)
         return text

@@ -10,78 +10,27 @@ _TAG = re.compile(
     r"section|article|img|pre|code|blockquote|form|nav|header|footer|main)(?:\s[^<>]*)?/?>)",
     re.IGNORECASE,
 )
-_HIDDEN = frozenset(
-    [
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "head",
-        "title",
-        "meta",
-        "link",
-        "iframe",
-        "object",
-        "svg",
-        "canvas",
-        "math",
-        "audio",
-        "video",
-        "select",
-        "-comment",
-        "_comment",
-    ]
+
+
+def _set(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_HIDDEN = _set(
+    """
+    script style noscript template head title meta link iframe object svg canvas math audio video select -comment
+    _comment
+    """
 )
-_BOILERPLATE = frozenset("nav header footer aside form button".split())  # noqa: SIM905
-_BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "center",
-        "dd",
-        "details",
-        "dialog",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "html",
-        "legend",
-        "li",
-        "main",
-        "menu",
-        "nav",
-        "ol",
-        "optgroup",
-        "option",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
-        "ul",
-    ]
+_BOILERPLATE = _set("nav header footer aside form button")
+_BLOCKS = _set(
+    """
+    address article aside blockquote body center dd details dialog div dl dt fieldset figcaption figure footer
+    form h1 h2 h3 h4 h5 h6 header hr html legend li main menu nav ol optgroup option p pre section summary table
+    tbody tfoot thead tr ul
+    """
 )
-_PARAGRAPHS = frozenset("p h1 h2 h3 h4 h5 h6 blockquote pre table ul ol dl figure article section hr".split())  # noqa: SIM905
+_PARAGRAPHS = _set("p h1 h2 h3 h4 h5 h6 blockquote pre table ul ol dl figure article section hr")
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 
 

@@ -36,11 +36,13 @@ class Mojibake:
 
     def __call__(self, text: str) -> str:
         """Return the repaired text."""
-        if text.isascii() or not self._is_bad(text):
+        if text.isascii():
             return text
         # Lines end at "\n" alone: other line separators can be half of a broken character.
         lines = text.split("\n")
-        return "\n".join([line if line.isascii() or not self._is_bad(line) else self._repair(line) for line in lines])
-
-    def _repair(self, line: str) -> str:
-        return self._fix(line, self._settings)
+        bad = [number for number, line in enumerate(lines) if not line.isascii() and self._is_bad(line)]
+        if not bad:
+            return text
+        for number in bad:
+            lines[number] = self._fix(lines[number], self._settings)
+        return "\n".join(lines)

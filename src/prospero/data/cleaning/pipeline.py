@@ -43,7 +43,7 @@ class CleaningPipeline:
                 return self._drop(name, result, document.id, text)
             if result is not text and result != text:
                 self.changed[name] += 1
-            text = result
+                text = result
         if not text or text.isspace():
             return self._drop("end", EMPTY, document.id, document.text)
         self.kept += 1

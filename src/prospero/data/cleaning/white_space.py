@@ -6,6 +6,7 @@ from enum import Enum
 
 from prospero.errors import ConfigError
 
+_NOT_TIDY = re.compile("[\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _OTHER_LINE_ENDS = re.compile("\r\n?|[\x85\u2028\u2029]")
 _BLANKS = re.compile(r"[ \t]+")
 _UNUSUAL_SPACES = dict.fromkeys([0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
@@ -55,11 +56,10 @@ class WhiteSpace:
 
     def __call__(self, text: str) -> str:
         """Return the text with tidy white space: no blank line at its ends, at most one line end there."""
-        ascii_only = text.isascii()
-        if "\r" in text or not ascii_only:
+        if "\r" in text or not (text.isascii() or _NOT_TIDY.search(text) is None):
             text = _OTHER_LINE_ENDS.sub("\n", text)
-        if self.unify_spaces and not ascii_only:
-            text = text.translate(_UNUSUAL_SPACES)
+            if self.unify_spaces:
+                text = text.translate(_UNUSUAL_SPACES)
         if self.tab_size and "\t" in text:
             text = text.expandtabs(self.tab_size)
         if self.collapse_blanks and ("  " in text or "\t" in text or "\n " in text or text.startswith(" ")):
@@ -77,6 +77,6 @@ class WhiteSpace:
 
 def _shorten_blank_runs(text: str, longest: int) -> str:
     too_long = "\n" * (longest + 2)
-    if too_long not in text:
-        return text
-    return re.sub(too_long + "\n*", too_long[1:], text)
+    while too_long in text:  # each pass takes a share off the longest run; far faster than a pattern
+        text = text.replace(too_long, too_long[1:])
+    return text

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 @dataclass(kw_only=True, slots=True)
 class ExactDedupConfig:
-    """Keep the first of documents whose text is equal; about 100 bytes of memory for each different document."""
+    """Keep the first of documents whose text is equal; at most 170 bytes of memory for each different document."""
 
     ignore_case: bool = False
     """Texts that differ only in upper and lower case count as equal."""

@@ -16,99 +16,18 @@ from prospero.errors import DataError, suggest
 TABLE_ENDINGS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".pq"})
 """Endings of files with rows and fields; every other file is plain text."""
 
-TEXT_ENDINGS = frozenset(
-    [
-        ".txt",
-        ".text",
-        ".md",
-        ".markdown",
-        ".rst",
-        ".org",
-        ".adoc",
-        ".tex",
-        ".bib",
-        ".log",
-        ".srt",
-        ".vtt",
-        ".html",
-        ".htm",
-        ".xhtml",
-        ".xml",
-        ".svg",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".ini",
-        ".cfg",
-        ".conf",
-        ".py",
-        ".pyi",
-        ".pyx",
-        ".c",
-        ".h",
-        ".cc",
-        ".cpp",
-        ".cxx",
-        ".hh",
-        ".hpp",
-        ".cu",
-        ".cuh",
-        ".rs",
-        ".go",
-        ".java",
-        ".kt",
-        ".scala",
-        ".swift",
-        ".m",
-        ".mm",
-        ".cs",
-        ".fs",
-        ".js",
-        ".mjs",
-        ".jsx",
-        ".ts",
-        ".tsx",
-        ".vue",
-        ".css",
-        ".scss",
-        ".sh",
-        ".bash",
-        ".zsh",
-        ".fish",
-        ".ps1",
-        ".bat",
-        ".sql",
-        ".r",
-        ".jl",
-        ".rb",
-        ".php",
-        ".pl",
-        ".pm",
-        ".lua",
-        ".hs",
-        ".ml",
-        ".mli",
-        ".clj",
-        ".ex",
-        ".exs",
-        ".erl",
-        ".el",
-        ".lisp",
-        ".scm",
-        ".f",
-        ".f90",
-        ".f95",
-        ".asm",
-        ".s",
-        ".v",
-        ".vhd",
-        ".proto",
-        ".cmake",
-        ".mk",
-        ".nix",
-        ".dart",
-        ".zig",
-    ]
+
+def _set(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+TEXT_ENDINGS = _set(
+    """
+    .txt .text .md .markdown .rst .org .adoc .tex .bib .log .srt .vtt .html .htm .xhtml .xml .svg .yaml .yml .toml
+    .ini .cfg .conf .py .pyi .pyx .c .h .cc .cpp .cxx .hh .hpp .cu .cuh .rs .go .java .kt .scala .swift .m .mm .cs
+    .fs .js .mjs .jsx .ts .tsx .vue .css .scss .sh .bash .zsh .fish .ps1 .bat .sql .r .jl .rb .php .pl .pm .lua
+    .hs .ml .mli .clj .ex .exs .erl .el .lisp .scm .f .f90 .f95 .asm .s .v .vhd .proto .cmake .mk .nix .dart .zig
+    """
 )
 """Endings taken from a folder as plain text. A file named by itself, or by a glob, is read whatever its ending."""
 

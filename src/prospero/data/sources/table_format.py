@@ -12,13 +12,13 @@ from prospero.data.sources.reading import BLOCK_BYTES, NO_FIELD, Reading
 from prospero.errors import DataError
 
 _BATCH_ROWS = 256
+_USUAL_FIELD_LIMIT = 1 << 17  # that of the csv module
 
 
 def read_csv(stream: ByteStream, name: str, reading: Reading, delimiter: str = ",") -> Iterator[Document]:
     """Give row `n` below the header as document `name#n`."""
     rows = csv.reader(_whole_lines(stream, name, reading), delimiter=delimiter)
-    # The limit is global to the csv module; other users of it in this process only get a larger one.
-    csv.field_size_limit(max(csv.field_size_limit(), 4 * reading.max_document_bytes))
+    csv.field_size_limit(max(_USUAL_FIELD_LIMIT, 4 * reading.max_document_bytes))  # global to the csv module
     try:
         header = next(rows, None)
         if header is None:
