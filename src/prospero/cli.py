@@ -94,19 +94,16 @@ def _compose_and_call(verb: str, root: str, given: list[str]) -> int:
     folders = configuration.load_plugins(_plugins_in(given))
     if folders:
         given = [*given, f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"]
-    function = _function(verb)
-    code = 0
+    composed: list[Any] = []
 
-    def task(cfg: Any) -> Any:
-        nonlocal code
-        config = configuration.typed(cfg)
-        code = int(function(config) or 0)
+    def task(cfg: Any) -> None:
+        composed.append(cfg)  # only caught here: Hydra's part ends with the composition
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here as they are; this file words them
-    argv, sys.argv = sys.argv, [f"{verb}.py" if verb == root else sys.argv[0], *given]
-    sys.argv[0] = argv[0]
+    program, sys.argv = sys.argv, [sys.argv[0], *given]
     try:
         hydra.main(version_base="1.3", config_path=str(paths.config_dir()), config_name=root)(task)()
+        config = configuration.typed(composed[0]) if composed else None
     except ProsperoError:
         raise
     except Exception as error:
@@ -115,8 +112,10 @@ def _compose_and_call(verb: str, root: str, given: list[str]) -> int:
             raise
         raise ConfigError(line) from error
     finally:
-        sys.argv = argv
-    return code
+        sys.argv = program
+    if config is None:
+        return 0  # --cfg and its like, or a sweep, whose jobs ran in processes of their own
+    return int(_function(verb)(config) or 0)
 
 
 def _function(verb: str) -> Callable[[Any], int | None]:

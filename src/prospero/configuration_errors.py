@@ -9,13 +9,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from prospero import registry
 from prospero.errors import suggest
+from prospero.help_text import menu
 
 
 def explain(error: Exception, root: str, given: list[str]) -> str | None:
     """Return one line for an error of composition, or None when the error is not about the configuration."""
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
-    text = str(error)
+    text = str(error) if error.__cause__ is None else f"{error}\n{error.__cause__}"
     for pattern, reword in REWORDED:
         found = re.search(pattern, text, flags=re.DOTALL)
         if found:
@@ -35,6 +36,10 @@ def _unknown_setting(found: re.Match[str], root: str, given: list[str]) -> str:
     for depth, name in enumerate(parents):
         if not isinstance(node, DictConfig) or name not in node:
             names = list(node) if isinstance(node, DictConfig) else []
+            group = ".".join(parents[:depth])
+            if group in registry.MULTIPLE and name in registry.names(group):
+                chosen = ",".join([*map(str, names), name])
+                return f"'{group}.{name}' is not among the chosen {group}; choose it too: {group}=[{chosen}]"
             return f"There is no setting '{key}'." + _hint(name, names, ".".join(parents[:depth]), keys, last)
         node = node._get_node(name)
     names = [str(name) for name in node] if isinstance(node, DictConfig) else []
@@ -49,8 +54,7 @@ def _hint(word: str, names: list[Any], parent: str, keys: list[str], last: str) 
         return near.replace("'", f"'{prefix}", 1)
     if same:
         return f" Did you mean '{same[0]}'?"
-    near = suggest(f"{prefix}{word}", keys)
-    return near or (f" Allowed {'in ' + parent if parent else 'here'}: {', '.join(map(str, names))}." if names else "")
+    return f" Allowed {'in ' + parent if parent else 'here'}: {', '.join(map(str, names))}." if names else ""
 
 
 def _composed_without(root: str, given: list[str]) -> DictConfig | None:
@@ -85,7 +89,7 @@ def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
 
 def _no_such_choice(found: re.Match[str], root: str, given: list[str]) -> str:
     group, _, name = found[1].rpartition("/")
-    options = sorted(set(re.findall(r"^\s+(\S+)$", found[2], flags=re.MULTILINE)))
+    options = menu(group)
     if not group:
         return f"There is no configuration '{name}'."
     return f"There is no {group} '{name}'.{suggest(name, options)} Choices of {group}: {', '.join(options)}."
@@ -105,6 +109,8 @@ def _wrong_type(found: re.Match[str], root: str, given: list[str]) -> str:
     unknown = re.search(r"Key '([^']+)' (?:not in|is not in struct)|has no attribute '([^']+)'", reason)
     if unknown:
         return _unknown_setting(found, root, given)
+    if "is not a ListConfig" in reason:
+        return f"{key}={value} is of the wrong type: {key} is a list, write {key}=[{value}]."
     if "not Optional" in reason or "is not nullable" in reason or "non-Optional" in reason:
         return f"{key}={value}: {key} cannot be null."
     return f"{key}={value} is not possible: {reason.splitlines()[0]}"

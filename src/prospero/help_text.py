@@ -96,8 +96,8 @@ def of_verb(verb: str, root: str, given: list[str]) -> str:
 
 
 def menu(group: str) -> list[str]:
-    """Return the names of the presets in `conf/<group>`."""
-    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+    """Return the names of the presets in `conf/<group>`, and of the parts that the user's plugins added."""
+    return sorted({path.stem for path in (config_dir() / group).glob("*.yaml")} | set(registry.ADDED.get(group, {})))
 
 
 def preset_comment(path: Path) -> str:

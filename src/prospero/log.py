@@ -6,6 +6,9 @@ from pathlib import Path
 
 log = logging.getLogger("prospero")
 
+SILENT = logging.ERROR
+"""The level of ranks other than 0: they say errors only."""
+
 
 def configure(log_file: Path | None = None, *, level: int = logging.INFO) -> None:
     """Print short lines to standard error and, when `log_file` is given, dated lines to that file."""

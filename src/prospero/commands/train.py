@@ -7,8 +7,12 @@ configuration, `--help` and the parent of a sweep need the settings alone.
 from dataclasses import dataclass, field
 from typing import Any
 
-from prospero.commands.prepare import PrepareConfig
+from prospero import registry
+from prospero.commands.prepare import PrepareConfig, prepare_data
 from prospero.errors import ConfigError
+
+QUICK_START_STEPS = 1000
+"""Length of a run that no limit was given for: minutes on two CPU cores."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -56,13 +60,23 @@ class TrainConfig(PrepareConfig):
     """Stop after this many training tokens, rounded up to a whole step."""
     max_minutes: float | None = None
     """Stop after this many minutes of training."""
+    train_sequences: int | None = None
+    """Train on this many sequences of the training split only, over and over; null takes all."""
     global_batch_size: int = 16
     """Sequences per optimiser step, over all devices."""
     micro_batch_size: int | None = None
     """Sequences per device and forward pass; without one the whole share of a device; the rest is accumulated."""
 
     def __post_init__(self) -> None:
-        for name in ("seq_len", "global_batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_minutes"):
+        for name in (
+            "seq_len",
+            "global_batch_size",
+            "micro_batch_size",
+            "train_sequences",
+            "max_steps",
+            "max_tokens",
+            "max_minutes",
+        ):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"{name}={value} is not possible; give a number above zero")
@@ -70,3 +84,31 @@ class TrainConfig(PrepareConfig):
             raise ConfigError(
                 f"micro_batch_size={self.micro_batch_size} does not divide global_batch_size={self.global_batch_size}"
             )
+
+    def limits(self) -> dict[str, Any]:
+        """Return max_steps, max_tokens and max_minutes, with the quick start's length when none is given."""
+        given = {"max_steps": self.max_steps, "max_tokens": self.max_tokens, "max_minutes": self.max_minutes}
+        return given if any(value is not None for value in given.values()) else given | {"max_steps": QUICK_START_STEPS}
+
+    def run_name(self) -> str:
+        """Return the run's name: the one given, else what is trained on what."""
+        return self.name or "_".join(registry.name_of(g, type(getattr(self, g))) or g for g in ("data", "model"))
+
+
+def train(config: TrainConfig) -> int:
+    """Train a model as the settings say, measure it, and leave everything in the run folder; return the exit code."""
+    from prospero.commands.training_run import TrainingRun, seed_everything
+
+    run = TrainingRun.start(config)
+    seed_everything(config.seed)
+    prepared = prepare_data(config)
+    data = run.data(prepared)
+    model = run.model(prepared.tokenizer)
+    objective = run.objective()
+    module = run.module(model, objective, prepared)
+    trainer = run.trainer(module, prepared)
+    run.say_what_comes(module, data, trainer)
+    trainer.fit(module, datamodule=data, ckpt_path=run.checkpoint, weights_only=True)
+    run.test_the_best(trainer, module, data)
+    run.write_results(module, prepared)
+    return run.exit_code(trainer)

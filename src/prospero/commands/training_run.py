@@ -1,0 +1,277 @@
+"""The steps of `train`, each a small story: the folder, the parts built from their settings, the results written."""
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+
+from prospero import configuration, distributed, paths, runs
+from prospero import log as logging_setup
+from prospero.checkpoint import describe_model, find_checkpoint, load_model, read_checkpoint, save_model_folder
+from prospero.commands.prepare import describe
+from prospero.commands.sweep import RESULT_FILE
+from prospero.data.datamodule import LanguageDataModule
+from prospero.errors import ConfigError
+from prospero.log import log
+from prospero.model.numerics import apply_numerics, measure_numerics
+from prospero.model.size import count_parameters, flops_per_token
+from prospero.objective.objective import Objective
+from prospero.training.environment import write_environment
+from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
+from prospero.training.loggers.metrics_file import MetricsFile
+from prospero.training.module import TrainingModule
+from prospero.training.report import write_report
+from prospero.training.run_facts import RunFacts
+from prospero.training.trainer import Hardware
+
+if TYPE_CHECKING:
+    from prospero.commands.train import TrainConfig
+    from prospero.data.prepare import PreparedData
+    from prospero.data.tokenizer.tokenizer import Tokenizer
+    from prospero.model.base import LanguageModel
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch; what happens inside steps is seeded anew there, from (seed, step, rank)."""
+    L.seed_everything(seed, workers=True, verbose=False)
+
+
+@dataclass(slots=True)
+class TrainingRun:
+    """One run: its settings, its folder, and what is found out on the way."""
+
+    config: "TrainConfig"
+    folder: Path
+    hardware: Hardware
+    checkpoint: Path | None
+    """The checkpoint to continue from."""
+    plain_config: dict[str, Any]
+    max_steps: int = 0
+    tested: Path | None = None
+    """The checkpoint that the final test and model/ are made of."""
+    measured: dict[str, float] = field(default_factory=dict)
+    """The results of the final validation and test."""
+    started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def start(cls, config: "TrainConfig") -> "TrainingRun":
+        """Look at the machine, make the run folder, and write down what is to be run before anything runs."""
+        hardware = config.trainer.hardware()
+        plain_config = configuration.redact(configuration.plain(config))
+        folder = runs.create(config.outputs_dir, config.run_dir, config.run_name(), resume=config.resume is not None)
+        if distributed.is_rank_zero():
+            logging_setup.configure(folder / "log.txt")
+            paths.write_text(folder / "config.yaml", configuration.rerunnable(config, "train"))
+            write_environment(folder)
+        else:
+            logging_setup.configure(level=logging_setup.SILENT)
+        log.info("run folder: %s", folder)
+        return cls(config, folder, hardware, _checkpoint_to_resume(config, folder), plain_config)
+
+    def data(self, prepared: "PreparedData") -> LanguageDataModule:
+        """Return the batches of the prepared data."""
+        config, splits = self.config, prepared.receipt["splits"]
+        log.info(
+            "data: %s; train %s tokens, val %s tokens; %d tokens in the vocabulary; fingerprint %s",
+            prepared.receipt["source"]["description"],
+            f"{splits['train']['tokens']:,}",
+            f"{splits['val']['tokens']:,}",
+            prepared.tokenizer.vocab_size,
+            prepared.fingerprint[:12],
+        )
+        return LanguageDataModule(
+            prepared,
+            packing=config.packing,
+            augmentation=config.augmentation,
+            seq_len=config.seq_len,
+            global_batch_size=config.global_batch_size,
+            micro_batch_size=self.micro_batch_size,
+            seed=config.seed,
+            train_sequences=config.train_sequences,
+            val_sequences=config.trainer.val_sequences,
+            document_ids=getattr(config.model, "document_attention", False),
+            rank=distributed.rank(),
+            world_size=self.hardware.world_size,
+        )
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Sequences of one forward pass: the setting, else a device's whole share of the global batch."""
+        config, ranks = self.config, self.hardware.world_size
+        if config.global_batch_size % ranks:
+            raise ConfigError(f"global_batch_size={config.global_batch_size} cannot be shared by {ranks} processes")
+        return config.micro_batch_size or config.global_batch_size // ranks
+
+    def model(self, tokenizer: "Tokenizer") -> "LanguageModel":
+        """Return the network with its starting weights, and choose how it computes on this machine by measuring."""
+        config = self.config
+        model = config.model.build(vocab_size=tokenizer.vocab_size, max_seq_len=config.seq_len)
+        choice = measure_numerics(
+            model,
+            batch_size=self.micro_batch_size,
+            seq_len=config.seq_len,
+            precision=self.hardware.precision.name,
+            matmul_precision=config.trainer.matmul_precision.name,
+            remembered=self.folder / "numerics.json",
+        )
+        apply_numerics(model, choice)
+        log.info("numerics: %s", choice.summary())
+        return model
+
+    def objective(self) -> Objective:
+        """Return loss + sum of weight x regulariser."""
+        config = self.config
+        return Objective(config.loss.build(), {name: part.build() for name, part in config.regularizers.items()})
+
+    def module(self, model: "LanguageModel", objective: Objective, prepared: "PreparedData") -> TrainingModule:
+        """Return the LightningModule: model, objective and how they are optimised."""
+        config = self.config
+        tokens_per_step = config.global_batch_size * config.seq_len
+        self.max_steps = steps_of_run(**config.limits(), tokens_per_step=tokens_per_step)
+        vocab_size = prepared.tokenizer.vocab_size
+        return TrainingModule(
+            model,
+            objective,
+            config.optimizer,
+            config.schedule,
+            total_steps=self.max_steps,
+            token_bytes=prepared.tokenizer.token_bytes(),
+            max_grad_norm=config.trainer.max_grad_norm,
+            seed=config.seed,
+            compile_blocks=config.trainer.compile,
+            facts={
+                "model": describe_model(config.model, vocab_size=vocab_size, max_seq_len=config.seq_len),
+                "config": self.plain_config,
+                "data_fingerprint": prepared.fingerprint,
+                "tokenizer_fingerprint": prepared.tokenizer.fingerprint(),
+            },
+        )
+
+    def trainer(self, module: TrainingModule, prepared: "PreparedData") -> L.Trainer:
+        """Return Lightning's Trainer with our callbacks and loggers."""
+        config = self.config
+        facts = RunFacts(
+            run_dir=self.folder,
+            name=config.run_name(),
+            group=os.environ.get("PROSPERO_SWEEP", ""),
+            tags=config.tags,
+            config=self.plain_config,
+            tokenizer=prepared.tokenizer,
+            tokens_per_step=config.global_batch_size * config.seq_len,
+            flops_per_token=flops_per_token(module.model, config.seq_len),
+            precision=self.hardware.precision.name,
+            seed=config.seed,
+            sampling=config.sampling,
+        )
+        return config.trainer.build(
+            run_dir=self.folder,
+            max_steps=self.max_steps,
+            accumulate=config.global_batch_size // (self.micro_batch_size * self.hardware.world_size),
+            max_minutes=config.limits()["max_minutes"],
+            callbacks=[part.build(facts) for part in config.callbacks.values()],
+            loggers=[MetricsFile(self.folder), *(part.build(facts) for part in config.logger.values())],
+        )
+
+    def say_what_comes(self, module: TrainingModule, data: LanguageDataModule, trainer: L.Trainer) -> None:
+        """Print one summary before the first step: parameters, tokens, FLOPs, and the time when it can be estimated."""
+        config = self.config
+        count = count_parameters(module.model)
+        per_step = config.global_batch_size * config.seq_len
+        flops = flops_per_token(module.model, config.seq_len)
+        name = type(config.model).__name__.removesuffix("Config")
+        log.info(
+            "model: %s, %s parameters (%s outside embeddings)", name, f"{count.total:,}", f"{count.non_embedding:,}"
+        )
+        how = f"{config.global_batch_size} x {config.seq_len} = {per_step:,} tokens a step"
+        if self.max_steps >= UNLIMITED_STEPS:
+            log.info("training: %s minutes, %s, on %s", config.max_minutes, how, self.hardware.describe())
+            return
+        tokens = self.max_steps * per_step
+        epochs = self.max_steps * config.global_batch_size / data.sequences_per_epoch
+        log.info("training: %s steps, %s, on %s", f"{self.max_steps:,}", how, self.hardware.describe())
+        log.info("budget: %s tokens (%.2f epochs), %.3g FLOPs", f"{tokens:,}", epochs, float(flops * tokens))
+
+    def test_the_best(self, trainer: L.Trainer, module: TrainingModule, data: LanguageDataModule) -> None:
+        """Measure the best checkpoint by val/loss (the last where none was validated) on the test split."""
+        self.measured = {k: v for k, v in module.latest_metrics.items() if k.startswith("val/")}
+        self.tested = find_checkpoint(self.folder, "best")
+        last = find_checkpoint(self.folder, "last")
+        if self.tested is None or self.exit_code(trainer):
+            return
+        if self.tested != last:
+            checkpoint = read_checkpoint(self.tested)
+            found = checkpoint["prospero"]["metrics"]
+            self.measured = {k: v for k, v in found.items() if k.startswith("val/")}
+            log.info("the best checkpoint, %s, is tested and kept as model/", self.tested.name)
+        if "test" in data.prepared.splits:
+            trainer.test(module, datamodule=data, ckpt_path=str(self.tested), verbose=False, weights_only=True)
+            self.measured |= {k: v for k, v in module.latest_metrics.items() if k.startswith("test/")}
+
+    def write_results(self, module: TrainingModule, prepared: "PreparedData") -> None:
+        """Write model/, the result file, the receipt and the report, and say where they are; on rank 0 alone."""
+        if not distributed.is_rank_zero() or self.tested is None:
+            return
+        model, _, description = load_model(self.tested)
+        facts = {"metrics": self.measured, "checkpoint": self.tested.name, "data_fingerprint": prepared.fingerprint}
+        save_model_folder(
+            self.folder / "model", model.state_dict(), prepared.tokenizer, description["model"], facts=facts
+        )
+        bigram = prepared.receipt["bigram_bits_per_byte"]
+        name = "val/bits_per_byte" if "val/bits_per_byte" in self.measured else "val/loss"
+        result = {"objective": self.measured.get(name), "objective_name": name, **self.measured}
+        result |= {"bigram_bits_per_byte": bigram, "steps": module.consumed_sequences // self.config.global_batch_size}
+        result |= {"tokens": module.consumed_tokens, "training_seconds": round(module.seconds, 3)}
+        paths.write_text(self.folder / RESULT_FILE, json.dumps(result, indent=1) + "\n")
+        paths.write_text(self.folder / "receipt.json", json.dumps(prepared.receipt, indent=1) + "\n")
+        self._report(module, prepared)
+        self._say_results(module, bigram)
+
+    def _report(self, module: TrainingModule, prepared: "PreparedData") -> None:
+        write_report(
+            self.folder,
+            title=self.config.run_name(),
+            config=self.plain_config,
+            receipt_lines=describe(prepared),
+            results={**self.measured, "bigram bits per byte on val": prepared.receipt["bigram_bits_per_byte"]},
+            stop_reason=module.stop_reason or "",
+        )
+
+    def _say_results(self, module: TrainingModule, bigram: float) -> None:
+        log.info("ended: %s, after %.0f s in all", module.stop_reason, time.perf_counter() - self.started)
+        for split in ("val", "test"):
+            if f"{split}/loss" in self.measured:
+                log.info(
+                    "%-4s  loss %.4f  perplexity %.2f  bits per byte %.4f",
+                    split,
+                    self.measured[f"{split}/loss"],
+                    self.measured[f"{split}/perplexity"],
+                    self.measured.get(f"{split}/bits_per_byte", float("nan")),
+                )
+        log.info("bigram model of the same tokens, on val: bits per byte %.4f", bigram)
+        log.info("look at %s; write with: python generate.py run=%s", self.folder / "report.html", self.folder)
+
+    def exit_code(self, trainer: L.Trainer) -> int:
+        """Return 0, or 128 + signal when a signal ended training."""
+        return max(int(getattr(callback, "exit_code", 0)) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+
+
+def _checkpoint_to_resume(config: "TrainConfig", folder: Path) -> Path | None:
+    """Return the checkpoint that `resume` asks for; `auto` may find none and then starts anew."""
+    if config.resume is None:
+        return None
+    if config.resume in ("auto", "last", "best"):
+        found = find_checkpoint(folder, "best" if config.resume == "best" else "last")
+        if found is None and config.resume != "auto":
+            raise ConfigError(f"resume={config.resume}: {folder} holds no readable checkpoint; start with resume=auto")
+        return found
+    path = Path(config.resume)
+    if path.is_dir():
+        path = find_checkpoint(path) or path
+    if not path.is_file():
+        raise ConfigError(f"resume={config.resume} is neither auto, last, best nor a checkpoint file")
+    read_checkpoint(path)
+    return path
