@@ -29,17 +29,16 @@ class ScheduleConfig:
         check_share("warmup_ratio", self.warmup_ratio)
 
     def warmup(self, total_steps: int) -> int:
-        """Return the warm-up steps of a run of `total_steps`; a warm-up longer than the run is a ConfigError."""
-        steps = round(self.warmup_ratio * total_steps) if self.warmup_steps is None else self.warmup_steps
-        if steps > total_steps:
-            raise ConfigError(f"warmup_steps={steps} is longer than the run of {total_steps} steps; give at most that")
-        return steps
+        """Return the warm-up steps of a run of `total_steps`."""
+        return round(self.warmup_ratio * total_steps) if self.warmup_steps is None else self.warmup_steps
 
     def check(self, total_steps: int) -> None:
-        """Raise a ConfigError when the schedule does not fit into `total_steps`."""
+        """Raise a ConfigError when the warm-up is longer than a run of `total_steps`."""
         if total_steps < 1:
             raise ConfigError(f"a schedule needs a run of 1 step or more, not {total_steps}")
-        self.warmup(total_steps)
+        warmup = self.warmup(total_steps)
+        if warmup > total_steps:
+            raise ConfigError(f"warmup_steps={warmup} is longer than the run of {total_steps} steps; give at most that")
 
     def shape(self, step: int, warmup: int, total_steps: int) -> float:
         """Return the factor at a step after warm-up; each schedule has its own."""
@@ -61,7 +60,8 @@ class ScheduledLR(LRScheduler):
     """Sets every group's learning rate to its own peak times the schedule's ratio; step it once an optimiser step.
 
     `total_steps` may be set at any time and counts from the next step on: a run that ends by the clock refines its
-    horizon as it learns its speed. Where the horizon shrinks below the present step the schedule is at its end.
+    horizon as it learns its speed. A horizon that shrinks below the present step means the end of the schedule, one
+    shorter than the warm-up means no decay: an estimate never stops a run.
     The horizon belongs to the run and not to the checkpoint, so a run resumed with more steps follows the new horizon.
     """
 
@@ -78,8 +78,7 @@ class ScheduledLR(LRScheduler):
 
     @total_steps.setter
     def total_steps(self, value: int) -> None:
-        self.schedule.check(value)
-        self._total_steps = value
+        self._total_steps = max(1, value)
 
     def get_lr(self) -> list[float | torch.Tensor]:
         """Return the learning rate of each group at the present step."""

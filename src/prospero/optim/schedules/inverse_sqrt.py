@@ -8,7 +8,7 @@ from prospero.optim.schedules.base import ScheduleConfig, check_share
 
 @dataclass(kw_only=True, slots=True)
 class InverseSqrtConfig(ScheduleConfig):
-    """Inverse square root of the step (Vaswani et al. 2017, arXiv:1706.03762): sqrt(w / (step + 1)) after w steps of warm-up."""
+    """Inverse square root of the step, from the end of warm-up on (Vaswani et al. 2017, arXiv:1706.03762)."""
 
     min_lr_ratio: float = 0.0
     """Floor of the learning rate, as a share of the peak."""

@@ -17,7 +17,7 @@ class DecayShape(Enum):
 
 @dataclass(kw_only=True, slots=True)
 class WSDConfig(ScheduleConfig):
-    """Warm-up, stable, decay (Hu et al. 2024, arXiv:2404.06395; 1 - sqrt decay: Hägele et al. 2024, arXiv:2405.18392)."""
+    """Warm-up, stable, decay (Hu et al. 2024, arXiv:2404.06395; 1 - sqrt: Hägele et al. 2024, arXiv:2405.18392)."""
 
     decay_ratio: float = 0.2
     """Length of the decay as a share of the run's steps, rounded."""

@@ -1,0 +1,54 @@
+"""A model small enough to check by hand: an embedding, one matrix, a norm, a head."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+
+from prospero.objective.ignore_index import IGNORE_INDEX
+
+
+class TinyModel(nn.Module):
+    """hidden = norm(tanh(block(embedding))); logits from an untied or tied head, with an optional softcap."""
+
+    def __init__(self, vocab_size: int = 13, d_model: int = 8, *, tied: bool = False, softcap: float = 0.0) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.blocks = nn.ModuleList([nn.Linear(d_model, d_model)])
+        self.norm = nn.LayerNorm(d_model)
+        self.head = nn.Linear(d_model, vocab_size, bias=False)
+        if tied:
+            self.head.weight = self.embedding.weight
+        self.softcap = softcap
+        self.projected_tokens: list[int] = []
+
+    def output_weight(self) -> Tensor:
+        return self.head.weight
+
+    def project(self, hidden: Tensor) -> Tensor:
+        self.projected_tokens.append(hidden.shape[:-1].numel())
+        logits = self.head(hidden)
+        return self.softcap * torch.tanh(logits / self.softcap) if self.softcap else logits
+
+    def forward(self, input_ids: Tensor, *, logits: bool = False) -> SimpleNamespace:
+        hidden = self.norm(torch.tanh(self.blocks[0](self.embedding(input_ids))))
+        return SimpleNamespace(hidden=hidden, logits=self.project(hidden) if logits else None)
+
+
+def tiny_batch(batch_size: int = 4, length: int = 6, vocab_size: int = 13, seed: int = 0) -> dict[str, Tensor]:
+    """Random ids, and labels of which about a quarter are no targets."""
+    generator = torch.Generator().manual_seed(seed)
+    input_ids = torch.randint(vocab_size, (batch_size, length), generator=generator)
+    labels = torch.randint(vocab_size, (batch_size, length), generator=generator)
+    labels[torch.rand(labels.shape, generator=generator) < 0.25] = IGNORE_INDEX
+    return {"input_ids": input_ids, "labels": labels}
+
+
+def targets(batch: dict[str, Tensor]) -> int:
+    """Number of target tokens."""
+    return int((batch["labels"] != IGNORE_INDEX).sum())
+
+
+def gradients(model: nn.Module) -> dict[str, Tensor]:
+    """The gradients by name; zeros where there is none."""
+    return {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in model.named_parameters()}
