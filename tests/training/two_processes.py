@@ -1,0 +1,45 @@
+"""Trains TinyModel on two gloo processes and writes what came out; run by test_strategies, which is not a test itself."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from prospero.objective.regularizers.l2 import L2Config
+from prospero.objective.regularizers.l2_sp import L2SPConfig
+from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
+from prospero.training.loggers.metrics_file import MetricsFile
+from prospero.training.strategies import full_state_dict
+from prospero.training.trainer import StrategyName
+from tests.training.tiny import TinyData, tiny_module, tiny_trainer
+
+
+def main(out: str, strategy: str, micro_batch_size: str, dropout: str, resume: str = "") -> None:
+    torch.set_num_threads(1)
+    folder = Path(out)
+    regularizers = {"l2": L2Config(weight=0.01).build(), "l2_sp": L2SPConfig(weight=0.1).build()}
+    module = tiny_module(dropout=float(dropout), max_grad_norm=0.3, regularizers=regularizers)
+    one = strategy == "one"
+    world = 1 if one else 2
+    trainer = tiny_trainer(
+        folder,
+        max_steps=6,
+        val_every_steps=3,
+        accumulate=4 // (int(micro_batch_size) * world),
+        loggers=[MetricsFile(folder / "metrics.csv")],
+        callbacks=[Checkpoints(CheckpointsConfig(every_steps=2, keep_last=9), folder / "checkpoints")],
+        devices=world,
+        strategy=StrategyName.auto if one else StrategyName[strategy],
+    )
+    trainer.fit(module, datamodule=TinyData(4, int(micro_batch_size)), ckpt_path=resume or None)
+    held = sum((p.to_local() if hasattr(p, "to_local") else p).numel() for p in module.model.parameters())
+    state = full_state_dict(module.model)
+    if trainer.is_global_zero:
+        torch.save(state, folder / "weights.pt")
+        facts = {"held": held, "stop_reason": module.stop_reason, "metrics": module.latest_metrics}
+        (folder / "facts.json").write_text(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
