@@ -41,12 +41,15 @@ def flops_per_token(model: LanguageModel, seq_len: int) -> int:
     embedding table: attention counts in full though half of it is masked, as usual in reports of MFU. Recomputation
     by activation checkpointing is not counted, as it is no useful work.
     """
+    attention = 0
+    linears = {id(m.weight): m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)}
+    weights = sum(linears.values())
     head = model.output_weight()
-    weights, attention = head.numel(), 0
+    if id(head) not in linears:  # a tied head: the embedding table (behind a projection, a Linear, in an RNN)
+        table = head if isinstance(head, nn.Parameter) else model.get_submodule("embedding").weight
+        weights += table.numel()
     for module in model.modules():
-        if isinstance(module, nn.Linear) and module.weight is not head:
-            weights += module.weight.numel()
-        elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
             weights += sum(p.numel() for p in module.parameters() if p.dim() == 2)
         elif isinstance(module, Attention):
             attention += 12 * module.n_heads * module.head_dim * seq_len
