@@ -121,7 +121,7 @@ def test_one_enormous_line(tmp_path):
     assert [document.text for document in source.documents()] == ["short"]
     assert source.notes["lines left out: longer than four times data.max_document_bytes"] == 1
     rows.write_text('{"text": "' + "x" * 3_000_000 + '"}')
-    with pytest.raises(DataError, match="longer than 4 x data.max_document_bytes"):
+    with pytest.raises(DataError, match=r"longer than 4 x data\.max_document_bytes"):
         read(rows, max_document_bytes=10_000)
     table = tmp_path / "a.csv"
     table.write_text("text\n" + "x" * 3_000_000)

@@ -24,6 +24,18 @@ def test_short_rows_and_blank_lines(tmp_path):
     assert source.notes == {"rows left out: no text field": 1, "rows left out: the text field is empty or not text": 1}
 
 
+def test_large_parquet_rows_are_read_a_few_at_a_time(tmp_path):
+    texts_of_a_megabyte = [bytes([97 + number % 26]).decode() * 1_000_000 for number in range(64)]
+    table = pyarrow.table({"text": texts_of_a_megabyte})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet", use_dictionary=False, write_batch_size=1)
+    before = pyarrow.total_allocated_bytes()
+    del table
+    documents = iter(FilesConfig(path=str(tmp_path / "a.parquet")).build().documents())
+    assert [len(next(documents).text) for _ in range(3)] == [1_000_000] * 3
+    assert pyarrow.total_allocated_bytes() < before - 40e6
+    assert len(list(documents)) == 61
+
+
 def test_a_quote_that_never_closes(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('text\n"open ' + "x\n" * 200_000)

@@ -43,7 +43,7 @@ class FilesConfig:
     """Encoding of text, json, csv and tsv files; a byte-order mark in a file has precedence."""
     encoding_errors: EncodingErrors = EncodingErrors.replace
     """Invalid bytes: replace by U+FFFD and count, strict stops, drop leaves the document out and counts it."""
-    max_document_bytes: int = 67108864
+    max_document_bytes: int = 16777216
     """Longer texts are cut into parts at a line end or a space, in bytes of UTF-8; this bounds the memory."""
     bad_files: BadFiles = BadFiles.error
     """A file that is not what its ending says, or is damaged: stop, or skip it and count it."""

@@ -32,7 +32,7 @@ class HubConfig:
     """Column that holds the text."""
     max_documents: int | None = None
     """Stop after this many rows; null reads all of them."""
-    max_document_bytes: int = 67108864
+    max_document_bytes: int = 16777216
     """Longer texts are cut into parts at a line end or a space, in bytes of UTF-8."""
 
     def __post_init__(self) -> None:

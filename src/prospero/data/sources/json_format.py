@@ -55,7 +55,7 @@ class _Rows:
         self.reading = reading
         self.found_field = False
 
-    def read(self, value: Any, number: int) -> Iterator[Document]:
+    def read(self, value: Any, number: int) -> Iterable[Document]:
         """Give the document of one value: an object with the text field, or a text."""
         field = self.reading.text_field
         if isinstance(value, dict):
@@ -64,13 +64,13 @@ class _Rows:
                 value = value[field]
             elif self.found_field:
                 self.reading.notes[NO_FIELD] += 1
-                return
+                return ()
             else:
                 raise missing_field(f"{self.name}#{number}", field, value)
         elif not isinstance(value, str) and not self.found_field:
             kind = type(value).__name__
             raise DataError(f"{self.name}#{number}: a {kind}, neither an object with a field '{field}' nor a text.")
-        yield from self.reading.row(value, f"{self.name}#{number}")
+        return self.reading.row(value, f"{self.name}#{number}")
 
 
 def missing_field(where: str, field: str, found: Iterable[str]) -> DataError:

@@ -59,7 +59,7 @@ class Reading:
 
     text_field: str = "text"
     document_separator: str | None = None
-    max_document_bytes: int = 1 << 26
+    max_document_bytes: int = 1 << 24
     encoding: str = "utf-8"
     encoding_errors: EncodingErrors = EncodingErrors.replace
     notes: Counter[str] = field(default_factory=Counter)
@@ -128,17 +128,16 @@ class Reading:
         for piece in pieces:
             for text in cutter.add(piece):
                 part += 1
-                yield from self._document(text, f"{name}#part{part}")
-        yield from self._document(cutter.finish(), f"{name}#part{part + 1}" if part else name)
+                yield from self._short(text, f"{name}#part{part}")
+        yield from self._short(cutter.finish(), f"{name}#part{part + 1}" if part else name)
         if part:
             self.notes[CUT] += 1
 
-    def _document(self, text: str, name: str) -> Iterator[Document]:
+    def _short(self, text: str, name: str) -> tuple[Document, ...]:
         repaired = self.repaired(text, name)
-        if repaired:
-            yield Document(text=repaired, id=name)
+        return (Document(text=repaired, id=name),) if repaired else ()
 
-    def row(self, value: Any, name: str) -> Iterator[Document]:
+    def row(self, value: Any, name: str) -> Iterable[Document]:
         """Give the text field of one row: text or UTF-8 bytes; anything else is counted and left out."""
         if isinstance(value, bytes):
             value = value.decode("utf-8", "prospero_mark")
@@ -146,11 +145,10 @@ class Reading:
             value = self._without_surrogates(value)
         if not value or not isinstance(value, str):
             self.notes[NOT_TEXT] += 1
-            return
+            return ()
         if len(value) * 4 <= self.max_document_bytes:
-            yield from self._document(value, name)
-        else:
-            yield from self.documents([value], name)
+            return self._short(value, name)
+        return self.documents([value], name)
 
     def _without_surrogates(self, text: str) -> str:
         """Replace what a JSON escape such as \\ud83d alone stands for; the marks of invalid bytes stay."""

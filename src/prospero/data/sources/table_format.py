@@ -4,6 +4,7 @@ import csv
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from prospero.data.document import Document
 from prospero.data.sources.compression import COMPRESSIONS, ByteStream, open_bytes
@@ -11,7 +12,7 @@ from prospero.data.sources.json_format import missing_field
 from prospero.data.sources.reading import BLOCK_BYTES, NO_FIELD, Reading
 from prospero.errors import DataError
 
-_BATCH_ROWS = 256
+_BATCH_BYTES = 1 << 23
 _USUAL_FIELD_LIMIT = 1 << 17  # that of the csv module
 
 
@@ -74,13 +75,26 @@ def _read_parquet(path: Path, name: str, reading: Reading) -> Iterator[Document]
         if not (arrow.types.is_binary(as_bytes) or arrow.types.is_large_binary(as_bytes)):
             raise DataError(f"{name}: column '{field}' holds {kind}, not text; columns: {', '.join(schema.names)}.")
         number = 0
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[field]):
+        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata, field), columns=[field]):
             # As bytes: Parquet does not promise that its strings are valid UTF-8.
             column = batch.column(0)
             column = column.dictionary_decode() if arrow.types.is_dictionary(column.type) else column
-            for value in column.cast(as_bytes):
+            for value in column.cast(as_bytes).to_pylist():
                 number += 1
-                yield from reading.row(value.as_py(), f"{name}#{number}")
+                yield from reading.row(value, f"{name}#{number}")
+
+
+def _batch_rows(metadata: Any, field: str) -> int:
+    """Return how many rows hold about eight megabytes of text, at least one, going by the file's largest row group."""
+    rows = 1024
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for number in range(row_group.num_columns):
+            column = row_group.column(number)
+            if column.path_in_schema == field:
+                mean = column.total_uncompressed_size // max(1, row_group.num_rows)
+                rows = min(rows, _BATCH_BYTES // max(1, mean))
+    return max(1, rows)
 
 
 def _first_line(error: Exception) -> str:
