@@ -216,5 +216,5 @@ def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: 
     return tensors | {"target_tokens": target_tokens, "sequences": sequences}
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch

@@ -53,8 +53,8 @@ class Tokenizer:
         inner.no_padding()
         self.eot_token = eot or next((name for name in KNOWN_SEPARATORS if inner.token_to_id(name) is not None), EOT)
         inner.add_special_tokens([self.eot_token])
-        self.eot_id: int = inner.token_to_id(self.eot_token)
         self._vocabulary: dict[str, int] = inner.get_vocab(with_added_tokens=True)
+        self.eot_id = self._vocabulary[self.eot_token]
         self.vocab_size: int = max(self._vocabulary.values()) + 1
         self._settings: dict[str, Any] = _settings(inner)
         self._special = {id_ for id_, token in inner.get_added_tokens_decoder().items() if token.special}

@@ -1,0 +1,216 @@
+"""Batches: the same sequences for the same step on any number of ranks, workers and micro-steps, from any cursor."""
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+
+from prospero.data.augmentation.none import NoAugmentationConfig
+from prospero.data.augmentation.token_noise import TokenNoiseConfig
+from prospero.data.datamodule import LanguageDataModule
+from prospero.data.packing.best_fit import BestFitPackingConfig
+from prospero.data.packing.concat import ConcatPackingConfig
+from prospero.data.prepare import prepare
+from prospero.errors import ConfigError, DataError
+from prospero.objective.ignore_index import IGNORE_INDEX
+from tests.data.shard_making import sentences, settings, write_corpus
+
+GLOBAL = 8
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    return prepare(settings(write_corpus(folder, sentences(120)), folder / "cache"), progress=False)
+
+
+def module(prepared, **changes):
+    chosen = {
+        "packing": ConcatPackingConfig(),
+        "augmentation": NoAugmentationConfig(),
+        "seq_len": 64,
+        "global_batch_size": GLOBAL,
+        "micro_batch_size": GLOBAL,
+        "seed": 3,
+        "rank": 0,
+        "world_size": 1,
+    }
+    return LanguageDataModule(prepared, **(chosen | changes))
+
+
+def take(loader, n):
+    iterator = iter(loader)
+    return [next(iterator) for _ in range(n)]
+
+
+def global_batches(prepared, steps, *, ranks=1, start=0, **changes):
+    """Return, for each step, the sorted rows (inputs, labels) of all ranks and micro-steps, and the counts seen."""
+    found = [[] for _ in range(steps)]
+    counts = [set() for _ in range(steps)]
+    for rank in range(ranks):
+        data = module(prepared, rank=rank, world_size=ranks, **changes)
+        data.consumed_sequences = start
+        for i, batch in enumerate(take(data.train_dataloader(), steps * data.accumulate)):
+            step = i // data.accumulate
+            rows = torch.cat([batch["input_ids"], batch["labels"]], dim=1)
+            found[step] += [tuple(row) for row in rows.tolist()]
+            counts[step].add((batch["target_tokens"], batch["sequences"]))
+    return [sorted(rows) for rows in found], counts
+
+
+@pytest.mark.parametrize("packing", [ConcatPackingConfig(), BestFitPackingConfig()], ids=["concat", "best_fit"])
+@pytest.mark.parametrize(
+    ("ranks", "micro", "workers"), [(1, 1, 0), (1, 4, 1), (2, 1, 0), (2, 4, 0), (4, 2, 0), (4, 1, 0)]
+)
+def test_a_step_has_the_same_sequences_everywhere(prepared, packing, ranks, micro, workers):
+    noise = TokenNoiseConfig(probability=0.3)
+    expected, counts = global_batches(prepared, 40, packing=packing, augmentation=noise)
+    found, found_counts = global_batches(
+        prepared, 40, ranks=ranks, micro_batch_size=micro, num_workers=workers, packing=packing, augmentation=noise
+    )
+    assert found == expected
+    assert found_counts == counts
+    for rows, seen in zip(expected, counts):
+        assert seen == {(sum(label != IGNORE_INDEX for row in rows for label in row[64:]), GLOBAL)}
+
+
+def test_the_cursor_continues_exactly(prepared):
+    whole, _ = global_batches(prepared, 60)
+    for steps in (1, 17, 40):
+        rest, _ = global_batches(prepared, 60 - steps, start=steps * GLOBAL)
+        assert rest == whole[steps:]
+    resized, _ = global_batches(prepared, 20, start=24 * GLOBAL, global_batch_size=16, micro_batch_size=4)
+    assert [sorted(whole[24 + 2 * i] + whole[25 + 2 * i]) for i in range(18)] == resized[:18]
+
+
+def test_an_epoch_has_every_sequence_once_and_batches_span_epochs(prepared):
+    data = module(prepared, global_batch_size=7, micro_batch_size=7)
+    n = data.sequences_per_epoch
+    assert n % 7, "this test is about epochs that end within a batch"
+    rows = torch.cat([batch["labels"] for batch in take(data.train_dataloader(), 2 * n // 7 + 1)]).tolist()
+    everything = sorted(data.train_packing.read(np.arange(n))["labels"].tolist())
+    assert sorted(rows[:n]) == everything == sorted(rows[n : 2 * n])
+    assert rows[:n] != rows[n : 2 * n]
+    data.consumed_sequences = n + n // 2
+    assert data.epoch == pytest.approx(1.5, abs=0.01)
+
+
+def test_fewer_sequences_than_a_global_batch(prepared):
+    data = module(prepared, seq_len=2000, global_batch_size=64, micro_batch_size=64)
+    assert data.sequences_per_epoch < 64
+    batch = take(data.train_dataloader(), 1)[0]
+    assert batch["input_ids"].shape == (64, 2000)
+
+
+@pytest.mark.parametrize("micro", [1, 3, 8])
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_validation_covers_every_token_once(prepared, ranks, micro):
+    labels, lengths, totals = [], set(), {}
+    for rank in range(ranks):
+        data = module(prepared, rank=rank, world_size=ranks, micro_batch_size=micro, global_batch_size=96)
+        loader = data.val_dataloader()
+        batches = list(loader)
+        lengths.add((len(batches), len(loader)))
+        for i, batch in enumerate(batches):
+            assert batch["input_ids"].shape == (micro, 64)
+            labels += batch["labels"][batch["labels"] != IGNORE_INDEX].tolist()
+            totals[i] = batch["target_tokens"]
+    assert sorted(labels) == sorted(prepared.splits["val"].all_tokens[1:].tolist())
+    assert len(lengths) == 1 and lengths.pop()[0] == len(totals)
+    assert sum(totals.values()) == prepared.splits["val"].n_tokens - 1
+
+
+def test_part_of_the_validation_is_spread_and_the_same_each_time(prepared):
+    data = module(prepared, val_sequences=5, micro_batch_size=2)
+    first = torch.cat([batch["input_ids"] for batch in data.val_dataloader()])
+    again = torch.cat([batch["input_ids"] for batch in data.val_dataloader()])
+    assert torch.equal(first, again) and len(first) == 6
+    assert sum(batch["sequences"] for batch in data.val_dataloader()) == 5
+    assert sum((batch["labels"] != IGNORE_INDEX).any(dim=1).sum().item() for batch in data.val_dataloader()) == 5
+
+
+def test_validation_is_packed_the_same_whatever_the_training_packing(prepared):
+    rows = [
+        torch.cat([batch["labels"] for batch in module(prepared, packing=packing).val_dataloader()])
+        for packing in (ConcatPackingConfig(), BestFitPackingConfig())
+    ]
+    assert torch.equal(*rows)
+
+
+def test_test_loader_is_there_when_the_split_is(prepared):
+    assert len(list(module(prepared).test_dataloader())) > 0
+    without = type(prepared)(prepared.directory, prepared.receipt, prepared.tokenizer, dict(prepared.splits))
+    del without.splits["test"]
+    assert module(without).test_dataloader() == []
+
+
+def test_what_a_batch_holds(prepared):
+    batch = take(module(prepared).train_dataloader(), 1)[0]
+    assert {name: getattr(value, "dtype", type(value)) for name, value in batch.items()} == {
+        "input_ids": torch.int64,
+        "labels": torch.int64,
+        "target_tokens": int,
+        "sequences": int,
+    }
+    batch = take(module(prepared, document_ids=True).train_dataloader(), 1)[0]
+    assert batch["document_ids"].dtype == torch.int32 and batch["document_ids"].shape == (GLOBAL, 64)
+    assert "document_ids" in take(module(prepared, document_ids=True).val_dataloader(), 1)[0]
+
+
+def test_noise_is_for_the_inputs_of_training_alone(prepared):
+    plain, noisy = module(prepared), module(prepared, augmentation=TokenNoiseConfig(probability=0.5))
+    before, after = (take(data.train_dataloader(), 1)[0] for data in (plain, noisy))
+    assert torch.equal(before["labels"], after["labels"])
+    assert 0.3 < (before["input_ids"] != after["input_ids"]).float().mean() < 0.6
+    before, after = (take(data.val_dataloader(), 1)[0] for data in (plain, noisy))
+    assert torch.equal(before["input_ids"], after["input_ids"])
+
+
+def test_impossible_sizes_are_one_line(prepared):
+    with pytest.raises(ConfigError, match="global_batch_size=8 is not a multiple of 6"):
+        module(prepared, micro_batch_size=3, world_size=2)
+    with pytest.raises(DataError, match="fewer than one sequence of seq_len=1000000"):
+        module(prepared, seq_len=1_000_000)
+
+
+class Recorder(L.LightningModule):
+    """A model of one number that writes down which sequences it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen, self.validated = [], 0
+
+    def training_step(self, batch, index):
+        self.seen += batch["input_ids"].tolist()
+        return self.weight * 1.0
+
+    def validation_step(self, batch, index):
+        self.validated += int((batch["labels"] != IGNORE_INDEX).sum())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_in_a_real_trainer(prepared):
+    data = module(prepared, micro_batch_size=2, rank=None, world_size=None)
+    recorder = Recorder()
+    trainer = L.Trainer(
+        max_steps=10,
+        accumulate_grad_batches=4,
+        val_check_interval=20,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        accelerator="cpu",
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(recorder, datamodule=data)
+    expected, _ = global_batches(prepared, 10)
+    seen = [sorted(map(tuple, recorder.seen[i : i + GLOBAL])) for i in range(0, 80, GLOBAL)]
+    assert seen == [sorted(row[:64] for row in rows) for rows in expected]
+    assert recorder.validated == 2 * (prepared.splits["val"].n_tokens - 1)
