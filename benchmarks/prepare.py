@@ -3,8 +3,8 @@
     python benchmarks/prepare.py                         # the text that comes with Python
     python benchmarks/prepare.py --path corpus/ --vocab-size 8192
 
-Preparation: read, clean, de-duplicate, split, encode, write, hash, receipt; training the tokenizer is not counted. Bare:
-`tokenizers.Tokenizer.encode_batch` on the cleaned documents, all in memory at once, the ids thrown away. The two take
+Preparation: read, clean, de-duplicate, split, encode, write, hash, receipt; training the tokenizer is not counted.
+Bare: `tokenizers.Tokenizer.encode_batch` on the cleaned documents, all in memory at once, the ids thrown away. The two take
 turns, so that a busy machine slows both; the medians are compared.
 """
 
@@ -40,15 +40,14 @@ def main() -> int:
     arguments = parser.parse_args()
     source = FilesConfig(path=arguments.path) if arguments.path else StdlibConfig()
     try:
-        return measure(
-            source, arguments.vocab_size, 1 if arguments.no_bare else arguments.repeats, not arguments.no_bare
-        )
+        repeats = 1 if arguments.no_bare else arguments.repeats
+        return measure(source, arguments.vocab_size, repeats, bare=not arguments.no_bare)
     except ProsperoError as error:
         print(error, file=sys.stderr)
         return 2
 
 
-def measure(source: SourceConfig, vocab_size: int, repeats: int, bare: bool) -> int:
+def measure(source: SourceConfig, vocab_size: int, repeats: int, *, bare: bool) -> int:
     """Take turns, then print megabytes per second (of cleaned UTF-8) and the ratio."""
     ours, theirs = [], []
     for _ in range(repeats):

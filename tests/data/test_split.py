@@ -1,5 +1,7 @@
 """Splits: exact numbers, nothing lost, nothing moves."""
 
+from itertools import pairwise
+
 import pytest
 
 from prospero.data.split import AutoSplitConfig, CorpusSize, HashSplitConfig, TailSplitConfig
@@ -42,7 +44,7 @@ def test_tail_cuts_tiny_shakespeare_as_nanogpt_does():
 def test_tail_keeps_every_character_in_order(cut):
     whole = "abcdefghij"
     places = [sum(cut[:i]) for i in range(len(cut) + 1)]
-    texts = [whole[a:b] for a, b in zip(places, places[1:])]
+    texts = [whole[a:b] for a, b in pairwise(places)]
     pieces = [
         piece
         for found in assigned(TailSplitConfig(val_fraction=0.2, test_fraction=0.1).build(), texts)

@@ -1,5 +1,7 @@
 """BPE trained here: deterministic, digits apart, a bounded sample."""
 
+from itertools import pairwise
+
 import pytest
 
 from prospero.data.tokenizer.bpe import BPETokenizerConfig, Pattern, even_sample
@@ -35,7 +37,7 @@ def test_a_sample_is_even_and_bounded():
     sample = list(even_sample(lambda: iter(texts), 10_000))
     assert sum(map(len, sample)) == pytest.approx(10_000, rel=0.02)
     places = [texts.index(text) for text in sample]
-    assert max(b - a for a, b in zip(places, places[1:])) <= 12
+    assert max(b - a for a, b in pairwise(places)) <= 12
     assert list(even_sample(lambda: iter(texts), 10**9)) == texts
 
 

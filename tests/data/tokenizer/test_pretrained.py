@@ -48,7 +48,7 @@ def test_a_hub_that_does_not_answer_is_one_line(monkeypatch):
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
-    with pytest.raises(DataError, match="someone/something.*no route") as caught:
+    with pytest.raises(DataError, match=r"someone/something.*no route") as caught:
         PretrainedTokenizerConfig(path="someone/something").build()
     assert "\n" not in str(caught.value)
 

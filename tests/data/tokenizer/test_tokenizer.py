@@ -157,7 +157,7 @@ def test_bytes_of_sentence_piece_tokens():
 @pytest.mark.parametrize("content", ["", "{}", "not json", '{"model": 3}'])
 def test_files_that_are_no_tokenizers(tmp_path, content):
     (tmp_path / "tokenizer.json").write_text(content)
-    with pytest.raises(DataError, match="not a tokenizer.json") as caught:
+    with pytest.raises(DataError, match=r"not a tokenizer\.json") as caught:
         load_tokenizer(tmp_path)
     assert "\n" not in str(caught.value)
 
