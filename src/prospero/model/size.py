@@ -46,8 +46,7 @@ def flops_per_token(model: LanguageModel, seq_len: int) -> int:
     weights = sum(linears.values())
     head = model.output_weight()
     if id(head) not in linears:  # a tied head: the embedding table (behind a projection, a Linear, in an RNN)
-        table = head if isinstance(head, nn.Parameter) else model.get_submodule("embedding").weight
-        weights += table.numel()
+        weights += (head if isinstance(head, nn.Parameter) else model.get_parameter("embedding.weight")).numel()
     for module in model.modules():
         if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
             weights += sum(p.numel() for p in module.parameters() if p.dim() == 2)
