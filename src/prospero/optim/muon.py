@@ -112,14 +112,22 @@ class Muon(torch.optim.Optimizer):
         adamw_weight_decay: float = 0.0,
     ) -> None:
         rest = [group for group in groups if group["name"] != "matrices"]
-        self._adamw: torch.optim.AdamW | None = None
-        if rest:
+        if rest:  # an AdamW made for the moment enters all its settings into the groups
             fused = has_fused(p for group in rest for p in group["params"])
-            self._adamw = torch.optim.AdamW(
+            torch.optim.AdamW(
                 rest, lr=adamw_lr, betas=adamw_betas, eps=adamw_eps, weight_decay=adamw_weight_decay, fused=fused
             )
-            rest = self._adamw.param_groups  # now with every setting of AdamW
         super().__init__([group for group in groups if group["name"] == "matrices"] + rest, {})
+        self._adamw = self._inner()
+
+    def _inner(self) -> torch.optim.AdamW | None:
+        rest = [group for group in self.param_groups if group["name"] != "matrices"]
+        return torch.optim.AdamW(rest) if rest else None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy, a pickle or `load_state_dict`, none of which holds the inner optimiser."""
+        super().__setstate__(state)
+        self._adamw = self._inner()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
