@@ -11,6 +11,9 @@ from torch import Tensor
 class Cache:
     """The counting that all caches share."""
 
+    bounded = True
+    """Whether `max_len` is the most it holds."""
+
     def __init__(self, batch_size: int, max_len: int) -> None:
         self.batch_size = batch_size
         self.max_len = max_len
@@ -25,9 +28,14 @@ class Cache:
         """Say that in the next forward only the first `lengths` [B] tokens of each row are real."""
         self.incoming = None if bool((lengths == lengths[0]).all()) and self.lengths is None else lengths
 
+    @property
+    def full(self) -> bool:
+        """Whether not even one more token fits."""
+        return self.bounded and self.length >= self.max_len
+
     def reserve(self, time: int) -> None:
         """Check that `time` more tokens fit; raises ValueError where they do not."""
-        if self.length + time > self.max_len:
+        if self.bounded and self.length + time > self.max_len:
             raise ValueError(f"the cache holds {self.length} of {self.max_len} tokens; {time} more do not fit")
 
     def advance(self, time: int) -> None:
@@ -97,9 +105,8 @@ class KVCache(Cache):
 class RecurrentState(Cache):
     """The state of every recurrent layer after the last token; its size does not grow, `max_len` is no bound."""
 
+    bounded = False
+
     def __init__(self, n_layers: int, batch_size: int, max_len: int) -> None:
         super().__init__(batch_size, max_len)
         self.states: list[tuple[Tensor, ...] | None] = [None] * n_layers
-
-    def reserve(self, time: int) -> None:
-        """Any number of tokens fits."""
