@@ -4,9 +4,9 @@ import os
 
 import pytest
 import zstandard
-from corpora import texts
 
 from prospero.data.sources.compression import signature
+from tests.data.sources.corpora import texts
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import os
 import tracemalloc
 
 import pytest
-from corpora import PACK, PNG, pack, read, texts, write_rows
 
 from prospero.data.sources.files import BadFiles, FilesConfig
 from prospero.errors import ConfigError, DataError
+from tests.data.sources.corpora import PACK, PNG, pack, read, texts, write_rows
 
 TEXTS = ['To be,\nor not "to be"', "schön, 日本", "plain; a,b\tc"]
 

@@ -3,11 +3,11 @@
 import socket
 
 import pytest
-from corpora import write_rows
 
 from prospero.data.sources import hub
 from prospero.data.sources.hub import HubConfig
 from prospero.errors import ConfigError, DataError
+from tests.data.sources.corpora import write_rows
 
 pytest.importorskip("datasets", reason="needs prospero[hub]")
 

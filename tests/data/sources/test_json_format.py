@@ -4,13 +4,13 @@ import io
 import json
 
 import pytest
-from corpora import read, texts
 
 from prospero.data.sources import reading
 from prospero.data.sources.files import FilesConfig
 from prospero.data.sources.json_format import read_json
 from prospero.data.sources.reading import Reading
 from prospero.errors import DataError
+from tests.data.sources.corpora import read, texts
 
 VALUES = [{"text": "a"}, {"x": [1, {"y": "}]"}], "text": 'b \\" ]'}, {"text": "日本"}, {"text": "c"}]
 

@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from corpora import read, texts, write_rows
 
 from prospero.data.sources.files import FilesConfig
 from prospero.data.sources.reading import Cutter, EncodingErrors
 from prospero.errors import DataError
+from tests.data.sources.corpora import read, texts, write_rows
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from prospero.data.sources import stdlib
 from prospero.data.sources.stdlib import StdlibConfig, is_portable, stdlib_files
-from prospero.errors import DataError
+from prospero.errors import ConfigError, DataError
 
 
 def test_the_corpus_of_this_python():
@@ -56,5 +56,5 @@ def test_a_python_without_topics_still_works(monkeypatch):
 
 
 def test_nothing_chosen():
-    with pytest.raises(DataError, match="leave no text"):
-        StdlibConfig(topics=False, sources=False).build()
+    with pytest.raises(ConfigError, match=r"^topics=false and sources=false leave no text"):
+        StdlibConfig(topics=False, sources=False)

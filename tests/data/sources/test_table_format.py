@@ -3,10 +3,10 @@
 import pyarrow
 import pyarrow.parquet
 import pytest
-from corpora import read, texts
 
 from prospero.data.sources.files import FilesConfig
 from prospero.errors import DataError
+from tests.data.sources.corpora import read, texts
 
 
 def test_fields_over_the_limit_of_the_csv_module(tmp_path):

@@ -3,11 +3,11 @@
 import io
 
 import pytest
-from corpora import read, texts
 
 from prospero.data.sources import reading
 from prospero.data.sources.reading import Reading
 from prospero.data.sources.text_format import read_text
+from tests.data.sources.corpora import read, texts
 
 STORIES = (
     "<|endoftext|>\nOne day\nit rained.\n<|endoftext|>\r\n  <|endoftext|>  \nTwo <|endoftext|> days\n<|endoftext|>"

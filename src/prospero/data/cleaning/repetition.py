@@ -11,6 +11,7 @@ from prospero.errors import ConfigError
 
 _TOP_NGRAMS = {2: 0.20, 3: 0.18, 4: 0.16}
 _REPEATED_NGRAMS = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
+_SMALLEST_BOUND = min(_REPEATED_NGRAMS.values())
 
 
 class RepetitionAction(Enum):
@@ -90,8 +91,11 @@ class Repetition:
             if words.top_ratio(n) > bound:
                 return Drop(f"one run of {n} words too often")
         for n, bound in _REPEATED_NGRAMS.items():
-            if words.repeated_ratio(n) > bound:
+            ratio = words.repeated_ratio(n)
+            if ratio > bound:
                 return Drop(f"too many repeated runs of {n} words")
+            if ratio <= _SMALLEST_BOUND:  # longer runs cannot cover more words
+                return None
         return None
 
 
@@ -139,20 +143,23 @@ class _Words:
         """Return the share of characters within the most frequent run of n words, 0 when none comes twice."""
         if len(self.ids) < 2 * n:
             return 0.0
-        _, first, counts = np.unique(self._runs(n), return_index=True, return_counts=True)
+        runs = self._runs(n)
+        different, counts = np.unique(runs, return_counts=True)
         top = int(counts.argmax())
         if counts[top] < 2:
             return 0.0
-        return float(counts[top] * self.lengths[first[top] : first[top] + n].sum() / self.characters)
+        first = int((runs == different[top]).argmax())
+        return float(counts[top] * self.lengths[first : first + n].sum() / self.characters)
 
     def repeated_ratio(self, n: int) -> float:
         """Return the share of characters in words of runs that came before, each word counted once."""
         if len(self.ids) < 2 * n:
             return 0.0
         runs = self._runs(n)
-        first = np.unique(runs, return_index=True)[1]
-        if len(first) == len(runs):
+        in_order = np.sort(runs)
+        if not (in_order[1:] == in_order[:-1]).any():
             return 0.0
+        first = np.unique(runs, return_index=True)[1]
         again = np.ones(len(runs), bool)
         again[first] = False
         covered = np.zeros(len(self.ids), bool)

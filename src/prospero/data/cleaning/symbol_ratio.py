@@ -79,7 +79,7 @@ class SymbolRatio:
         words = text.split()
         total = max(1, len(words))
         if self.min_alphabetic_words is not None:
-            without = sum(1 for word in words if not (word.isalpha() or any(map(str.isalpha, word))))
+            without = sum(1 for word in words if not (word.isalpha() or _has_letter(word)))
             if 1 - without / total < self.min_alphabetic_words:
                 return Drop("too few words with letters")
         if self.max_hashes_per_word is not None:
@@ -100,6 +100,11 @@ class SymbolRatio:
             if ellipses / total > self.max_ellipsis_lines:
                 return Drop("too many lines end with an ellipsis")
         return None
+
+
+def _has_letter(word: str) -> bool:
+    # The comparison is a quick yes for scripts with upper and lower case.
+    return word.lower() != word.upper() or any(map(str.isalpha, word))
 
 
 def character_classes(text: str) -> tuple[int, int, int]:

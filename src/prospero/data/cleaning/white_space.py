@@ -63,7 +63,7 @@ class WhiteSpace:
         if self.tab_size and "\t" in text:
             text = text.expandtabs(self.tab_size)
         if self.collapse_blanks and ("  " in text or "\t" in text or "\n " in text or text.startswith(" ")):
-            text = "\n".join([_BLANKS.sub(" ", line).strip(" ") for line in text.split("\n")])
+            text = "\n".join([_collapsed(line) for line in text.split("\n")])
         elif " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
             text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
         if self.max_blank_lines is not None:
@@ -73,6 +73,11 @@ class WhiteSpace:
         if text.endswith("\n\n"):
             text = text.rstrip("\n") + "\n"
         return text
+
+
+def _collapsed(line: str) -> str:
+    line = line.strip(" \t")
+    return _BLANKS.sub(" ", line) if "  " in line or "\t" in line else line
 
 
 def _shorten_blank_runs(text: str, longest: int) -> str:

@@ -121,7 +121,7 @@ class HubSource:
         elif kinds & {"DatasetNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError", "FileNotFoundError"}:
             what = "not found on the hub nor as a folder; write owner/name, and HF_TOKEN if it is private"
         elif "Dataset scripts are no longer supported" in str(error) or "trust_remote_code" in str(error):
-            what = "needs code of its own to be read, which is refused; look for a copy in Parquet"
+            what = "needs code of its own, which is refused; try data.revision=refs/convert/parquet"
         else:
             what = "cannot be read"
         return f"{self._name()}: {what} ({type(error).__name__}: {reason})."

@@ -17,7 +17,7 @@ from typing import Any
 from prospero.data.document import Document
 from prospero.data.sources.find_files import FoundFile, listing_hash
 from prospero.data.sources.python_files import find_python_files, python_documents
-from prospero.errors import DataError
+from prospero.errors import ConfigError, DataError
 
 # Not installed by every distribution, generated for one machine, tables rather than code, or test data.
 _LEFT_OUT = re.compile(
@@ -36,6 +36,10 @@ class StdlibConfig:
     sources: bool = True
     """Take the sources of the standard library."""
 
+    def __post_init__(self) -> None:
+        if not (self.topics or self.sources):
+            raise ConfigError("topics=false and sources=false leave no text; turn one of them on.")
+
     def build(self) -> "StdlibSource":
         """Look for the sources; raises `DataError` when this Python came without them."""
         return StdlibSource(topics=self.topics, sources=self.sources)
@@ -45,8 +49,6 @@ class StdlibSource:
     """Topics, then source files, each a document and sorted by name."""
 
     def __init__(self, *, topics: bool, sources: bool) -> None:
-        if not (topics or sources):
-            raise DataError("data.topics=false and data.sources=false leave no text; turn one of them on.")
         self.notes: Counter[str] = Counter()
         self.topics = language_topics() if topics else {}
         self.files = stdlib_files() if sources else []
