@@ -4,8 +4,8 @@
     python benchmarks/prepare.py --path corpus/ --vocab-size 8192
 
 Preparation: read, clean, de-duplicate, split, encode, write, hash, receipt; training the tokenizer is not counted.
-Bare: `tokenizers.Tokenizer.encode_batch` on the cleaned documents, all in memory at once, the ids thrown away. The two take
-turns, so that a busy machine slows both; the medians are compared.
+Bare: `tokenizers.Tokenizer.encode_batch` on the cleaned documents, all in memory at once, the ids thrown away.
+The two take turns, so that a busy machine slows both; the medians are compared.
 """
 
 import argparse

@@ -22,17 +22,20 @@ PREFIX = ".preparing-"
 
 @contextmanager
 def readable_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk, a read-only folder and other refusals of the system into one line."""
+    """Turn a full disk, a folder that cannot be written and other refusals of the system into one line."""
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC or error.errno == errno.EDQUOT:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
                 f"the disk that holds {folder} is full; free some space or choose another folder"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        inside = error.filename is None or Path(str(error.filename)).is_relative_to(folder)
+        if inside and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise DataError(f"nothing can be written to {folder} ({error.strerror}); choose another folder") from error
-        raise DataError(f"{error.filename or folder}: {error.strerror or error}") from error
+        where = f"{error.filename}: " if error.filename else ""
+        what = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{where}{what}") from error
 
 
 @contextmanager
