@@ -116,6 +116,7 @@ class TrainingRun:
             seq_len=config.seq_len,
             precision=self.hardware.precision.name,
             matmul_precision=config.trainer.matmul_precision.name,
+            device="cpu" if self.hardware.accelerator.name == "cpu" else "cuda",
             remembered=self.folder / "numerics.json",
         )
         apply_numerics(model, choice)

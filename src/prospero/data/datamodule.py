@@ -47,7 +47,8 @@ class LanguageDataModule(L.LightningDataModule):
     target_tokens and sequences, the counts of the whole global batch (all ranks and micro-steps). `rank` and
     `world_size` come from the trainer unless given. Validation and test are always packed by concatenation, so that
     losses can be compared across packings, and cover each token of the split once as a target; `val_sequences` takes
-    that many sequences, evenly spread, instead of all. The trainer needs `use_distributed_sampler=False`.
+    that many sequences, evenly spread, instead of all, and `train_sequences` trains on the first that many alone. The
+    trainer needs `use_distributed_sampler=False`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LanguageDataModule(L.LightningDataModule):
         micro_batch_size: int,
         seed: int,
         num_workers: int = 0,
+        train_sequences: int | None = None,
         val_sequences: int | None = None,
         document_ids: bool = False,
         rank: int | None = None,
@@ -81,6 +83,7 @@ class LanguageDataModule(L.LightningDataModule):
                 f"give more text or set seq_len to {max(1, train.n_tokens - 1)} or less"
             )
         self.train_packing = packing.build(train, seq_len)
+        self.train_sequences = train_sequences
         self.augmentation = augmentation.build(train, seed)
         if world_size is not None:
             _ = self.accumulate  # a wrong batch size is told at once
@@ -109,7 +112,8 @@ class LanguageDataModule(L.LightningDataModule):
     @property
     def sequences_per_epoch(self) -> int:
         """Training sequences; an epoch may end within a global batch."""
-        return len(self.train_packing)
+        n = len(self.train_packing)
+        return n if self.train_sequences is None else min(n, self.train_sequences)
 
     @property
     def epoch(self) -> float:
@@ -163,7 +167,7 @@ class TrainBatches(Dataset[Batch]):
 
     def __init__(self, data: LanguageDataModule, *, start: int) -> None:
         self.packing, self.augmentation, self.document_ids = data.train_packing, data.augmentation, data.document_ids
-        self.order = SequenceOrder(len(self.packing), data.seed)
+        self.order = SequenceOrder(data.sequences_per_epoch, data.seed)
         self.start, self.size, self.micro_batch_size = start, data.global_batch_size, data.micro_batch_size
         self.rank, self.world_size, self.accumulate = data.rank, data.world_size, data.accumulate
         self._step, self._targets = -1, 0

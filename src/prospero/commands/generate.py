@@ -1,0 +1,77 @@
+"""`generate`: write text with the model of a run, streamed to the screen."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from prospero import runs
+from prospero.errors import ConfigError
+
+
+@dataclass(kw_only=True, slots=True)
+class GenerateConfig:
+    """Which run, which prompt, and how to draw the tokens."""
+
+    sampling: Any = "???"
+    """How the next token is drawn."""
+    run: str = "last"
+    """The run: last, a folder, a name, or a checkpoint file."""
+    prompt: str = ""
+    """The beginning of the text; without one the model starts a document of its own."""
+    prompt_file: str | None = None
+    """Read the prompt from this file (UTF-8) instead."""
+    samples: int = 1
+    """Texts to write; text k is drawn with sampling.seed + k."""
+    outputs_dir: str = "outputs"
+    """Folder that holds the runs."""
+    plugins: list[str] = field(default_factory=list)
+    """Python modules of your own that register parts the run was made with."""
+    traceback: bool = False
+    """Show the full traceback of an error."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError(f"samples={self.samples} writes nothing; give 1 or more")
+
+
+def generate(config: GenerateConfig) -> int:
+    """Load the run's model and stream each text to standard output; facts about it go to standard error."""
+    import time
+
+    from prospero import log as logging_setup
+    from prospero.checkpoint import load_model
+    from prospero.generation.generate import stream
+    from prospero.log import log
+
+    logging_setup.configure()
+    prompt = _prompt(config)
+    place = Path(config.run) if Path(config.run).is_file() else runs.find(config.run, config.outputs_dir)
+    model, tokenizer, description = load_model(place)
+    if tokenizer is None:
+        raise ConfigError(f"{place} has no tokenizer.json, so it cannot write text; give the run's folder")
+    log.info(
+        "run: %s (%s, %s)", place, description["model"]["name"], description["facts"].get("checkpoint", "checkpoint")
+    )
+    for number in range(config.samples):
+        sampling = replace(config.sampling, seed=config.sampling.seed + number)
+        if config.samples > 1:
+            print(f"--- {number + 1} of {config.samples} (sampling.seed={sampling.seed})")
+        start, tokens = time.perf_counter(), 0
+        print(prompt, end="", flush=True)
+        for text in stream(model, tokenizer, prompt, sampling):
+            tokens += 1
+            print(text, end="", flush=True)
+        print()
+        log.info("%d pieces, %.0f a second", tokens, tokens / max(time.perf_counter() - start, 1e-9))
+    return 0
+
+
+def _prompt(config: GenerateConfig) -> str:
+    if config.prompt_file is None:
+        return config.prompt
+    if config.prompt:
+        raise ConfigError("Give prompt= or prompt_file=, not both")
+    try:
+        return Path(config.prompt_file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"prompt_file={config.prompt_file} cannot be read: {error}") from error

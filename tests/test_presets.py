@@ -1,0 +1,110 @@
+"""Every preset composes, becomes typed settings, and says only what differs from the code."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from prospero import configuration, registry
+from prospero.help_text import preset_comment
+from prospero.paths import config_dir
+
+CONF = config_dir()
+PRESETS = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def clean_hydra():
+    configuration.register()
+    GlobalHydra.instance().clear()
+    yield
+    GlobalHydra.instance().clear()
+
+
+def composed(*overrides, root="train"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(root, overrides=list(overrides))
+
+
+def choose(preset: Path) -> str:
+    group = preset.parts[0]
+    return f"{group}=[{preset.stem}]" if group in registry.MULTIPLE else f"{group}={preset.stem}"
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=str)
+def test_preset_composes_and_types(preset):
+    config = configuration.typed(composed(choose(preset)))
+    group = preset.parts[0]
+    value = getattr(config, group, None)
+    if group in registry.MULTIPLE:
+        assert all(registry.name_of(group, type(part)) for part in value.values())
+    elif group in registry.PARTS:
+        assert registry.name_of(group, type(value)), f"{preset} is not of a registered part"
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=str)
+def test_preset_restates_no_default(preset):
+    group = preset.parts[0]
+    own = OmegaConf.load(CONF / preset)
+    if group not in registry.PARTS or len(own.get("defaults", [])) != 2:
+        return
+    part = str(own.defaults[0]).removeprefix(f"/schema/{group}/").split("@")[0]
+    defaults = OmegaConf.structured(configuration.schema(registry.PARTS[group][part]))
+    for key, value in own.items():
+        if key != "defaults":
+            default = OmegaConf.to_container(defaults, enum_to_str=True, throw_on_missing=False)[key]
+            assert OmegaConf.to_container(OmegaConf.create({"x": value}))["x"] != default, f"{preset} restates {key}"
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=str)
+def test_preset_says_what_it_is_for(preset):
+    assert len(preset_comment(CONF / preset)) > 10, f"{preset} has no comment at its head"
+
+
+@pytest.mark.parametrize("group", sorted(registry.PARTS))
+def test_every_registered_part_has_a_preset(group):
+    text = "".join(path.read_text() for path in (CONF / group).glob("*.yaml"))
+    for part in registry.PARTS[group]:
+        assert f"/schema/{group}/{part}@" in text, f"conf/{group} has no preset of '{part}'"
+
+
+def test_a_saved_config_composes_to_itself(tmp_path):
+    config = configuration.typed(
+        composed("model=lstm", "regularizers=[l2,z_loss]", "cleaning=[prose,stop_words]", "seq_len=32", "tags=[a,b]")
+    )
+    (tmp_path / "config.yaml").write_text(configuration.rerunnable(config, "train"))
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        again = configuration.typed(compose("config"))
+    assert again == config
+    assert list(again.cleaning) == list(config.cleaning), "the order of the steps is kept"
+
+
+def test_secrets_are_redacted():
+    plain = {"logger": {"wandb": {"api_key": "abc", "project": "p"}}, "tokenizer": {"vocab_size": 3}}
+    assert configuration.redact(plain) == {
+        "logger": {"wandb": {"api_key": "<redacted>", "project": "p"}},
+        "tokenizer": {"vocab_size": 3},
+    }
+
+
+def test_a_plugin_brings_its_part_and_its_presets(tmp_path, monkeypatch):
+    (tmp_path / "my_parts_for_test.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from prospero.registry import register\n"
+        "@dataclass(kw_only=True, slots=True)\n"
+        "class MineConfig:\n"
+        '    """Mine."""\n'
+        "    lr: float = 0.5\n"
+        "register('optimizer', 'mine', MineConfig)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        configuration.load_plugins(["my_parts_for_test"])
+        config = configuration.typed(composed("optimizer=mine", "optimizer.lr=0.25"))
+        assert type(config.optimizer).__name__ == "MineConfig" and config.optimizer.lr == 0.25
+        assert configuration.plain(config)["optimizer"] == {"lr": 0.25}
+    finally:
+        registry.ADDED.clear()
