@@ -23,7 +23,7 @@ def run(tmp_path, *, micro_batch_size=4, ckpt_path=None, max_steps=12, module=No
         tmp_path,
         max_steps=max_steps,
         accumulate=4 // micro_batch_size,
-        loggers=[MetricsFile(tmp_path / "metrics.csv")],
+        loggers=[MetricsFile(tmp_path)],
         callbacks=[checkpoints, *settings.pop("callbacks", [])],
         **settings,
     )

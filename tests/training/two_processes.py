@@ -27,7 +27,7 @@ def main(out: str, strategy: str, micro_batch_size: str, dropout: str, resume: s
         max_steps=6,
         val_every_steps=3,
         accumulate=4 // (int(micro_batch_size) * world),
-        loggers=[MetricsFile(folder / "metrics.csv")],
+        loggers=[MetricsFile(folder)],
         callbacks=[Checkpoints(CheckpointsConfig(every_steps=2, keep_last=9), folder / "checkpoints")],
         devices=world,
         strategy=StrategyName.auto if one else StrategyName[strategy],

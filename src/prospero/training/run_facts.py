@@ -32,3 +32,5 @@ class RunFacts:
     """`float32`, `bf16`, `bf16_true` or `float16`, as resolved."""
     seed: int = 0
     """The run's seed."""
+    sampling: Any = None
+    """Settings of how samples are drawn (temperature, top-k, top-p); None draws greedily."""

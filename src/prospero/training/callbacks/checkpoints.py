@@ -47,7 +47,7 @@ class CheckpointsConfig:
 
     def build(self, run: RunFacts) -> "Checkpoints":
         """Return the callback that saves into `<run_dir>/checkpoints`."""
-        return Checkpoints(self, run.run_dir / "checkpoints")
+        return Checkpoints(self, run.run_dir / "checkpoints", run.tokenizer)
 
 
 class Checkpoints(Checkpoint):
@@ -56,9 +56,10 @@ class Checkpoints(Checkpoint):
     Lightning runs it after all other callbacks. `entries` lists what is on disk, oldest first.
     """
 
-    def __init__(self, config: CheckpointsConfig, folder: Path) -> None:
+    def __init__(self, config: CheckpointsConfig, folder: Path, tokenizer: Any = None) -> None:
         self.config = config
         self.folder = folder
+        self.tokenizer = tokenizer
         self.entries: list[dict[str, Any]] = []
         self._due = False
         self._last_save = time.monotonic()
@@ -80,6 +81,8 @@ class Checkpoints(Checkpoint):
         known = read_index(self.folder).get("checkpoints", [])
         self.entries = [e for e in known if e["step"] <= trainer.global_step and (self.folder / e["file"]).is_file()]
         if trainer.is_global_zero:
+            if self.tokenizer is not None and not (self.folder / "tokenizer.json").is_file():
+                self.tokenizer.save(self.folder / "tokenizer.json")  # with it a checkpoint alone can write text
             for entry in known:
                 if entry not in self.entries:
                     (self.folder / entry["file"]).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from lightning.pytorch.loggers.logger import Logger
 
 from prospero.paths import write_text
 
+METRICS_FILE = "metrics.csv"
 _FIRST_COLUMNS = ("step", "tokens")
 
 
@@ -21,9 +22,9 @@ class MetricsFile(Logger):
     whole; otherwise the last row is written in one call, in place.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, run_dir: Path) -> None:
         super().__init__()
-        self.path = path
+        self.path = run_dir / METRICS_FILE
         self.columns: list[str] = []
         self._rows_end = 0  # where the last row begins: everything before it is final
         self._row: dict[str, str] = {}

@@ -1,0 +1,122 @@
+"""Text that the model writes while it learns: the same prompts and the same draws each time, so that only it changes."""
+
+import re
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import ModelParallelStrategy
+
+from prospero.errors import ConfigError
+from prospero.log import log
+from prospero.paths import write_text
+from prospero.training.loggers import log_text
+from prospero.training.run_facts import RunFacts
+
+SAMPLES_FILE = "samples.md"
+_HEADING = re.compile(r"^## step (\d+)", re.MULTILINE)
+_FENCE = "````"
+
+
+@dataclass(kw_only=True, slots=True)
+class SamplesConfig:
+    """Continuations of fixed prompts, to samples.md and the loggers; how they are drawn is the group `sampling`."""
+
+    every_steps: int = 250
+    """Optimiser steps between samples; the end of the run always writes some."""
+    prompts: list[str] = field(default_factory=lambda: ["", "The ", "def "])
+    """What the model continues; the empty prompt begins a document."""
+    max_new_tokens: int = 120
+    """Length of each continuation, in tokens."""
+
+    def __post_init__(self) -> None:
+        if self.every_steps < 1 or self.max_new_tokens < 1:
+            raise ConfigError("callbacks.samples: every_steps and max_new_tokens must be at least 1")
+        if not self.prompts:
+            raise ConfigError("callbacks.samples.prompts is empty; give at least one, or leave the callback out")
+
+    def build(self, run: RunFacts) -> "Samples":
+        """Return the callback, writing to `<run_dir>/samples.md`."""
+        return Samples(self, run)
+
+
+class Samples(Callback):
+    """Writes samples; the random state of training is not touched."""
+
+    def __init__(self, config: SamplesConfig, run: RunFacts) -> None:
+        self.config = config
+        self.run = run
+        self.file = run.run_dir / SAMPLES_FILE
+        self._written_at = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remove what a run that is now resumed wrote after its checkpoint."""
+        self._written_at = trainer.global_step
+        if trainer.is_global_zero:
+            _forget_after(self.file, trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write samples when it is time."""
+        step_ended = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if step_ended and trainer.global_step % self.config.every_steps == 0:
+            self.write(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the last samples, unless this step has its own."""
+        if self._written_at != trainer.global_step:
+            self.write(trainer, pl_module)
+
+    def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Generate and write; every rank takes part when the model is sharded, else rank 0 alone."""
+        self._written_at = trainer.global_step
+        sharded = isinstance(trainer.strategy, ModelParallelStrategy)
+        if self.run.tokenizer is None or not (sharded or trainer.is_global_zero):
+            return
+        with pl_module.pause(), _eagerly():  # pyright: ignore[reportCallIssue]
+            texts = self._generate(pl_module.model)
+            if trainer.is_global_zero:
+                self._append(trainer, texts, int(pl_module.consumed_tokens))  # pyright: ignore[reportArgumentType]
+
+    def _generate(self, model: Any) -> list[str]:
+        from prospero.generation.generate import generate
+        from prospero.generation.sampling import SamplingConfig
+
+        tokenizer = self.run.tokenizer
+        assert tokenizer is not None
+        sampling = replace(self.run.sampling or SamplingConfig(), max_new_tokens=self.config.max_new_tokens)
+        with torch.no_grad():
+            completions = generate(model, tokenizer, self.config.prompts, sampling)
+        return [completion.text for completion in completions]
+
+    def _append(self, trainer: L.Trainer, texts: list[str], tokens: int) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        parts = []
+        for prompt, text in zip(self.config.prompts, texts):
+            heading = f"## step {trainer.global_step}, {tokens:,} tokens, prompt {prompt!r}"
+            parts.append(f"\n{heading}\n\n{_FENCE}text\n{prompt}{text}\n{_FENCE}\n")
+        with open(self.file, "a", encoding="utf-8") as file:
+            file.write("".join(parts))
+        together = "\n\n".join(prompt + text for prompt, text in zip(self.config.prompts, texts))
+        log_text(trainer.loggers, "samples", together, trainer.global_step)
+        log.info("step %d writes: %s", trainer.global_step, " ".join((self.config.prompts[-1] + texts[-1]).split())[:100])
+
+
+def _forget_after(file: Path, step: int) -> None:
+    if not file.is_file():
+        return
+    text = file.read_text(encoding="utf-8", errors="replace")
+    stale = next((match.start() for match in _HEADING.finditer(text) if int(match[1]) > step), None)
+    if stale is not None:
+        write_text(file, text[:stale].rstrip("\n") + "\n" if text[:stale].strip() else "")
+
+
+def _eagerly() -> AbstractContextManager[Any]:
+    """Run compiled blocks as written: continuations change their length with every token."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    return stance("force_eager") if stance is not None else nullcontext()

@@ -1,0 +1,194 @@
+"""Callbacks in real runs of the tiny model: what is kept, what is measured, and what ends a run."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from prospero.data.tokenizer.byte import ByteTokenizerConfig
+from prospero.errors import ConfigError
+from prospero.training.callbacks import checkpoints as checkpoints_file
+from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
+from prospero.training.callbacks.convergence import ConvergenceConfig, Split, improvement_ratio
+from prospero.training.callbacks.early_stopping import EarlyStoppingConfig
+from prospero.training.callbacks.progress import ProgressConfig, duration
+from prospero.training.callbacks.samples import SamplesConfig, _forget_after
+from prospero.training.callbacks.throughput import ThroughputConfig, measure_peak_flops
+from prospero.training.loggers.metrics_file import MetricsFile, metric_series
+from prospero.training.run_facts import RunFacts
+from tests.training.tiny import TinyData, tiny_module, tiny_trainer
+
+
+def fit(tmp_path, callbacks, *, lr=0.1, resume=None, **settings):
+    module = tiny_module(lr=lr)
+    trainer = tiny_trainer(tmp_path, callbacks=callbacks, loggers=[MetricsFile(tmp_path)], **settings)
+    trainer.fit(module, datamodule=TinyData(), ckpt_path=resume)
+    return module
+
+
+def names(tmp_path):
+    return sorted(path.name for path in (tmp_path / "checkpoints").glob("*.ckpt"))
+
+
+def index(tmp_path):
+    return json.loads((tmp_path / "checkpoints" / "index.json").read_text())
+
+
+def test_last_and_best_are_kept_and_named(tmp_path, monkeypatch):
+    losses = iter([3.0, 1.0, 2.0, 4.0])
+    monkeypatch.setattr(Checkpoints, "_loss", lambda self, module: next(losses))
+    fit(tmp_path, [CheckpointsConfig(every_steps=2, keep_last=2, keep_best=1).build(RunFacts(run_dir=tmp_path))],
+        max_steps=11, val_every_steps=3)  # fmt: skip
+    found = index(tmp_path)
+    assert found["last"] == "step_00000011.ckpt"
+    assert found["best"] == "step_00000006.ckpt"
+    assert names(tmp_path) == ["step_00000006.ckpt", "step_00000010.ckpt", "step_00000011.ckpt"]
+    assert [entry["file"] for entry in found["checkpoints"]] == names(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_checkpoint_and_no_rest(tmp_path, monkeypatch):
+    callback = CheckpointsConfig(every_steps=3).build(RunFacts(run_dir=tmp_path))
+    save, calls = torch.save, []
+
+    def full_disk(*args, **kwargs):
+        calls.append(1)
+        if len(calls) > 1:
+            raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+        save(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(Exception, match="could not write the checkpoint .*step_00000006.ckpt"):
+        fit(tmp_path, [callback], val_every_steps=0)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.name != "index.json"] == ["step_00000003.ckpt"]
+    assert index(tmp_path)["last"] == "step_00000003.ckpt"
+
+
+def test_an_error_elsewhere_saves_the_last_whole_step(tmp_path):
+    class Breaks(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx == 7:
+                raise OSError("the data went away")
+
+    with pytest.raises(OSError, match="went away"):
+        fit(tmp_path, [Breaks(), CheckpointsConfig().build(RunFacts(run_dir=tmp_path))], val_every_steps=0)
+    assert names(tmp_path) == ["step_00000007.ckpt"]
+    resumed = fit(tmp_path, [], resume=tmp_path / "checkpoints" / "step_00000007.ckpt", val_every_steps=0)
+    whole = fit(tmp_path / "whole", [], val_every_steps=0)
+    assert all(torch.equal(a, b) for a, b in zip(resumed.model.parameters(), whole.model.parameters()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_after_the_step_and_says_so(tmp_path, number):
+    class Sends(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx == 4:
+                os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    module = fit(tmp_path, [Sends(), CheckpointsConfig().build(RunFacts(run_dir=tmp_path))], val_every_steps=0)
+    assert module.stop_reason == f"interrupted by {number.name}"
+    assert names(tmp_path) == ["step_00000005.ckpt"]
+    assert module.trainer.callbacks[0].exit_code == 128 + number
+    assert signal.getsignal(number) == before
+
+
+def test_early_stopping_ends_and_says_why_and_its_state_is_saved(tmp_path):
+    config = EarlyStoppingConfig(patience=2, min_delta=100.0)  # nothing improves that much
+    facts = RunFacts(run_dir=tmp_path)
+    module = fit(tmp_path, [config.build(facts), CheckpointsConfig().build(facts)], val_every_steps=1)
+    assert module.step == 3
+    assert module.stop_reason.startswith("early stopping: val/loss has not fallen below")
+    again = config.build(facts)
+    fit(tmp_path, [again], val_every_steps=1, resume=tmp_path / "checkpoints" / "step_00000003.ckpt")
+    assert again.validations_without_improvement >= 2
+
+
+def test_convergence_compares_two_windows():
+    falling = [(step, 10.0 - step) for step in range(1, 5)]
+    assert improvement_ratio(falling[:3], 2) is None
+    assert improvement_ratio(falling, 2) == pytest.approx((8.5 - 6.5) / 8.5)
+    assert improvement_ratio([(step, 3.0) for step in range(1, 21)], 10) == 0
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_convergence_ends_a_run_that_stands_still(tmp_path, split):
+    config = ConvergenceConfig(split=split, window_steps=2, min_improvement_ratio=0.5)
+    module = fit(tmp_path, [config.build(RunFacts(run_dir=tmp_path))], val_every_steps=1, lr=1e-9)
+    assert module.step == 4
+    assert module.stop_reason.startswith(f"convergence: {split.value}/loss improved by")
+
+
+def test_max_minutes_ends_the_run_validates_it_and_moves_the_horizon(tmp_path):
+    module = tiny_module(total_steps=10**9)
+    horizons = []
+
+    class Slow(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            time.sleep(0.02)
+            horizons.append(pl_module.total_steps)
+
+    trainer = tiny_trainer(tmp_path, max_steps=10**9, callbacks=[Slow()], max_minutes=1.0 / 60, val_every_steps=0)
+    trainer.fit(module, datamodule=TinyData())
+    assert module.stop_reason == "max_minutes: 0.0166667 minutes are over"
+    assert "val/loss" in module.latest_metrics
+    assert 10 < module.step < 50
+    assert horizons[-1] == pytest.approx(module.step, abs=2)
+
+
+def test_throughput_and_progress(tmp_path, caplog):
+    import logging
+
+    logging.getLogger("prospero").propagate = True
+    facts = RunFacts(run_dir=tmp_path, flops_per_token=1000.0, tokens_per_step=24)
+    with caplog.at_level(logging.INFO, logger="prospero"):
+        fit(tmp_path, [ThroughputConfig(peak_flops=1e9).build(facts), ProgressConfig().build(facts)])
+    series = metric_series(tmp_path / "metrics.csv")
+    assert len(series["train/tokens_per_second"]) == 12
+    for (_, speed), (_, mfu) in zip(series["train/tokens_per_second"], series["train/mfu"]):
+        assert mfu == pytest.approx(speed * 1000 / 1e9)
+    assert all(0 <= ratio <= 1 for _, ratio in series["train/data_wait_ratio"])
+    assert any("tokens/s" in line for line in caplog.messages)
+    assert any(line.startswith("step 12: validation loss") for line in caplog.messages)
+    assert [duration(s) for s in (5, 200, 7500)] == ["5s", "3m20s", "2h05m"]
+    assert measure_peak_flops(torch.float32, size=64, repeats=1) > 0
+
+
+def test_samples_leave_training_untouched(tmp_path, monkeypatch):
+    from prospero.training.callbacks import samples
+
+    def noisy(self, model):
+        torch.rand(3)  # whatever generation draws
+        return ["one", "two"]
+
+    tokenizer = ByteTokenizerConfig().build(lambda: iter(()))
+    facts = RunFacts(run_dir=tmp_path, tokenizer=tokenizer)
+    monkeypatch.setattr(samples.Samples, "_generate", noisy)
+    callback = SamplesConfig(every_steps=4, prompts=["a", "b"]).build(facts)
+    module = fit(tmp_path, [callback])
+    text = (tmp_path / "samples.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("## step")] == [
+        f"## step {step}, {step * 24:,} tokens, prompt '{p}'" for step in (4, 8, 12) for p in "ab"
+    ]
+    plain = fit(tmp_path / "plain", [])
+    assert all(torch.equal(a, b) for a, b in zip(module.model.parameters(), plain.model.parameters()))
+    _forget_after(tmp_path / "samples.md", 8)
+    assert "## step 12" not in (tmp_path / "samples.md").read_text()
+    assert "## step 8" in (tmp_path / "samples.md").read_text()
+
+
+def test_impossible_settings_are_refused():
+    for config, values in (
+        (CheckpointsConfig, {"keep_last": 0}),
+        (CheckpointsConfig, {"every_steps": 0}),
+        (EarlyStoppingConfig, {"patience": 0}),
+        (ConvergenceConfig, {"min_improvement_ratio": 1.0}),
+        (SamplesConfig, {"prompts": []}),
+        (ProgressConfig, {"line_every_seconds": 0}),
+    ):
+        with pytest.raises(ConfigError):
+            config(**values)
+    assert checkpoints_file.read_index(checkpoints_file.Path("/nowhere")) == {}

@@ -1,0 +1,55 @@
+"""metrics.csv: one row a step, all digits, nothing lost by a kill, nothing twice after a resume."""
+
+import csv
+
+from prospero.training.loggers.metrics_file import MetricsFile, metric_series, read_metrics
+
+
+def write(logger, steps, *, val_every=0, start=True):
+    if start:
+        logger.resume_at(min(steps) - 1)
+    for step in steps:
+        logger.log_metrics({"tokens": step * 10.0, "train/loss": 1 / step}, step)
+        if val_every and step % val_every == 0:
+            logger.log_metrics({"tokens": step * 10.0, "val/loss": 2 / step}, step)
+
+
+def test_rows_of_one_step_are_joined_and_digits_kept(tmp_path):
+    write(MetricsFile(tmp_path), range(1, 8), val_every=3)
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "tokens", "train/loss", "val/loss"]
+    assert [row["step"] for row in rows] == [str(s) for s in range(1, 8)]
+    assert [float(row["train/loss"]) for row in rows] == [1 / s for s in range(1, 8)]
+    assert [row["val/loss"] for row in rows] == ["", "", repr(2 / 3), "", "", repr(2 / 6), ""]
+
+
+def test_every_row_is_on_disk_at_once(tmp_path):
+    logger = MetricsFile(tmp_path)
+    logger.resume_at(0)
+    for step in range(1, 4):
+        logger.log_metrics({"train/loss": 0.5}, step)
+        assert len(read_metrics(tmp_path / "metrics.csv")) == step
+
+
+def test_resume_gives_the_file_of_the_whole_run(tmp_path):
+    write(MetricsFile(tmp_path / "whole"), range(1, 21), val_every=4)
+    parts = tmp_path / "parts"
+    write(MetricsFile(parts), range(1, 15), val_every=4)
+    with open(parts / "metrics.csv", "a") as file:
+        file.write("15,150.0,0.0")  # torn by a kill
+    write(MetricsFile(parts), range(9, 21), val_every=4)
+    assert (parts / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+def test_a_new_run_in_the_folder_starts_a_new_file(tmp_path):
+    write(MetricsFile(tmp_path), range(1, 9))
+    write(MetricsFile(tmp_path), range(1, 3))
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == ["1", "2"]
+
+
+def test_a_shorter_value_leaves_no_rest(tmp_path):
+    logger = MetricsFile(tmp_path)
+    logger.log_metrics({"a": 1 / 3}, 1)
+    logger.log_metrics({"a": 1.0}, 1)
+    assert metric_series(tmp_path / "metrics.csv") == {"a": [(1, 1.0)]}

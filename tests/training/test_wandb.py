@@ -1,0 +1,92 @@
+"""W&B for real, offline: what its own reader finds, and that nothing it does stops a run."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prospero.training.loggers import wandb as room
+from prospero.training.loggers.wandb import Mode, WandbConfig, has_key, resolve_mode, run_id
+from prospero.training.run_facts import RunFacts
+
+pytest.importorskip("wandb")
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "no_config"))
+
+
+def records(run_dir: Path) -> list[dict]:
+    """All records of the run's offline file, by W&B's own reader."""
+    (file,) = (run_dir / "wandb").glob("offline-run-*/run-*.wandb")
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", str(file), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.strip().startswith("{")]
+
+
+def test_an_offline_run_can_be_read_back(tmp_path):
+    facts = RunFacts(run_dir=tmp_path, name="small", tags=["a"], config={"model": {"n_layers": 2}, "key": "***"})
+    logger = WandbConfig(tags=["b"]).build(facts)
+    logger.resume_at(0)
+    logger.log_metrics({"tokens": 40.0, "train/loss": 2.5}, 1)
+    logger.log_metrics({"tokens": 80.0, "train/loss": 1.25, "val/loss": 1.5}, 2)
+    logger.log_text("samples", "def f():\n    <b>", 2)
+    logger.close()
+    found = records(tmp_path)
+    rows = [record["history"]["item"] for record in found if record["type"] == "history"]
+    (run,) = [record["run"] for record in found if record["type"] == "run"]
+    assert run["run_id"] == run_id(tmp_path)
+    assert (run["display_name"], sorted(run["tags"])) == ("small", ["a", "b"])
+    assert run["config"]["update"] == {"_wandb": {}, "model": {"n_layers": 2}, "key": "***"}
+    losses = [(row["step"], row["tokens"], row["train/loss"]) for row in rows if "train/loss" in row]
+    assert losses == [(1, 40, 2.5), (2, 80, 1.25)]
+    assert any(key.startswith("samples") for row in rows for key in row)
+
+
+def test_a_failure_of_wandb_is_one_warning(tmp_path, monkeypatch, caplog):
+    logger = WandbConfig().build(RunFacts(run_dir=tmp_path))
+    monkeypatch.setattr(logger, "_init", lambda mode: (_ for _ in ()).throw(RuntimeError("no disk\nsecond line")))
+    logging.getLogger("prospero").propagate = True
+    with caplog.at_level(logging.WARNING):
+        logger.resume_at(0)
+        logger.log_metrics({"a": 1.0}, 1)
+        logger.close()
+    assert [r.getMessage() for r in caplog.records] == ["W&B failed to start (no disk); training goes on without it"]
+
+
+def test_a_server_that_does_not_answer_means_offline(tmp_path, monkeypatch):
+    tried = []
+
+    def start(mode):
+        tried.append(mode)
+        if mode is Mode.online:
+            raise TimeoutError("no answer")
+        return "run"
+
+    logger = WandbConfig(mode=Mode.online).build(RunFacts(run_dir=tmp_path))
+    monkeypatch.setattr(logger, "_init", start)
+    logger.resume_at(0)
+    assert tried == [Mode.online, Mode.offline]
+    assert logger.run == "run"
+
+
+def test_mode_follows_key_and_environment(tmp_path, monkeypatch):
+    assert not has_key()
+    assert resolve_mode(Mode.auto) is Mode.offline
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine api.wandb.ai login user password x\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert resolve_mode(Mode.auto) is Mode.online
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert resolve_mode(Mode.auto) is Mode.disabled
+    assert resolve_mode(Mode.offline) is Mode.offline
+    assert room.run_id(tmp_path) == room.run_id(tmp_path)
