@@ -95,6 +95,13 @@ def test_an_epoch_has_every_sequence_once_and_batches_span_epochs(prepared):
     assert data.epoch == pytest.approx(1.5, abs=0.01)
 
 
+def test_training_can_keep_to_the_first_sequences(prepared):
+    data = module(prepared, train_sequences=GLOBAL)
+    first = sorted(data.train_packing.read(np.arange(GLOBAL))["labels"].tolist())
+    for batch in take(data.train_dataloader(), 3):
+        assert sorted(batch["labels"].tolist()) == first
+
+
 def test_fewer_sequences_than_a_global_batch(prepared):
     data = module(prepared, seq_len=2000, global_batch_size=64, micro_batch_size=64)
     assert data.sequences_per_epoch < 64

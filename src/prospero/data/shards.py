@@ -41,21 +41,21 @@ class TokenShards:
             raise DataError(f"{self.path} cannot be read ({error.strerror}); prepare the data again") from error
         if len(header) < HEADER.size or header[:8] != MAGIC:
             raise DataError(f"{self.path} is not a token file of prospero; prepare the data again")
-        _, version, self.token_bytes, self.n_tokens, self.n_documents, self.n_bytes, self.n_characters = HEADER.unpack(
+        _, version, self.bytes_per_id, self.n_tokens, self.n_documents, self.n_bytes, self.n_characters = HEADER.unpack(
             header
         )
-        if version != VERSION or self.token_bytes not in (2, 4):
+        if version != VERSION or self.bytes_per_id not in (2, 4):
             raise DataError(f"{self.path} has format version {version}, this program reads {VERSION}; prepare again")
-        self._ends_offset = _aligned(HEADER.size + self.n_tokens * self.token_bytes)
+        self._ends_offset = _aligned(HEADER.size + self.n_tokens * self.bytes_per_id)
         expected = self._ends_offset + 8 * self.n_documents
         if size != expected:
             raise DataError(f"{self.path} has {size} bytes instead of {expected}: it was cut off; prepare again")
         self._map()
 
     def _map(self) -> None:
-        dtype = np.dtype("<u2" if self.token_bytes == 2 else "<u4")
+        dtype = np.dtype("<u2" if self.bytes_per_id == 2 else "<u4")
         raw = np.memmap(self.path, np.uint8, mode="r").view(np.ndarray)
-        self.all_tokens: np.ndarray = raw[HEADER.size : HEADER.size + self.n_tokens * self.token_bytes].view(dtype)
+        self.all_tokens: np.ndarray = raw[HEADER.size : HEADER.size + self.n_tokens * self.bytes_per_id].view(dtype)
         self.document_ends: np.ndarray = raw[self._ends_offset :].view("<u8")
 
     def tokens(self, start: int, stop: int) -> np.ndarray:

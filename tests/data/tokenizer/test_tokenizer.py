@@ -152,6 +152,10 @@ def test_bytes_of_sentence_piece_tokens():
     inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer = Tokenizer(inner)
     assert tokenizer.bytes_of()[1:4] == [b" the", b"\xe8", b"le"]
+    assert not tokenizer.is_context_free
+    inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    decoder = StreamDecoder(tokenizer)
+    assert "".join(decoder.push(id_) for id_ in (1, 3, 1)) == tokenizer.decode([1, 3, 1]) == "thele the"
 
 
 @pytest.mark.parametrize("content", ["", "{}", "not json", '{"model": 3}'])

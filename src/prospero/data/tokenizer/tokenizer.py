@@ -72,6 +72,11 @@ class Tokenizer:
         """Whether ids stand for runs of bytes, so that any text comes back unchanged."""
         return "ByteLevel" in self._settings["decoders"]
 
+    @property
+    def is_context_free(self) -> bool:
+        """Whether an id stands for the same bytes wherever it is (others drop or add a space at the beginning)."""
+        return self.is_byte_level or self._settings["decoders"] == ["Fuse"]
+
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, all of it ordinary text, without a separator."""
         return self.encode_batch([text])[0].tolist()
@@ -171,9 +176,7 @@ class StreamDecoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._bytes = (
-            tokenizer.bytes_of() if tokenizer.is_byte_level or "Fuse" in tokenizer._settings["decoders"] else None
-        )
+        self._bytes = tokenizer.bytes_of() if tokenizer.is_context_free else None
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._stream = DecodeStream(skip_special_tokens=True)
 
