@@ -1,0 +1,135 @@
+"""Model folders and checkpoints: what goes in comes out, and damage is told in one line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from prospero import checkpoint as room
+from prospero.checkpoint import build_model, describe_model, find_checkpoint, from_plain, load_model, save_model_folder, to_plain
+from prospero.data.tokenizer.byte import ByteTokenizerConfig
+from prospero.errors import DataError
+from prospero.model.transformer import Position, TransformerConfig
+from prospero.registry import PARTS
+from prospero.training.callbacks.checkpoints import CheckpointsConfig
+from prospero.training.run_facts import RunFacts
+from tests.training.tiny import SEQ_LEN, VOCAB, TinyConfig, TinyData, tiny_module, tiny_trainer
+
+
+@pytest.fixture
+def tiny_part(monkeypatch):
+    monkeypatch.setitem(PARTS["model"], "tiny_test", "tests.training.tiny:TinyConfig")
+
+
+@pytest.fixture
+def folder(tmp_path, tiny_part) -> Path:
+    torch.manual_seed(0)
+    config = TinyConfig(tied=True)
+    model = config.build(VOCAB, SEQ_LEN)
+    tokenizer = ByteTokenizerConfig().build(lambda: iter(()))
+    description = describe_model(config, vocab_size=VOCAB, max_seq_len=SEQ_LEN)
+    return save_model_folder(tmp_path / "model", model.state_dict(), tokenizer, description, facts={"step": 3})
+
+
+@pytest.fixture
+def run_dir(tmp_path, tiny_part) -> Path:
+    facts = {"model": describe_model(TinyConfig(), vocab_size=VOCAB, max_seq_len=SEQ_LEN), "config": {"seed": 3}}
+    callback = CheckpointsConfig(every_steps=2, keep_last=9).build(RunFacts(run_dir=tmp_path))
+    trainer = tiny_trainer(tmp_path, max_steps=6, callbacks=[callback])
+    trainer.fit(tiny_module(facts=facts), datamodule=TinyData())
+    return tmp_path
+
+
+def test_a_model_folder_gives_the_same_logits_tied_weights_and_tokenizer(folder):
+    torch.manual_seed(0)
+    original = TinyConfig(tied=True).build(VOCAB, SEQ_LEN).eval()
+    model, tokenizer, config = load_model(folder)
+    ids = torch.arange(SEQ_LEN)[None]
+    assert torch.equal(model(ids).logits, original(ids).logits)
+    assert model.head.weight is model.embedding.weight
+    assert tokenizer is not None and tokenizer.decode(tokenizer.encode("häh")) == "häh"
+    assert config["facts"] == {"step": 3}
+    assert not model.training
+
+
+def test_settings_survive_as_plain_values():
+    config = TransformerConfig(n_layers=1, d_model=16, n_heads=2, position=Position.learned)
+    plain = to_plain(config)
+    assert plain["position"] == "learned"
+    assert from_plain(TransformerConfig, plain) == config
+    description = describe_model(config, vocab_size=32, max_seq_len=8)
+    assert description["name"] == "transformer"
+    assert build_model(description).vocab_size == 32
+
+
+def test_a_checkpoint_and_a_run_folder_load_without_a_model_folder(run_dir):
+    model, tokenizer, config = load_model(run_dir / "checkpoints" / "step_00000006.ckpt")
+    again, _, _ = load_model(run_dir)
+    assert tokenizer is None
+    assert config["facts"]["step"] == 6
+    assert config["facts"]["config"] == {"seed": 3}
+    best = room.read_checkpoint(find_checkpoint(run_dir, "best"))
+    assert torch.equal(again.head.weight, best["state_dict"]["model.head.weight"])
+    assert model.vocab_size == VOCAB
+
+
+def test_loading_needs_no_lightning(folder):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; sys.modules['lightning'] = None; sys.path.insert(0, '.')\n"
+        "from prospero.checkpoint import read_safetensors, build_model, describe_model\n"
+        "from prospero.model.transformer import TransformerConfig as T\n"
+        f"read_safetensors(__import__('pathlib').Path({str(folder / 'model.safetensors')!r}))\n"
+        "build_model(describe_model(T(n_layers=1, d_model=16, n_heads=2), vocab_size=8, max_seq_len=4))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_newest_readable_checkpoint_is_used_and_the_bad_one_named(run_dir, caplog):
+    newest = run_dir / "checkpoints" / "step_00000006.ckpt"
+    newest.write_bytes(newest.read_bytes()[:-400])
+    import logging
+
+    logging.getLogger("prospero").propagate = True
+    with caplog.at_level(logging.WARNING, logger="prospero"):
+        assert find_checkpoint(run_dir).name == "step_00000005.ckpt" or find_checkpoint(run_dir).name == "step_00000004.ckpt"
+    assert "step_00000006.ckpt cannot be read" in caplog.text
+
+
+def test_missing_and_damaged_files_are_one_line(folder, tmp_path):
+    def refused(path, message):
+        with pytest.raises(DataError, match=message) as caught:
+            load_model(path)
+        assert "\n" not in str(caught.value)
+
+    refused(tmp_path / "nowhere", "there is no .*nowhere; give a run folder")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "holds no model")
+    (tmp_path / "x.ckpt").write_bytes(b"no checkpoint")
+    refused(tmp_path / "x.ckpt", "cannot be read")
+    torch.save({"a": 1}, tmp_path / "y.ckpt")
+    refused(tmp_path / "y.ckpt", "is no checkpoint of Prospero")
+    tensors = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(tensors[:-10])
+    refused(folder, "model.safetensors is damaged")
+    (folder / "model.safetensors").write_bytes(tensors)
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"dropout"', '"drop_out"'))
+    refused(folder, "has no setting 'drop_out'. Did you mean 'dropout'?")
+    (folder / "config.json").write_text(text.replace("tiny_test", "tiny_tset"))
+    refused(folder, "there is no model 'tiny_tset'. Did you mean 'tiny_test'?")
+    (folder / "config.json").write_text(text[:30])
+    refused(folder, "config.json is damaged")
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    class Bad:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "executed",))
+
+    torch.save({"prospero": {}, "state_dict": {}, "bad": Bad()}, tmp_path / "bad.ckpt")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_model(tmp_path / "bad.ckpt")
+    assert not (tmp_path / "executed").exists()

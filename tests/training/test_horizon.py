@@ -1,0 +1,37 @@
+"""Length of a run, with exact numbers."""
+
+import pytest
+
+from prospero.errors import ConfigError
+from prospero.training.horizon import UNLIMITED_STEPS, StepEstimate, steps_of_run
+
+
+@pytest.mark.parametrize(
+    ("limits", "steps"),
+    [
+        ((10, None, None), 10),
+        ((None, 1000, None), 10),
+        ((None, 1001, None), 11),
+        ((10, 500, None), 5),
+        ((None, None, 2.0), UNLIMITED_STEPS),
+        ((10, None, 2.0), 10),
+    ],
+)
+def test_the_shortest_limit_counts(limits, steps):
+    max_steps, max_tokens, max_minutes = limits
+    assert steps_of_run(max_steps=max_steps, max_tokens=max_tokens, max_minutes=max_minutes, tokens_per_step=100) == steps
+
+
+def test_a_run_needs_an_end():
+    with pytest.raises(ConfigError, match="nothing ends this run"):
+        steps_of_run(max_steps=None, max_tokens=None, max_minutes=None, tokens_per_step=1)
+    with pytest.raises(ConfigError, match="max_tokens=0"):
+        steps_of_run(max_steps=None, max_tokens=0, max_minutes=None, tokens_per_step=1)
+
+
+def test_the_estimate_leaves_out_the_slow_start_and_follows_the_speed():
+    estimate = StepEstimate(100.0, 10**9, settle_steps=2)
+    assert [estimate.update(step, seconds) for step, seconds in ((1, 30.0), (2, 31.0), (3, 32.0))] == [None, None, None]
+    assert estimate.update(5, 36.0) == 5 + 32  # 2 s a step, 64 s left
+    assert estimate.update(50, 100.0) == 51  # time is over: the next step is the last
+    assert StepEstimate(100.0, 7).max_steps == 7
