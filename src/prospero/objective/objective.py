@@ -171,7 +171,7 @@ class Objective:
             return chunked_term_sums(terms, weights, model.project, hidden, labels, chunk)
         else:
             sums = term_sums(terms, model.project, hidden, labels)
-        return torch.dot(sums, weights), sums
+        return (sums * weights).sum(), sums
 
     def _of_kind(self, kind: type[Kind]) -> dict[str, Kind]:
         return {name: term for name, term in self.regularizers.items() if isinstance(term, kind)}

@@ -28,23 +28,30 @@ Project = Callable[[Tensor], Tensor]
 
 @dataclass(slots=True)
 class TokenScores:
-    """The predictions for N tokens; every tensor is connected to the graph."""
+    """The predictions for N tokens; every tensor but `labels` is connected to the graph.
 
-    logits: Tensor
-    """[N, V], in the precision of the head (bfloat16 under autocast)."""
+    The last three are None unless a term `reads` them.
+    """
+
     labels: Tensor
-    """[N], the target ids; 0 where there is no target."""
+    """[N], the target ids; 0 where there is no target (the caller masks those)."""
     log_sum_exp: Tensor
     """[N], float32: log sum_v exp(logits)."""
     target_logit: Tensor
     """[N], float32: the logit of the label."""
+    mean_logit: Tensor | None
+    """[N], float32: the mean over the vocabulary."""
+    expected_logit: Tensor | None
+    """[N], float32: sum_v p_v logit_v, with p the softmax; the entropy is log_sum_exp - expected_logit."""
+    logits: Tensor | None
+    """[N, V], in the precision of the head (bfloat16 under autocast)."""
 
 
 class TokenTerm(ABC):
     """A term of the objective that is a sum over target tokens of a function of the logits."""
 
-    uses_logits: bool = False
-    """True when `per_token` reads `scores.logits`; False lets the gradient be written over them."""
+    reads: frozenset[str] = frozenset()
+    """Which of `mean_logit`, `expected_logit` and `logits` it reads; `logits` costs memory for their gradient."""
 
     @abstractmethod
     def per_token(self, scores: TokenScores) -> Tensor:
@@ -52,31 +59,52 @@ class TokenTerm(ABC):
 
 
 class _RowScores(torch.autograd.Function):
-    """(logits [N, V], labels [N]) -> (log-sum-exp [N], logit of the label [N]), both float32."""
+    """(logits [N, V], labels [N]) -> (log-sum-exp, logit of the label, mean logit, expected logit), each [N] float32.
+
+    With p the softmax and E the expected logit, the gradients to logit k are p_k; 1 at the label; 1 / V; and
+    p_k (1 + logit_k - E).
+    """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, overwrite: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, logits: Tensor, labels: Tensor, reads: frozenset[str], overwrite: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         log_sum_exp = torch.empty(logits.shape[0], dtype=torch.float32, device=logits.device)
+        mean = torch.empty_like(log_sum_exp) if "mean_logit" in reads else None
+        expected = torch.empty_like(log_sum_exp) if "expected_logit" in reads else None
         for rows in _row_blocks(logits):
-            log_sum_exp[rows] = torch.logsumexp(logits[rows].float(), dim=-1)
-        ctx.save_for_backward(logits, labels, log_sum_exp)
+            block = logits[rows].float()
+            log_sum_exp[rows] = torch.logsumexp(block, dim=-1)
+            if mean is not None:
+                mean[rows] = block.mean(-1)
+            if expected is not None:
+                expected[rows] = torch.sub(block, log_sum_exp[rows, None]).exp_().mul_(block).sum(-1)
+        ctx.save_for_backward(logits, labels, log_sum_exp, expected)
         ctx.overwrite = overwrite
-        return log_sum_exp, logits.gather(-1, labels[:, None]).squeeze(-1).float()
+        return log_sum_exp, logits.gather(-1, labels[:, None]).squeeze(-1).float(), mean, expected
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_log_sum_exp: Tensor, grad_target: Tensor) -> tuple[Tensor, None, None]:
-        logits, labels, log_sum_exp = ctx.saved_tensors
+    def backward(
+        ctx: Any, grad_log_sum_exp: Tensor, grad_target: Tensor, grad_mean: Tensor | None, grad_expected: Tensor | None
+    ) -> tuple[Tensor, None, None, None]:
+        logits, labels, log_sum_exp, expected = ctx.saved_tensors
         # Writing raises the version of `logits`: whoever else saved them gets an error, not a wrong number.
         grad = logits if ctx.overwrite else torch.empty_like(logits)
         for rows in _row_blocks(logits):
             shift, scale = log_sum_exp[rows, None], grad_log_sum_exp[rows, None]
-            if logits.dtype == torch.float32:
-                torch.sub(logits[rows], shift, out=grad[rows]).exp_().mul_(scale)
-            else:
-                grad[rows] = logits[rows].float().sub_(shift).exp_().mul_(scale).to(grad.dtype)
+            if expected is not None and grad_expected is not None:
+                block = logits[rows].float()
+                slope = grad_expected[rows, None]
+                scale = (scale + slope * (1 - expected[rows, None])).addcmul(slope, block)
+            in_place = grad[rows] if logits.dtype == torch.float32 else None
+            block_grad = torch.sub(logits[rows].float(), shift, out=in_place).exp_().mul_(scale)
+            if grad_mean is not None:
+                block_grad.add_(grad_mean[rows, None] / logits.shape[-1])
+            if in_place is None:
+                grad[rows] = block_grad.to(grad.dtype)
         grad.scatter_add_(-1, labels[:, None], grad_target[:, None].to(grad.dtype))
-        return grad, None, None
+        return grad, None, None, None
 
 
 def _row_blocks(logits: Tensor) -> list[slice]:
@@ -86,11 +114,12 @@ def _row_blocks(logits: Tensor) -> list[slice]:
     return [slice(start, start + size) for start in range(0, logits.shape[0], size)]
 
 
-def token_scores(logits: Tensor, labels: Tensor, *, overwrite: bool = False) -> TokenScores:
+def token_scores(logits: Tensor, labels: Tensor, reads: frozenset[str], *, overwrite: bool = False) -> TokenScores:
     """Return the scores of `logits` [N, V] at `labels` [N]; `overwrite` lets the gradient take the logits' memory."""
     safe = labels.clamp(min=0)
-    log_sum_exp, target_logit = _RowScores.apply(logits, safe, overwrite)  # type: ignore[misc]
-    return TokenScores(logits, safe, log_sum_exp, target_logit)
+    overwrite = overwrite and logits.grad_fn is not None and "logits" not in reads
+    results = _RowScores.apply(logits, safe, reads, overwrite)
+    return TokenScores(safe, *results, logits if "logits" in reads else None)  # type: ignore[misc]
 
 
 def term_sums(
@@ -102,10 +131,11 @@ def term_sums(
     overwritten by their gradient.
     """
     logits = project(hidden)
-    overwrite = private and logits.grad_fn is not None and not any(term.uses_logits for term in terms)
-    scores = token_scores(logits, labels, overwrite=overwrite)
-    mask = (labels != IGNORE_INDEX).float()
-    return torch.stack([torch.dot(term.per_token(scores), mask) for term in terms])
+    reads = frozenset[str]().union(*(term.reads for term in terms))
+    with torch.autocast(logits.device.type, enabled=False):  # sums and products of sums in float32
+        scores = token_scores(logits, labels, reads, overwrite=private)
+        mask = labels != IGNORE_INDEX
+        return torch.stack([torch.where(mask, term.per_token(scores), 0.0).sum() for term in terms])
 
 
 def chunked_term_sums(
@@ -124,7 +154,7 @@ def chunked_term_sums(
     if not torch.is_grad_enabled():
         chunks = zip(hidden.split(chunk_tokens), labels.split(chunk_tokens))
         sums = torch.stack([term_sums(terms, project, part, ids) for part, ids in chunks]).sum(0)
-        return torch.dot(sums, weights), sums
+        return (sums * weights).sum(), sums
     parameters = _parameters_of(project, hidden)
     total, sums = _ChunkedTerms.apply(terms, weights, project, labels, chunk_tokens, hidden, *parameters)  # type: ignore[misc]
     return total, sums
@@ -152,13 +182,13 @@ class _ChunkedTerms(torch.autograd.Function):
             with torch.enable_grad():
                 part = hidden[rows].detach().requires_grad_()
                 part_sums = term_sums(terms, project, part, labels[rows])
-                part_grads = torch.autograd.grad(torch.dot(part_sums, weights), (part, *parameters), allow_unused=True)
+                part_grads = torch.autograd.grad((part_sums * weights).sum(), (part, *parameters), allow_unused=True)
             grad_hidden[rows] = part_grads[0]
             grads = [_add(total, new) for total, new in zip(grads, part_grads[1:])]
             sums += part_sums.detach()
         ctx.save_for_backward(grad_hidden, *grads)
         ctx.mark_non_differentiable(sums)
-        return torch.dot(sums, weights), sums
+        return (sums * weights).sum(), sums
 
     @staticmethod
     @once_differentiable
@@ -184,7 +214,8 @@ def _parameters_of(project: Project, hidden: Tensor) -> list[Tensor]:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if hasattr(node, "variable"):  # AccumulateGrad
-            leaves[id(node.variable)] = node.variable
+        leaf = getattr(node, "variable", None)  # of an AccumulateGrad
+        if leaf is not None:
+            leaves[id(leaf)] = leaf
         stack.extend(next_node for next_node, _ in node.next_functions)
     return list(leaves.values())

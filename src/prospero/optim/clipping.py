@@ -29,7 +29,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float | None) -> Ten
     for grad in grads:
         by_device.setdefault(grad.device, []).append(local(grad))
     for device, tensors in by_device.items():
-        torch._foreach_mul_(tensors, factor.to(device, non_blocking=True))
+        torch._foreach_mul_(tensors, factor.to(device, non_blocking=True))  # pyright: ignore[reportPrivateImportUsage]
     return norm
 
 

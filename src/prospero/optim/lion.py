@@ -61,9 +61,9 @@ class Lion(torch.optim.Optimizer):
             lr, (beta1, beta2) = float(group["lr"]), group["betas"]
             weights, grads = [local(p) for p in parameters], [local_grad(p) for p in parameters]
             momenta = [local(self.state[p]["momentum_buffer"]) for p in parameters]
-            directions = torch._foreach_lerp(momenta, grads, 1 - beta1)
-            torch._foreach_sign_(directions)
-            torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
-            torch._foreach_add_(weights, directions, alpha=-lr)
-            torch._foreach_lerp_(momenta, grads, 1 - beta2)
+            directions = torch._foreach_lerp(momenta, grads, 1 - beta1)  # pyright: ignore[reportPrivateImportUsage]
+            torch._foreach_sign_(directions)  # pyright: ignore[reportPrivateImportUsage]
+            torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])  # pyright: ignore[reportPrivateImportUsage]
+            torch._foreach_add_(weights, directions, alpha=-lr)  # pyright: ignore[reportPrivateImportUsage]
+            torch._foreach_lerp_(momenta, grads, 1 - beta2)  # pyright: ignore[reportPrivateImportUsage]
         return loss

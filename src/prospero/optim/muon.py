@@ -154,12 +154,12 @@ class Muon(torch.optim.Optimizer):
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
         momenta = [local(self.state[p]["momentum_buffer"]) for p in parameters]
         grads = [local_grad(p) for p in parameters]
-        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
-        directions = torch._foreach_lerp(grads, momenta, group["momentum"]) if group["nesterov"] else momenta
+        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])  # pyright: ignore[reportPrivateImportUsage]
+        directions = torch._foreach_lerp(grads, momenta, group["momentum"]) if group["nesterov"] else momenta  # pyright: ignore[reportPrivateImportUsage]
         dtype = product_dtype(ProductType(group["ns_dtype"]), directions[0].device)
         whole = [_gather(p, direction) for p, direction in zip(parameters, directions)]
         lr = float(group["lr"])
-        torch._foreach_mul_([local(p) for p in parameters], 1 - lr * group["weight_decay"])
+        torch._foreach_mul_([local(p) for p in parameters], 1 - lr * group["weight_decay"])  # pyright: ignore[reportPrivateImportUsage]
         for p, update in zip(parameters, orthogonalize(whole, group["ns_steps"], dtype)):
             scale = _lr_scale(LrScale(group["lr_scale"]), *p.shape)
             local(p).add_(_part(p, update), alpha=-lr * scale)

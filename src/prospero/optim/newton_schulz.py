@@ -1,8 +1,8 @@
 """The nearest (semi-)orthogonal matrix by Newton-Schulz iteration, for many matrices of one shape at once.
 
 The method is that of Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`): a
-quintic polynomial, applied five times, drives every singular value near 1. Batching equal shapes and keeping the short
-side first and contiguous is what makes it fast on a CPU; docs/PERFORMANCE.md has the numbers.
+quintic polynomial, applied five times, drives every singular value near 1. Equal shapes go through as one batch, which
+saves an accelerator many small launches; on a CPU the products themselves are the cost.
 """
 
 from collections.abc import Sequence

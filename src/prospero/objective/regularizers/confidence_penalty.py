@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from prospero.objective.regularizers.base import RegularizerConfig, TokenRegularizer
@@ -24,9 +23,9 @@ class ConfidencePenaltyConfig(RegularizerConfig):
 class ConfidencePenalty(TokenRegularizer):
     """sum_v p_v log p_v of each token."""
 
-    uses_logits = True
+    reads = frozenset({"expected_logit"})
 
     def per_token(self, scores: TokenScores) -> Tensor:
         """Return the negative entropy of each token, [N]."""
-        log_p = scores.logits.float() - scores.log_sum_exp[:, None]
-        return torch.linalg.vecdot(log_p.exp(), log_p)
+        assert scores.expected_logit is not None, "it is in `reads`"
+        return scores.expected_logit - scores.log_sum_exp

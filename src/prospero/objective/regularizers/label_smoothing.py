@@ -33,8 +33,9 @@ class LabelSmoothingConfig(RegularizerConfig):
 class LabelSmoothing(TokenRegularizer):
     """mean_v(-log p_v) - (-log p_label) = logit of the label - mean logit."""
 
-    uses_logits = True
+    reads = frozenset({"mean_logit"})
 
     def per_token(self, scores: TokenScores) -> Tensor:
         """Return the term of each token, [N]."""
-        return scores.target_logit - scores.logits.float().mean(-1)
+        assert scores.mean_logit is not None, "it is in `reads`"
+        return scores.target_logit - scores.mean_logit
