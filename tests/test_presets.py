@@ -12,6 +12,8 @@ from prospero.help_text import preset_comment
 from prospero.paths import config_dir
 
 CONF = config_dir()
+NEEDS = {"tokenizer/pretrained.yaml": ["tokenizer.path=tokenizer.json"]}
+"""Settings without which a preset cannot be."""
 PRESETS = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
 
 
@@ -35,7 +37,7 @@ def choose(preset: Path) -> str:
 
 @pytest.mark.parametrize("preset", PRESETS, ids=str)
 def test_preset_composes_and_types(preset):
-    config = configuration.typed(composed(choose(preset)))
+    config = configuration.typed(composed(choose(preset), *NEEDS.get(str(preset), [])))
     group = preset.parts[0]
     value = getattr(config, group, None)
     if group in registry.MULTIPLE:

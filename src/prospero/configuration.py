@@ -86,7 +86,8 @@ def _typed_part(node: DictConfig, light: Any, path: str) -> Any:
     real = real_class(light)
     names = [item.name for item in dataclasses.fields(light)]
     for extra in set(node) - set(names):
-        raise ConfigError(f"There is no setting '{_join(path, extra)}'.{suggest(str(extra), names)}")
+        hint = suggest(_join(path, extra), [_join(path, name) for name in names])
+        raise ConfigError(f"There is no setting '{_join(path, extra)}'.{hint or ' Allowed: ' + ', '.join(names) + '.'}")
     values = {name: _typed_node(_value(node, name, path), _join(path, name)) for name in names}
     try:
         return real(**values)
