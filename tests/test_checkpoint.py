@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from prospero import checkpoint as room
-from prospero.checkpoint import build_model, describe_model, find_checkpoint, from_plain, load_model, save_model_folder, to_plain
+from prospero.checkpoint import (
+    build_model,
+    describe_model,
+    find_checkpoint,
+    from_plain,
+    load_model,
+    save_model_folder,
+    to_plain,
+)
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import DataError
 from prospero.model.transformer import Position, TransformerConfig
@@ -94,7 +102,10 @@ def test_the_newest_readable_checkpoint_is_used_and_the_bad_one_named(run_dir, c
 
     logging.getLogger("prospero").propagate = True
     with caplog.at_level(logging.WARNING, logger="prospero"):
-        assert find_checkpoint(run_dir).name == "step_00000005.ckpt" or find_checkpoint(run_dir).name == "step_00000004.ckpt"
+        assert (
+            find_checkpoint(run_dir).name == "step_00000005.ckpt"
+            or find_checkpoint(run_dir).name == "step_00000004.ckpt"
+        )
     assert "step_00000006.ckpt cannot be read" in caplog.text
 
 

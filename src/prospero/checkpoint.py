@@ -56,23 +56,29 @@ def from_plain(kind: Any, value: Any) -> Any:
         return None if value is None else from_plain(members[0], value)
     if isinstance(kind, type) and issubclass(kind, Enum):
         if value not in kind.__members__:
-            raise DataError(f"'{value}' is none of {', '.join(kind.__members__)}; the file is of another version of Prospero")
+            raise DataError(
+                f"'{value}' is none of {', '.join(kind.__members__)}; the file is of another version of Prospero"
+            )
         return kind[value]
     if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
         for name in value:
             if name not in hints:
-                raise DataError(f"{kind.__name__} has no setting '{name}'.{suggest(name, hints)} The file is of another version")
+                raise DataError(
+                    f"{kind.__name__} has no setting '{name}'.{suggest(name, hints)} The file is of another version"
+                )
         return kind(**{name: from_plain(hints[name], item) for name, item in value.items()})
     return value
 
 
 def describe_model(config: Any, *, vocab_size: int, max_seq_len: int) -> dict[str, Any]:
-    """Return all that `build_model` needs, as plain values: the part's name in the table, its settings and its sizes."""
+    """Return all that `build_model` needs, as plain values: the part's name in the table, settings and sizes."""
     target = f"{type(config).__module__}:{type(config).__qualname__}"
     name = next((name for name, entry in PARTS["model"].items() if entry == target), None)
     if name is None:
-        raise DataError(f"{target} is not in the table of parts, so a model saved with it could not be loaded; register it")
+        raise DataError(
+            f"{target} is not in the table of parts, so a model saved with it could not be loaded; register it"
+        )
     return {
         "format_version": FORMAT_VERSION,
         "name": name,
@@ -88,7 +94,9 @@ def build_model(description: Mapping[str, Any]) -> "LanguageModel":
     if version != FORMAT_VERSION:
         raise DataError(f"the model is of format version {version}; this Prospero reads version {FORMAT_VERSION}")
     if name not in PARTS["model"]:
-        raise DataError(f"there is no model '{name}'.{suggest(name, PARTS['model'])} If a plugin brings it, name it in plugins=")
+        raise DataError(
+            f"there is no model '{name}'.{suggest(name, PARTS['model'])} If a plugin brings it, name it in plugins="
+        )
     module, _, kind = PARTS["model"][name].partition(":")
     config = from_plain(getattr(importlib.import_module(module), kind), description["settings"])
     return config.build(vocab_size=description["vocab_size"], max_seq_len=description["max_seq_len"])
@@ -158,7 +166,9 @@ def locate(path: Path) -> Path:
             return folder
     checkpoint = find_checkpoint(path, "best")
     if checkpoint is None:
-        raise DataError(f"{path} holds no model: neither model/{MODEL_FILE} nor a readable checkpoint under checkpoints/")
+        raise DataError(
+            f"{path} holds no model: neither model/{MODEL_FILE} nor a readable checkpoint under checkpoints/"
+        )
     return checkpoint
 
 
@@ -175,7 +185,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, OSError, EOFError, ... by kind of damage
         line = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise DataError(f"the checkpoint {path} cannot be read ({line}); use another of the run, or train again") from error
+        raise DataError(
+            f"the checkpoint {path} cannot be read ({line}); use another of the run, or train again"
+        ) from error
     if not isinstance(checkpoint, dict) or _OUR_KEY not in checkpoint or "state_dict" not in checkpoint:
         raise DataError(f"{path} is no checkpoint of Prospero")
     return checkpoint
@@ -193,7 +205,7 @@ def checkpoints_of(run_dir: Path) -> Iterator[Path]:
 
 
 def find_checkpoint(run_dir: Path, which: str = "last") -> Path | None:
-    """Return the `last` or `best` readable checkpoint of a run; the newest readable one where that is damaged or unknown.
+    """Return the `last` or `best` readable checkpoint of a run; the newest readable one where that is damaged.
 
     None when the run has no readable checkpoint.
     """
@@ -281,4 +293,3 @@ def _read_json(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path} is damaged: it holds no table")
     return value
-

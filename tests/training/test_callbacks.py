@@ -61,9 +61,11 @@ def test_a_failed_write_leaves_the_old_checkpoint_and_no_rest(tmp_path, monkeypa
         save(*args, **kwargs)
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(Exception, match="could not write the checkpoint .*step_00000006.ckpt"):
+    with pytest.raises(Exception, match=r"could not write the checkpoint .*step_00000006.ckpt"):
         fit(tmp_path, [callback], val_every_steps=0)
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.name != "index.json"] == ["step_00000003.ckpt"]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.name != "index.json"] == [
+        "step_00000003.ckpt"
+    ]
     assert index(tmp_path)["last"] == "step_00000003.ckpt"
 
 

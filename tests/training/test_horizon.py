@@ -19,7 +19,9 @@ from prospero.training.horizon import UNLIMITED_STEPS, StepEstimate, steps_of_ru
 )
 def test_the_shortest_limit_counts(limits, steps):
     max_steps, max_tokens, max_minutes = limits
-    assert steps_of_run(max_steps=max_steps, max_tokens=max_tokens, max_minutes=max_minutes, tokens_per_step=100) == steps
+    assert (
+        steps_of_run(max_steps=max_steps, max_tokens=max_tokens, max_minutes=max_minutes, tokens_per_step=100) == steps
+    )
 
 
 def test_a_run_needs_an_end():

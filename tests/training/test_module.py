@@ -52,7 +52,9 @@ def test_val_loss_is_the_mean_over_targets_and_bits_follow(tmp_path):
         nats, targets = 0.0, 0
         for batch in Validation(data):
             logits = module.model.eval()(batch["input_ids"]).logits
-            nats += torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), reduction="sum").item()
+            nats += torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), batch["labels"].flatten(), reduction="sum"
+            ).item()
             targets += int((batch["labels"] != -100).sum())
     assert module.latest_metrics["val/loss"] == pytest.approx(nats / targets, rel=1e-5)
     assert module.latest_metrics["val/perplexity"] == pytest.approx(math.exp(nats / targets), rel=1e-5)
@@ -74,7 +76,9 @@ def test_accumulation_does_not_change_the_training(tmp_path, micro_batch_size):
 @pytest.mark.parametrize("stopped_at", [3, 5, 9])  # 5 is a validation step
 def test_a_resumed_run_equals_the_whole_one_bit_for_bit(tmp_path, stopped_at, micro_batch_size):
     whole, _ = run(tmp_path / "whole", micro_batch_size=micro_batch_size)
-    run(tmp_path / "parts", micro_batch_size=micro_batch_size)  # as if killed later: rows and files after the step are stale
+    run(
+        tmp_path / "parts", micro_batch_size=micro_batch_size
+    )  # as if killed later: rows and files after the step are stale
     path = tmp_path / "parts" / "checkpoints" / f"step_{stopped_at:08d}.ckpt"
     resumed, data = run(tmp_path / "parts", micro_batch_size=micro_batch_size, ckpt_path=path)
     assert torch.equal(weights(resumed), weights(whole))

@@ -39,7 +39,9 @@ def test_the_page_shows_everything_and_executes_nothing(tmp_path):
 
 
 def test_a_run_that_logged_nothing_has_a_page_too(tmp_path):
-    assert "nothing happened" in write_report(tmp_path, title="t", config={}, stop_reason="nothing happened").read_text()
+    assert (
+        "nothing happened" in write_report(tmp_path, title="t", config={}, stop_reason="nothing happened").read_text()
+    )
 
 
 def test_environment_file(tmp_path):

@@ -14,7 +14,9 @@ from prospero.training.loggers.metrics_file import metric_series
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def train(folder: Path, strategy: str, micro_batch_size: int = 1, dropout: float = 0.0, resume: Path | str = "") -> Path:
+def train(
+    folder: Path, strategy: str, micro_batch_size: int = 1, dropout: float = 0.0, resume: Path | str = ""
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     script = str(Path(__file__).with_name("two_processes.py"))
     command = [sys.executable, script, str(folder), strategy, str(micro_batch_size), str(dropout), str(resume)]

@@ -18,7 +18,7 @@ no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has 
     [
         ({"strategy": StrategyName.fsdp}, "trainer=fsdp needs a GPU; none was found. To try it on CPU: "
          "trainer.accelerator=cpu trainer.devices=2"),
-        ({"accelerator": Accelerator.gpu}, "trainer.accelerator=gpu needs a GPU; .* trainer.accelerator=cpu trainer.devices=2"),
+        ({"accelerator": Accelerator.gpu}, "trainer.accelerator=gpu needs a GPU; .* trainer.devices=2"),
         ({"accelerator": Accelerator.mps}, "trainer.accelerator=mps needs an Apple GPU"),
         ({"accelerator": Accelerator.cpu, "precision": Precision.float16}, "trainer.precision=float16 needs a GPU"),
     ],
@@ -33,7 +33,7 @@ def test_what_the_machine_lacks_is_said_in_one_line(settings, message):
 
 def test_bf16_where_the_processor_has_none(monkeypatch):
     monkeypatch.setattr(room, "_cpu_accepts_bf16", lambda: False)
-    with pytest.raises(ConfigError, match="trainer.precision=bf16: this processor has no bf16 arithmetic"):
+    with pytest.raises(ConfigError, match=r"trainer.precision=bf16: this processor has no bf16 arithmetic"):
         TrainerConfig(accelerator=Accelerator.cpu, precision=Precision.bf16).hardware()
 
 
@@ -72,7 +72,9 @@ def test_impossible_numbers(name):
 
 
 def test_settings_reach_lightning(tmp_path):
-    config = TrainerConfig(accelerator=Accelerator.cpu, val_every_steps=7, log_every_steps=3, lightning={"limit_val_batches": 2})
+    config = TrainerConfig(
+        accelerator=Accelerator.cpu, val_every_steps=7, log_every_steps=3, lightning={"limit_val_batches": 2}
+    )
     trainer = config.build(run_dir=tmp_path, max_steps=11, accumulate=2)
     assert (trainer.max_steps, trainer.accumulate_grad_batches, trainer.log_every_n_steps) == (11, 2, 3)
     assert (trainer.val_check_interval, trainer.check_val_every_n_epoch, trainer.limit_val_batches) == (14, None, 2)

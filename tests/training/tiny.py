@@ -159,14 +159,27 @@ def tiny_module(*, dropout: float = 0.1, lr: float = 0.1, regularizers: Any = No
 
 
 def tiny_trainer(
-    run_dir: Path, *, max_steps: int = 12, accumulate: int = 1, loggers: Any = (), callbacks: Any = (), max_minutes: Any = None,
+    run_dir: Path,
+    *,
+    max_steps: int = 12,
+    accumulate: int = 1,
+    loggers: Any = (),
+    callbacks: Any = (),
+    max_minutes: Any = None,
     **settings: Any,
 ) -> L.Trainer:
     """A Trainer of one CPU process in float32 that logs every step."""
     defaults: dict[str, Any] = {
-        "accelerator": Accelerator.cpu, "precision": Precision.float32, "log_every_steps": 1, "val_every_steps": 5,
+        "accelerator": Accelerator.cpu,
+        "precision": Precision.float32,
+        "log_every_steps": 1,
+        "val_every_steps": 5,
     }
     return TrainerConfig(**{**defaults, **settings}).build(
-        run_dir=run_dir, max_steps=max_steps, accumulate=accumulate, loggers=loggers, callbacks=callbacks,
+        run_dir=run_dir,
+        max_steps=max_steps,
+        accumulate=accumulate,
+        loggers=loggers,
+        callbacks=callbacks,
         max_minutes=max_minutes,
     )

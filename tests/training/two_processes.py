@@ -1,4 +1,4 @@
-"""Trains TinyModel on two gloo processes and writes what came out; run by test_strategies, which is not a test itself."""
+"""Trains TinyModel on two gloo processes and writes what came out; run by test_strategies."""
 
 import json
 import sys

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from prospero.log import log
 from prospero.training.horizon import StepEstimate
-from prospero.training.module import TrainingModule
+from prospero.training.module import TrainingModule, training_module
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
 _TIME_IS_UP = 1  # stop codes: 0 go on, 1 time is up, else 128 + the number of the signal
@@ -38,7 +38,7 @@ class StepBoundary(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock, catch signals, and begin to estimate the horizon when only time limits the run."""
-        module = _training_module(pl_module)
+        module = training_module(pl_module)
         self._started, self._seconds_before = time.perf_counter(), module.seconds
         for logger in trainer.loggers:
             resume_at = getattr(logger, "resume_at", None)
@@ -63,7 +63,7 @@ class StepBoundary(Callback):
         """End the optimiser step when this was its last micro-step."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        module = _training_module(pl_module)
+        module = training_module(pl_module)
         module.end_step(batch)
         module.seconds = self._seconds_before + time.perf_counter() - self._started
         self._decide(trainer, module)
@@ -114,11 +114,11 @@ class StepBoundary(Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remember that this step is validated, and how long it took."""
         self._validated_step = trainer.global_step
-        _training_module(pl_module).paused_seconds += time.perf_counter() - self._pause_started
+        training_module(pl_module).paused_seconds += time.perf_counter() - self._pause_started
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Validate the last step unless it was, say why training ended, and give the signals back."""
-        module = _training_module(pl_module)
+        module = training_module(pl_module)
         if module.stop_reason is None:
             module.stop_reason = "max_steps" if trainer.global_step >= trainer.max_steps else "the callbacks stopped it"
         if self._validated_step != trainer.global_step and not self.exit_code and trainer.limit_val_batches:
@@ -129,15 +129,10 @@ class StepBoundary(Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Say why training ended and give the signals back."""
-        _training_module(pl_module).stop_reason = f"{type(exception).__name__}: {exception}".rstrip(": ")
+        training_module(pl_module).stop_reason = f"{type(exception).__name__}: {exception}".rstrip(": ")
         self._release_signals()
 
     def _release_signals(self) -> None:
         while self._handlers:
             number, handler = self._handlers.pop()
             signal.signal(number, handler)
-
-
-def _training_module(pl_module: L.LightningModule) -> TrainingModule:
-    assert isinstance(pl_module, TrainingModule), "Prospero's callbacks serve TrainingModule"
-    return pl_module

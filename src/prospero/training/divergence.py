@@ -1,4 +1,4 @@
-"""A run whose numbers stop being numbers ends with this error; it never ends as finished, nor is it saved over good weights."""
+"""A run whose numbers stop being numbers ends with this error; it is never finished nor saved over good weights."""
 
 from typing import cast
 
@@ -25,6 +25,6 @@ def weights_are_finite(model: nn.Module) -> bool:
     """Whether every parameter of `model` (of this rank's part when sharded) is finite; one synchronisation."""
     sums = []
     for parameter in model.parameters():
-        local = parameter.to_local() if hasattr(parameter, "to_local") else parameter.detach()  # pyright: ignore
+        local = parameter.to_local() if hasattr(parameter, "to_local") else parameter.detach()  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
         sums.append(cast(torch.Tensor, local).abs().amax().float() if local.numel() else torch.zeros(()))
     return bool(torch.isfinite(torch.stack([s.to(sums[0].device) for s in sums])).all()) if sums else True

@@ -1,4 +1,4 @@
-"""How long a run is: steps given, tokens turned into steps, or minutes whose number of steps is estimated as it runs."""
+"""How long a run is: steps, tokens turned into steps, or minutes whose number of steps is estimated as it runs."""
 
 import math
 
@@ -44,7 +44,7 @@ class StepEstimate:
         self._first_step: int | None = None
 
     def update(self, step: int, seconds: float) -> int | None:
-        """Return the estimated total after `step` steps and `seconds` of training; None while it is too early to tell."""
+        """Return the estimated total after `step` steps and `seconds` of training; None while it is too early."""
         if self._first_step is None:
             self._first_step = step
         if step < self._first_step + self.settle_steps:

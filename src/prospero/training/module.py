@@ -1,4 +1,4 @@
-"""The training step, the validation sums and what a run remembers, as a LightningModule. Everything is counted in optimiser steps.
+"""The training step, the validation sums and what a run remembers; everything is counted in optimiser steps.
 
 The hot path calls no `self.log` (0.3 ms a call) and never waits for the device: scalars stay where they are until the
 step that logs. Shapes: B batch, T time, V vocabulary.
@@ -140,19 +140,23 @@ class TrainingModule(L.LightningModule):
         """Optimiser steps taken so far."""
         return self.trainer.global_step
 
+    @property
+    def _log_every(self) -> int:
+        return self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+
     def logs_step(self, number: int) -> bool:
         """Whether step `number` (the first is 1) goes to the loggers: the first, each `log_every_steps`, the last."""
-        return number == 1 or number % self.trainer.log_every_n_steps == 0 or number == self.trainer.max_steps
+        return number == 1 or number % self._log_every == 0 or number == self.trainer.max_steps
 
     def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Make the randomness of this micro-step a function of (seed, micro-step, rank), so that nothing of it is saved."""
+        """Make the randomness of this micro-step a function of (seed, micro-step, rank), so that none is saved."""
         torch.manual_seed(((self.seed * 1000003 + batch_idx) * 4096 + self.global_rank) % 2**63)
         accumulate = self.trainer.accumulate_grad_batches
         if accumulate > 1:
             sync_gradients(self.model, batch_idx % accumulate == accumulate - 1)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Return the micro-batch's part of the loss of the whole global batch; Lightning's averaging is undone inside."""
+        """Return the micro-batch's part of the global batch's loss; Lightning's averaging is undone inside."""
         accumulate = self.trainer.accumulate_grad_batches
         output = self.model(batch["input_ids"], document_ids=batch.get("document_ids"), logits=False)
         result = self.objective(
@@ -213,7 +217,7 @@ class TrainingModule(L.LightningModule):
             raise diverged(what, step, f"after {self.consumed_sequences} sequences of training data")
 
     def training_metrics(self) -> dict[str, float]:
-        """Return loss, its parts, gradient norm and learning rate of the step just ended, over all ranks; a collective."""
+        """Return loss, parts, gradient norm and learning rate of the step just ended, over all ranks; a collective."""
         names = list(self._parts[0]) if self._parts else []
         metrics: dict[str, float] = {}
         if names:
@@ -338,3 +342,9 @@ def rewind_to_step_boundary(checkpoint: dict[str, Any], *, micro_steps: int) -> 
     for part in ("total", "current"):
         progress[part] = dict.fromkeys(("ready", "started", "processed", "completed"), micro_steps)
     progress["is_last_batch"] = False
+
+
+def training_module(pl_module: L.LightningModule) -> TrainingModule:
+    """Return `pl_module` as the TrainingModule that our callbacks serve."""
+    assert isinstance(pl_module, TrainingModule), "Prospero's callbacks serve TrainingModule"
+    return pl_module

@@ -19,7 +19,7 @@ _MAX_SAMPLES = 6
 
 _STYLE = """
 :root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; color: #24292f; background: #f6f7f9; margin: 0; }
+body { font: 15px/1.5 system-ui, -apple-system, sans-serif; color: #24292f; background: #f6f7f9; margin: 0; }
 main { max-width: 1000px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { font-size: 26px; margin: 0 0 4px; }
 h2 { font-size: 17px; margin: 36px 0 12px; }
@@ -124,7 +124,9 @@ def _tiles(results: Mapping[str, float | None], series: Series) -> str:
     for name in ("train/tokens_per_second", "train/mfu"):
         if series.get(name):
             shown[name] = series[name][-1][1]
-    cells = [f"<div class=tile><b>{_number(v)}</b><span>{html.escape(_words(n))}</span></div>" for n, v in shown.items()]
+    cells = [
+        f"<div class=tile><b>{_number(v)}</b><span>{html.escape(_words(n))}</span></div>" for n, v in shown.items()
+    ]
     return f"<div class=tiles>{''.join(cells)}</div>" if cells else ""
 
 
@@ -167,7 +169,9 @@ def _panel(title: str, body: str) -> str:
 
 
 def _table(rows: Mapping[str, Any]) -> str:
-    cells = [f"<tr><td>{html.escape(name)}</td><td>{html.escape(_plain(value))}</td></tr>" for name, value in rows.items()]
+    cells = [
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(_plain(value))}</td></tr>" for name, value in rows.items()
+    ]
     return f"<table>{''.join(cells)}</table>" if cells else ""
 
 

@@ -15,7 +15,7 @@ from prospero.paths import atomic_path
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its final place, syncs it, and renames it; streams, so the file is never held in memory.
+    """Writes a checkpoint beside its final place, syncs it, and renames it; the file is never held in memory.
 
     Lightning's own writer builds the file in memory, writes it under the system's temporary directory and copies it.
     """
@@ -28,7 +28,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                     torch.save(checkpoint, file)
                 os.chmod(temporary, 0o644)
         except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError inside torch's writer
-            raise DataError(f"could not write the checkpoint {path}: {_reason(error)}; the ones before are kept") from error
+            raise DataError(
+                f"could not write the checkpoint {path}: {_reason(error)}; the ones before are kept"
+            ) from error
 
 
 def _reason(error: Exception) -> str:
@@ -75,7 +77,8 @@ def full_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
         return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-    return dict(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)))
+    whole: Any = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    return dict(whole)
 
 
 def gathered(state: Any) -> Any:

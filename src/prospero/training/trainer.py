@@ -1,4 +1,4 @@
-"""The machine a run trains on, from settings to a `lightning.Trainer`; what the machine cannot do is said in one line."""
+"""The machine a run trains on, from settings to a `lightning.Trainer`; what it cannot do is said in one line."""
 
 import inspect
 import logging

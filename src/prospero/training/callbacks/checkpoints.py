@@ -96,7 +96,7 @@ class Checkpoints(Checkpoint):
             return
         step = trainer.global_step
         self._due = self._due or self._is_due(step, pl_module)
-        validates_now = (step * accumulate) % trainer.val_check_batch == 0  # pyright: ignore
+        validates_now = (step * accumulate) % trainer.val_check_batch == 0  # pyright: ignore[reportOperatorIssue, reportAttributeAccessIssue]
         if self._due and not validates_now and not trainer.should_stop:
             self.save(trainer, pl_module)
 

@@ -8,6 +8,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from prospero.errors import ConfigError
+from prospero.training.module import training_module
 from prospero.training.run_facts import RunFacts
 
 
@@ -78,7 +79,11 @@ class Convergence(Callback):
     ) -> None:
         """Look at the row just logged."""
         step_ended = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if self.config.split is Split.train and step_ended and pl_module.logs_step(trainer.global_step):  # pyright: ignore
+        if (
+            self.config.split is Split.train
+            and step_ended
+            and training_module(pl_module).logs_step(trainer.global_step)
+        ):
             self._look(trainer, pl_module)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -88,7 +93,7 @@ class Convergence(Callback):
 
     def _look(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         name = f"{self.config.split.value}/loss"
-        metrics: dict[str, float] = pl_module.latest_metrics  # pyright: ignore[reportAssignmentType]
+        metrics = training_module(pl_module).latest_metrics
         if name not in metrics:
             return
         window = self.config.window_steps
@@ -97,4 +102,4 @@ class Convergence(Callback):
         ratio = improvement_ratio(self.history, window)
         if ratio is not None and ratio < self.config.min_improvement_ratio and not trainer.should_stop:
             trainer.should_stop = True
-            pl_module.stop_reason = f"convergence: {name} improved by {ratio:.3%} over {window} steps"
+            training_module(pl_module).stop_reason = f"convergence: {name} improved by {ratio:.3%} over {window} steps"

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 
 from prospero.errors import ConfigError
+from prospero.training.module import training_module
 from prospero.training.run_facts import RunFacts
 
 
@@ -52,7 +53,7 @@ class EarlyStopping(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Compare, count, and ask the trainer to stop after this step."""
-        metrics: dict[str, float] = pl_module.latest_metrics  # pyright: ignore[reportAssignmentType]
+        metrics = training_module(pl_module).latest_metrics
         if trainer.state.fn != TrainerFn.FITTING or "val/loss" not in metrics:
             return
         if metrics["val/loss"] < self.best - self.min_delta:
@@ -61,6 +62,8 @@ class EarlyStopping(Callback):
         self.validations_without_improvement += 1
         if self.validations_without_improvement >= self.patience and not trainer.should_stop:
             trainer.should_stop = True
-            pl_module.stop_reason = (
+            training_module(
+                pl_module
+            ).stop_reason = (
                 f"early stopping: val/loss has not fallen below {self.best:.4f} for {self.patience} validations"
             )

@@ -34,7 +34,7 @@ class ProgressConfig:
 
 
 class Progress(Callback):
-    """Shows step, loss, tokens a second and the time left; rank 0 only. It reads the last logged row, never the device."""
+    """Shows step, loss, tokens a second and the time left, on rank 0, from the last logged row."""
 
     def __init__(self, config: ProgressConfig) -> None:
         self.config = config
@@ -70,7 +70,11 @@ class Progress(Callback):
         """Say the validation loss."""
         if trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
             metrics = _metrics(pl_module)
-            values = [f"{name.removeprefix('val/').replace('_', ' ')} {metrics[name]:.4g}" for name in _VALIDATION if name in metrics]
+            values = [
+                f"{name.removeprefix('val/').replace('_', ' ')} {metrics[name]:.4g}"
+                for name in _VALIDATION
+                if name in metrics
+            ]
             self._say(f"step {trainer.global_step}: validation {', '.join(values)}")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -83,7 +87,8 @@ class Progress(Callback):
 
     def _open_bar(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
 
         columns = (
             TextColumn("training"),
@@ -94,7 +99,9 @@ class Progress(Callback):
             TextColumn("{task.fields[left]}"),
         )
         self._bar = Bar(*columns, console=Console(stderr=True), auto_refresh=False, transient=False, expand=True)
-        self._task = self._bar.add_task("", total=_total(trainer, pl_module), completed=trainer.global_step, numbers="", left="")
+        self._task = self._bar.add_task(
+            "", total=_total(trainer, pl_module), completed=trainer.global_step, numbers="", left=""
+        )
         self._bar.start()
 
     def _refresh(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

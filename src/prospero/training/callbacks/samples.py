@@ -1,4 +1,4 @@
-"""Text that the model writes while it learns: the same prompts and the same draws each time, so that only it changes."""
+"""Text that the model writes while it learns: same prompts and draws each time, so that only the model changes."""
 
 import re
 from contextlib import AbstractContextManager, nullcontext
@@ -104,7 +104,9 @@ class Samples(Callback):
             file.write("".join(parts))
         together = "\n\n".join(prompt + text for prompt, text in zip(self.config.prompts, texts))
         log_text(trainer.loggers, "samples", together, trainer.global_step)
-        log.info("step %d writes: %s", trainer.global_step, " ".join((self.config.prompts[-1] + texts[-1]).split())[:100])
+        log.info(
+            "step %d writes: %s", trainer.global_step, " ".join((self.config.prompts[-1] + texts[-1]).split())[:100]
+        )
 
 
 def _forget_after(file: Path, step: int) -> None:

@@ -68,7 +68,9 @@ class Throughput(Callback):
         """Seconds of training without pauses, tokens, steps."""
         return time.perf_counter() - self._module.paused_seconds, self._module.consumed_tokens, self._module.step
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Count the time since the last batch as waiting, except for pauses."""
         paused = self._module.paused_seconds - self._pause_at_batch_end
         self._waited += time.perf_counter() - self._batch_end - paused

@@ -58,7 +58,9 @@ class MetricsFile(Logger):
             self.resume_at(0)
         if self._row.get("step") != str(step):
             self._begin_row(step)
-        self._row.update({name: repr(float(value)) if name != "tokens" else str(int(value)) for name, value in metrics.items()})
+        self._row.update(
+            {name: repr(float(value)) if name != "tokens" else str(int(value)) for name, value in metrics.items()}
+        )
         new = [name for name in self._row if name not in self.columns]
         if new:
             self._add_columns(new)
@@ -120,7 +122,9 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
         return []
     whole = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(io.StringIO(whole))
-    return [{name: cell for name, cell in row.items() if name and cell} for row in rows if (row.get("step") or "").isdigit()]
+    return [
+        {name: cell for name, cell in row.items() if name and cell} for row in rows if (row.get("step") or "").isdigit()
+    ]
 
 
 def _header(path: Path) -> list[str]:

@@ -61,16 +61,17 @@ class TensorboardLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write each metric at `step`."""
-        if self._writer is None:
-            self.resume_at(0)
         for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)
+            self._opened().add_scalar(name, value, step)
 
     def log_text(self, name: str, text: str, step: int) -> None:
         """Write generated `text` as a block."""
+        self._opened().add_text(name, "    " + text.replace("\n", "\n    "), step)
+
+    def _opened(self) -> Any:
         if self._writer is None:
             self.resume_at(0)
-        self._writer.add_text(name, "    " + text.replace("\n", "\n    "), step)
+        return self._writer
 
     def close(self, exit_code: int = 0) -> None:
         """Flush and close."""

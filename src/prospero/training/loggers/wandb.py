@@ -138,7 +138,7 @@ class WandbLogger(Logger):
             disable_git=True,
             save_code=False,
             program="",
-            x_disable_meta=True,  # it records the command line, in which secrets may stand; environment.json has the rest
+            x_disable_meta=True,  # it records the command line, in which secrets may stand
         )
         run = wandb.init(
             project=self.config.project,
