@@ -27,9 +27,9 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x [..., width]; under autocast the result has autocast's dtype, for the product that follows."""
         dtype = product_dtype(x)
-        if x.device.type == "cpu" and x.dtype == self.weight.dtype and not torch.compiler.is_compiling():
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
             return _RMSNormCPU.apply(x, self.weight, self.eps, dtype)
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps).to(dtype)
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps).to(dtype)
 
     def reset_parameters(self) -> None:
         """Set the weight to one."""
@@ -44,21 +44,25 @@ class _RMSNormCPU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-        width = x.shape[-1]
-        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(width).add_(eps).rsqrt_()
+        wide, width = x.to(_wide(x)), x.shape[-1]
+        scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(width).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
-        return torch.mul(x, scale).mul_(weight).to(dtype)
+        return torch.mul(wide, scale).mul_(weight).to(dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, weight, scale = ctx.saved_tensors
-        width = x.shape[-1]
+        wide, width = weight.to(scale.dtype), x.shape[-1]
         normal = x * scale
-        product = (grad * normal).view(-1, width)
-        projection = torch.mv(product, weight).div_(width).view_as(scale)
-        grad_x = torch.mul(grad, weight).addcmul_(normal, projection, value=-1).mul_(scale)
-        return grad_x, product.sum(0), None, None
+        product = (grad * normal).reshape(-1, width)
+        projection = torch.mv(product, wide).div_(width).view_as(scale)
+        grad_x = torch.mul(grad, wide).addcmul_(normal, projection, value=-1).mul_(scale)
+        return grad_x.to(x.dtype), product.sum(0).to(weight.dtype), None, None
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -1,0 +1,43 @@
+"""Small models that between them turn every switch, shared by the tests of this room."""
+
+import dataclasses
+
+from prospero.model.base import LanguageModel
+from prospero.model.layers.attention import AttentionKernel
+from prospero.model.layers.feed_forward import Activation
+from prospero.model.layers.lookback import Lookback
+from prospero.model.layers.norms import Norm
+from prospero.model.rnn import GRUConfig, LSTMConfig
+from prospero.model.transformer import Position, TransformerConfig
+
+VOCAB, SEQ_LEN = 97, 24
+
+SHAPE = {"n_layers": 2, "d_model": 32, "n_heads": 4}
+CONFIGS = {
+    "llama": TransformerConfig(**SHAPE),
+    "explicit": TransformerConfig(**SHAPE, attention=AttentionKernel.explicit),
+    "gpt2": TransformerConfig(
+        **SHAPE,
+        norm=Norm.layer,
+        position=Position.learned,
+        activation=Activation.gelu,
+        bias=True,
+        tie_embeddings=True,
+    ),
+    "qwen3": TransformerConfig(**SHAPE, n_kv_heads=2, head_dim=16, qk_norm=True, tie_embeddings=True),
+    "multi_query": TransformerConfig(**SHAPE, n_kv_heads=1, attention=AttentionKernel.explicit),
+    "modern": TransformerConfig(
+        **SHAPE, activation=Activation.relu2, qk_norm=True, lookback=Lookback.smear, logit_softcap=15.0
+    ),
+    "shift": TransformerConfig(**SHAPE, lookback=Lookback.shift, attention=AttentionKernel.explicit),
+    "lstm": LSTMConfig(d_model=32),
+    "gru": GRUConfig(d_model=32),
+    "lstm_tied": LSTMConfig(d_model=32, d_embedding=16, tie_embeddings=True),
+    "gru_three": GRUConfig(n_layers=3, d_model=24),
+}
+"""Name -> settings."""
+
+
+def build(name: str, **changes: object) -> LanguageModel:
+    """Build the variant called `name`, with some settings changed."""
+    return dataclasses.replace(CONFIGS[name], **changes).build(vocab_size=VOCAB, max_seq_len=SEQ_LEN)
