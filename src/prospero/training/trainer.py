@@ -304,6 +304,7 @@ def _quieten_lightning() -> None:
         ".*does not have many workers.*",
         ".*resuming from a checkpoint that ended before the epoch ended.*",  # the cursor makes it exact
         ".*LeafSpec.*is deprecated.*",
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # what is logged is already summed over the ranks
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*is smaller than the logging interval.*",
     ):
