@@ -1,8 +1,9 @@
 """A batch of texts being continued: the model, its cache, and what happens when the window is full.
 
-A Transformer's cache holds `max_seq_len` tokens. When it is full, the last half of the window of every row is encoded
-anew and decoding goes on from there: positions start again within what the model was trained on, a token always has at
-least half a window behind it, and the cost is one extra pass per half window. A recurrent model never fills up.
+A Transformer's cache holds `max_seq_len` tokens. When a row has filled it, the last half of that row is encoded anew
+and decoding goes on from there: positions start again within what the model was trained on, a token always has at
+least half a window behind it, and the cost is one extra pass per half window. Rows that still have room keep all they
+have, so that a row's text does not depend on the rows beside it. A recurrent model never fills up.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ class Continuation:
             raise ValueError("every row needs at least one token to begin with")
         self.model = model
         self.rows = [list(prompt) for prompt in prompts]
-        self.logits = self._encode(self.rows)
+        self.starts = [0] * len(self.rows)  # where the window of each row begins
+        self.logits = self._encode()
         """Logits [B, V] of the token after each row."""
 
     @torch.inference_mode()
@@ -30,25 +32,30 @@ class Continuation:
         for row, token in zip(self.rows, tokens.tolist()):
             row.append(token)
         if self.cache.full:
-            half = max(1, self.cache.max_len // 2)
-            self.logits = self._encode([row[-half:] for row in self.rows])
+            window = self.cache.max_len
+            for index, row in enumerate(self.rows):
+                if len(row) - self.starts[index] > window:
+                    self.starts[index] = len(row) - max(1, window // 2)
+            self.logits = self._encode()
         else:
             output = self.model(tokens.view(-1, 1).to(self.model.device), cache=self.cache)
             self.logits = output.logits[:, -1]
         return self.logits
 
     @torch.inference_mode()
-    def _encode(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Read `rows` into a fresh cache, filled up on the right, and return the logits after each row's end.
+    def _encode(self) -> Tensor:
+        """Read the window of each row into a fresh cache, filled up on the right; return the logits after its end.
 
-        Of a row longer than a Transformer's window, the end counts.
+        Of a prompt longer than a Transformer's window, the end counts.
         """
-        self.cache = self.model.new_cache(len(rows), self.model.max_seq_len)
+        self.cache = self.model.new_cache(len(self.rows), self.model.max_seq_len)
         if self.cache.bounded:
-            rows = [row[-self.model.max_seq_len :] for row in rows]
-        device, counts = self.model.device, [len(row) for row in rows]
-        padded = torch.tensor([[*row, *[0] * (max(counts) - len(row))] for row in rows], device=device)
+            longest = self.cache.max_len
+            self.starts = [max(start, len(row) - longest) for start, row in zip(self.starts, self.rows)]
+        windows = [row[start:] for start, row in zip(self.starts, self.rows)]
+        device, counts = self.model.device, [len(window) for window in windows]
+        padded = torch.tensor([[*window, *[0] * (max(counts) - len(window))] for window in windows], device=device)
         lengths = torch.tensor(counts, device=device)
         self.cache.announce(lengths)
         hidden = self.model(padded, cache=self.cache, logits=False).hidden  # [B, T, D]
-        return self.model.project(hidden[torch.arange(len(rows), device=device), lengths - 1])
+        return self.model.project(hidden[torch.arange(len(windows), device=device), lengths - 1])
