@@ -1,4 +1,6 @@
 import dataclasses
+import resource
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,17 @@ def test_kernels_agree_on_the_result() -> None:
     sdpa = model(ids).logits
     apply_numerics(model, NumericsChoice(matmul_precision="highest", attention="explicit"))
     torch.testing.assert_close(model(ids).logits, sdpa)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+def test_freed_memory_is_used_again() -> None:
+    if not numerics.keep_freed_memory():
+        pytest.skip("this C library has no mallopt")
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(16 * 2**20)  # 64 MiB, beyond what glibc keeps by itself
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()
+    assert faults() < 1000  # 16384 pages when the system hands them out anew

@@ -5,13 +5,18 @@ product calls one library, "medium" another (oneDNN): on many processors the sec
 error, on others it computes in bfloat16; so the error is measured against float64, and the fast way is taken only at
 float32's own error. And which attention kernel wins depends on the width of the heads.
 
+A third costs nothing in the result: glibc gives a freed tensor of many megabytes back to the system and asks for it again
+a moment later, and the system clears every page of it anew, 150 thousand page faults a step at d_model 384.
+
 Rounding differs between choices, so a choice is made once per machine and shape and remembered in a small JSON file:
 the same seed gives the same losses again. A run keeps the choice in its own folder too, for when it is resumed.
 """
 
+import ctypes
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -107,11 +112,28 @@ def measure_numerics(
 
 
 def apply_numerics(model: LanguageModel, choice: NumericsChoice) -> None:
-    """Set the product precision of the process and the attention kernel of `model`."""
+    """Set the product precision of the process and the attention kernel of `model`; on CPU, keep freed memory."""
+    if model.device.type == "cpu":
+        keep_freed_memory()
     torch.set_float32_matmul_precision(choice.matmul_precision)
     for module in model.modules():
         if isinstance(module, Attention) and choice.attention is not None:
             module.kernel = AttentionKernel(choice.attention)
+
+
+def keep_freed_memory() -> bool:
+    """Let the process keep what it frees for its next tensors (Linux with glibc; False elsewhere).
+
+    Measured at d_model 384, 8 x 256 tokens: a step takes 15 % less processor time, and the peak stays where it was.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mmap_threshold, trim_threshold, no_limit = -3, -1, 2**31 - 1  # names and values of glibc's malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library, such as musl
+        return False
+    return bool(mallopt(mmap_threshold, 2**30)) and bool(mallopt(trim_threshold, no_limit))
 
 
 def default_machine_file() -> Path:
