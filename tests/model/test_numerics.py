@@ -1,5 +1,4 @@
 import dataclasses
-import resource
 import sys
 from pathlib import Path
 
@@ -96,6 +95,8 @@ def test_kernels_agree_on_the_result() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_freed_memory_is_used_again() -> None:
+    import resource  # not on Windows
+
     if not numerics.keep_freed_memory():
         pytest.skip("this C library has no mallopt")
 

@@ -5,8 +5,8 @@ product calls one library, "medium" another (oneDNN): on many processors the sec
 error, on others it computes in bfloat16; so the error is measured against float64, and the fast way is taken only at
 float32's own error. And which attention kernel wins depends on the width of the heads.
 
-A third costs nothing in the result: glibc gives a freed tensor of many megabytes back to the system and asks for it again
-a moment later, and the system clears every page of it anew, 150 thousand page faults a step at d_model 384.
+A third changes no result: glibc gives a freed tensor of many megabytes back to the system and asks for it again a
+moment later, and the system clears every page of it anew, 150 thousand page faults a step at d_model 384.
 
 Rounding differs between choices, so a choice is made once per machine and shape and remembered in a small JSON file:
 the same seed gives the same losses again. A run keeps the choice in its own folder too, for when it is resumed.
