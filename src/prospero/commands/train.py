@@ -108,7 +108,8 @@ def train(config: TrainConfig) -> int:
     module = run.module(model, objective, prepared)
     trainer = run.trainer(module, prepared)
     run.say_what_comes(module, data, trainer)
-    trainer.fit(module, datamodule=data, ckpt_path=run.checkpoint, weights_only=True)
-    run.test_the_best(trainer, module, data)
-    run.write_results(module, prepared)
+    with run.closing_loggers(trainer):
+        trainer.fit(module, datamodule=data, ckpt_path=run.checkpoint, weights_only=True)
+        run.test_the_best(trainer, module, data)
+        run.write_results(module, prepared)
     return run.exit_code(trainer)

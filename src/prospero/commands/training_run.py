@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
 from prospero.training.environment import write_environment
 from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
+from prospero.training.loggers import close_loggers
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.report import write_report
@@ -195,6 +198,16 @@ class TrainingRun:
         epochs = self.max_steps * config.global_batch_size / data.sequences_per_epoch
         log.info("training: %s steps, %s, on %s", f"{self.max_steps:,}", how, self.hardware.describe())
         log.info("budget: %s tokens (%.2f epochs), %.3g FLOPs", f"{tokens:,}", epochs, float(flops * tokens))
+
+    @contextmanager
+    def closing_loggers(self, trainer: L.Trainer) -> Iterator[None]:
+        """Close every logger when training and testing are over, however they end."""
+        exit_code = 1
+        try:
+            yield
+            exit_code = self.exit_code(trainer)
+        finally:
+            close_loggers(trainer.loggers, exit_code)
 
     def test_the_best(self, trainer: L.Trainer, module: TrainingModule, data: LanguageDataModule) -> None:
         """Measure the best checkpoint by val/loss (the last where none was validated) on the test split."""
