@@ -105,5 +105,4 @@ def test_freed_memory_is_used_again() -> None:
         torch.ones(16 * 2**20)  # 64 MiB, beyond what glibc keeps by itself
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-    faults()
-    assert faults() < 1000  # 16384 pages when the system hands them out anew
+    assert [faults() for _ in range(5)][-1] < 1000  # 16384 pages when the system hands them out anew
