@@ -11,7 +11,7 @@ from prospero import registry
 from prospero.commands.prepare import PrepareConfig, prepare_data
 from prospero.errors import ConfigError
 
-QUICK_START_STEPS = 1000
+QUICK_START_STEPS = 500
 """Length of a run that no limit was given for: minutes on two CPU cores."""
 
 
