@@ -1,4 +1,4 @@
-"""The training loops that benchmarks compare, each started as `python loops.py <name> <precision> <layout> <vocabulary>`.
+"""The training loops that benchmarks compare: `python loops.py <name> <precision> <layout> <vocabulary>` starts one.
 
 All train d_model 384, 6 layers, 6 heads on batches of 8 x 256 tokens of prepared text with fused AdamW and clipping.
 """
@@ -122,12 +122,11 @@ def hf_trainer(precision: str, layout: str, vocab_size: int) -> None:
         )  # fmt: skip
         model: Any = GPT2LMHeadModel(sizes)
     else:
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=vocab_size, hidden_size=384, intermediate_size=1024, num_hidden_layers=6,
-                num_attention_heads=6, max_position_embeddings=LENGTH,
-            )  # fmt: skip
-        )
+        llama = LlamaConfig(
+            vocab_size=vocab_size, hidden_size=384, intermediate_size=1024, num_hidden_layers=6,
+            num_attention_heads=6, max_position_embeddings=LENGTH,
+        )  # fmt: skip
+        model = LlamaForCausalLM(llama)
     pace = Pace(WARMUP_STEPS)
 
     class PaceCallback(TrainerCallback):

@@ -1,6 +1,6 @@
 """What the platform costs over a bare PyTorch loop of the same model, optimiser and batch: time and peak memory.
 
-    python benchmarks/overhead.py [--rounds 40] [--precision float32 bf16]
+python benchmarks/overhead.py [--rounds 40] [--precision float32 bf16]
 """
 
 import argparse

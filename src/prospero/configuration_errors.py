@@ -129,6 +129,10 @@ def _interpolation(found: re.Match[str], root: str, given: list[str]) -> str:
     return f"A value refers to something that is not there: {found[0].splitlines()[0].strip()}"
 
 
+def _exists_already(found: re.Match[str], root: str, given: list[str]) -> str:
+    return f"'{found[1]}' exists already; write {found[1]}=... without the +."
+
+
 def _two_choices(found: re.Match[str], root: str, given: list[str]) -> str:
     return f"The group '{found[1]}' is chosen twice; give it once."
 
@@ -136,10 +140,10 @@ def _two_choices(found: re.Match[str], root: str, given: list[str]) -> str:
 REWORDED: list[tuple[str, Any]] = [
     (r"(?s)Error merging override (.*?)\n(.*)", _wrong_type),
     (r"Could not override '([^']+)'", _unknown_setting),
-    (r"Could not append to config\. An item is already at '([^']+)'", lambda f, r, g: f"'{f[1]}' exists already; write {f[1]}=... without the +."),
+    (r"Could not append to config\. An item is already at '([^']+)'", _exists_already),
     (r"Could not (?:find|load) '([^']+)'(.*)", _no_such_choice),
     (r"Multiple values for ([\w/]+)\.", _two_choices),
-    (r"Error parsing override .*|mismatched input.*|missing EQUAL.*|no viable alternative.*|extraneous input.*", _unreadable),
+    (r"Error parsing override .*|(?:mismatched|extraneous) input.*|missing EQUAL.*|no viable alternative.*", _unreadable),
     (r"(?:Environment variable|Interpolation key|InterpolationKeyError).*", _interpolation),
 ]  # fmt: skip
 """Pattern in the library's message -> the function that words it again."""

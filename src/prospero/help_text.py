@@ -48,7 +48,7 @@ EXAMPLES = {
         ("python generate.py run=last prompt='The import statement'", "the newest run"),
         ("python generate.py run=first prompt='def ' sampling.temperature=0", "a run by its name, greedily"),
         (
-            "python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.max_new_tokens=300 sampling.seed=2",
+            "python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.seed=2",
             "a folder",
         ),
     ],

@@ -60,7 +60,7 @@ def _light_module(name: str) -> types.ModuleType:
         if not _bring_in(node, light, imported):
             continue  # a dataclass that is no settings class: it uses names from elsewhere
         docs = _docs_under_fields(node)
-        body = [item for item in node.body if isinstance(item, ast.AnnAssign | ast.Assign | ast.Expr)]
+        body: list[ast.stmt] = [item for item in node.body if isinstance(item, ast.AnnAssign | ast.Assign | ast.Expr)]
         bare = ast.ClassDef(node.name, node.bases, node.keywords, body or [ast.Pass()], node.decorator_list)
         code = ast.fix_missing_locations(ast.Module([ast.copy_location(bare, node)], []))
         exec(compile(code, str(source), "exec"), vars(light))

@@ -140,7 +140,11 @@ def _columns(results: list[JobResult]) -> list[str]:
 
 
 def _settings(job: Job) -> dict[str, str]:
-    return dict(word.lstrip("+").partition("=")[::2] for word in job.overrides)
+    settings = {}
+    for word in job.overrides:
+        key, _, value = word.lstrip("+").partition("=")
+        settings[key] = value
+    return settings
 
 
 def best_first(results: list[JobResult]) -> list[JobResult]:

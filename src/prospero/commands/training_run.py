@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
+import torch
 
 from prospero import configuration, distributed, paths, runs
 from prospero import log as logging_setup
@@ -22,6 +23,7 @@ from prospero.log import log
 from prospero.model.numerics import apply_numerics, measure_numerics
 from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
+from prospero.training.callbacks.progress import duration
 from prospero.training.environment import write_environment
 from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
 from prospero.training.loggers import close_loggers
@@ -197,7 +199,29 @@ class TrainingRun:
         tokens = self.max_steps * per_step
         epochs = self.max_steps * config.global_batch_size / data.sequences_per_epoch
         log.info("training: %s steps, %s, on %s", f"{self.max_steps:,}", how, self.hardware.describe())
-        log.info("budget: %s tokens (%.2f epochs), %.3g FLOPs", f"{tokens:,}", epochs, float(flops * tokens))
+        seconds = self._seconds_of_step(module, data)
+        time_ = f", about {duration(seconds * self.max_steps)} without validation" if seconds is not None else ""
+        log.info("budget: %s tokens (%.2f epochs), %.3g FLOPs%s", f"{tokens:,}", epochs, float(flops * tokens), time_)
+
+    def _seconds_of_step(self, module: TrainingModule, data: LanguageDataModule) -> float | None:
+        """Time forward and backward of one micro-batch on a CPU, as an estimate; None elsewhere.
+
+        The gradients are dropped and the random state is put back: nothing of the run changes.
+        """
+        if self.hardware.world_size > 1 or self.hardware.accelerator.name != "cpu":
+            return None
+        batch = next(iter(data.train_dataloader()))
+        bf16 = self.hardware.precision.name == "bf16"
+        seconds = 0.0
+        with torch.random.fork_rng(devices=[]):
+            for _ in range(2):  # the first warms up
+                start = time.perf_counter()
+                with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                    hidden = module.model(batch["input_ids"], document_ids=batch.get("document_ids")).logits
+                hidden.float().logsumexp(-1).mean().backward()
+                seconds = time.perf_counter() - start
+        module.model.zero_grad(set_to_none=True)
+        return seconds * self.config.global_batch_size / self.micro_batch_size
 
     @contextmanager
     def closing_loggers(self, trainer: L.Trainer) -> Iterator[None]:
