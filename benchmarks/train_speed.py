@@ -20,9 +20,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["float32", "bf16"], choices=["float32", "bf16"])
     parser.add_argument("--layout", default="gpt2", choices=["gpt2", "llama"], help="the network of all loops")
     given = parser.parse_args()
-    print(
-        f"d_model 384, 6 layers, {BATCH} x {LENGTH} tokens, vocabulary {VOCAB_SIZE}, {given.layout} layout, AdamW, clipping"
-    )
+    print(f"d_model 384, 6 layers, {BATCH} x {LENGTH} tokens, vocabulary {VOCAB_SIZE}, AdamW, {given.layout} layout")
     for precision in given.precision:
         names = ("platform", "bare", "plain", "hf_trainer")
         loops = [Loop(name, command(name, precision, given.layout, VOCAB_SIZE)) for name in names]

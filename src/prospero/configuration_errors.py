@@ -143,7 +143,7 @@ REWORDED: list[tuple[str, Any]] = [
     (r"Could not append to config\. An item is already at '([^']+)'", _exists_already),
     (r"Could not (?:find|load) '([^']+)'(.*)", _no_such_choice),
     (r"Multiple values for ([\w/]+)\.", _two_choices),
-    (r"Error parsing override .*|(?:mismatched|extraneous) input.*|missing EQUAL.*|no viable alternative.*", _unreadable),
+    (r"Error parsing override .*|(?:mismatched|extraneous) input.*|missing EQUAL.*|no viable alt.*", _unreadable),
     (r"(?:Environment variable|Interpolation key|InterpolationKeyError).*", _interpolation),
 ]  # fmt: skip
 """Pattern in the library's message -> the function that words it again."""
