@@ -20,6 +20,7 @@ def make_run(outputs, name, when):
     folder = outputs / "train" / name
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("")
+    (folder / "checkpoints").mkdir()
     os.utime(folder / "config.yaml", (when, when))
     return folder
 
@@ -66,3 +67,9 @@ def test_find_by_last_name_and_folder(tmp_path):
 def test_no_run_yet(tmp_path):
     with pytest.raises(ConfigError, match="train one with"):
         runs.find("last", str(tmp_path))
+
+
+def test_last_passes_over_a_run_that_has_nothing_to_load(tmp_path):
+    trained = make_run(tmp_path, "2026-01-01_00-00-00_alpha", time.time() - 100)
+    make_run(tmp_path, "2026-01-02_00-00-00_beta", time.time()).joinpath("checkpoints").rmdir()
+    assert runs.find("last", str(tmp_path)) == trained

@@ -68,7 +68,9 @@ def _file_name(name: str) -> str:
 
 
 def find(run: str, outputs_dir: str) -> Path:
-    """Return the folder of a run: `last` (the newest), a folder, or a name (whole or the part after the date).
+    """Return the folder of a run: `last`, a folder, or a name (whole or the part after the date).
+
+    `last` is the newest run that has a model or a checkpoint.
 
     Raises ConfigError naming the nearest runs when there is none.
     """
@@ -77,8 +79,9 @@ def find(run: str, outputs_dir: str) -> Path:
     root = Path(outputs_dir, "train")
     folders = _all_runs(root)
     if run == "last":
+        folders = [folder for folder in folders if (folder / "model").is_dir() or (folder / "checkpoints").is_dir()]
         if not folders:
-            raise ConfigError(f"There is no run in {root} yet; train one with: python train.py")
+            raise ConfigError(f"There is no trained run in {root} yet; train one with: python train.py")
         return max(folders, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
     for folder in reversed(folders):
         if folder.name == run or _bare_name(folder) == run:

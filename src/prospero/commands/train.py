@@ -101,12 +101,13 @@ def train(config: TrainConfig) -> int:
 
     run = TrainingRun.start(config)
     seed_everything(config.seed)
-    prepared = prepare_data(config)
-    data = run.data(prepared)
-    model = run.model(prepared.tokenizer)
-    objective = run.objective()
-    module = run.module(model, objective, prepared)
-    trainer = run.trainer(module, prepared)
+    with run.discarded_on_mistake():
+        prepared = prepare_data(config)
+        data = run.data(prepared)
+        model = run.model(prepared.tokenizer)
+        objective = run.objective()
+        module = run.module(model, objective, prepared)
+        trainer = run.trainer(module, prepared)
     run.say_what_comes(module, data, trainer)
     with run.closing_loggers(trainer):
         trainer.fit(module, datamodule=data, ckpt_path=run.checkpoint, weights_only=True)

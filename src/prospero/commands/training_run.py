@@ -18,7 +18,7 @@ from prospero.checkpoint import describe_model, find_checkpoint, load_model, rea
 from prospero.commands.prepare import describe
 from prospero.commands.sweep import RESULT_FILE
 from prospero.data.datamodule import LanguageDataModule
-from prospero.errors import ConfigError
+from prospero.errors import ConfigError, ProsperoError
 from prospero.log import log
 from prospero.model.numerics import apply_numerics, measure_numerics
 from prospero.model.size import count_parameters, flops_per_token
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from prospero.data.prepare import PreparedData
     from prospero.data.tokenizer.tokenizer import Tokenizer
     from prospero.model.base import LanguageModel
+
+
+WRITTEN_AT_START = ("log.txt", "config.yaml", "environment.json", "code.diff", "numerics.json")
 
 
 def seed_everything(seed: int) -> None:
@@ -60,6 +63,8 @@ class TrainingRun:
     """The checkpoint that the final test and model/ are made of."""
     measured: dict[str, float] = field(default_factory=dict)
     """The results of the final validation and test."""
+    fresh: bool = True
+    """Whether the folder held no run before."""
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -68,6 +73,7 @@ class TrainingRun:
         hardware = config.trainer.hardware()
         plain_config = configuration.redact(configuration.plain(config))
         folder = runs.create(config.outputs_dir, config.run_dir, config.run_name(), resume=config.resume is not None)
+        fresh = not (folder / "config.yaml").exists()
         if distributed.is_rank_zero():
             logging_setup.configure(folder / "log.txt")
             paths.write_text(folder / "config.yaml", configuration.rerunnable(config, "train"))
@@ -75,7 +81,21 @@ class TrainingRun:
         else:
             logging_setup.configure(level=logging_setup.SILENT)
         log.info("run folder: %s", folder)
-        return cls(config, folder, hardware, _checkpoint_to_resume(config, folder), plain_config)
+        return cls(config, folder, hardware, _checkpoint_to_resume(config, folder), plain_config, fresh=fresh)
+
+    @contextmanager
+    def discarded_on_mistake(self) -> Iterator[None]:
+        """Take back the folder of a new run whose settings or data turn out to be impossible before it trains."""
+        try:
+            yield
+        except ProsperoError:
+            if self.fresh and distributed.is_rank_zero():
+                logging_setup.configure()
+                for name in WRITTEN_AT_START:
+                    (self.folder / name).unlink(missing_ok=True)
+                if not any(self.folder.iterdir()):
+                    self.folder.rmdir()
+            raise
 
     def data(self, prepared: "PreparedData") -> LanguageDataModule:
         """Return the batches of the prepared data."""
