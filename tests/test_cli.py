@@ -157,3 +157,11 @@ def test_shell_completion_lists_groups_and_their_choices():
     environment = {**os.environ, "COMP_LINE": "python train.py model=sm", "COMP_POINT": "100"}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert "model=small" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("prompt", ["The ", "def f(x, y=1): # [a]", "it's {so}", "a,b", ""])
+def test_a_prompt_is_taken_as_it_is(prompt, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "_function", lambda verb: lambda config: seen.append(config.prompt))
+    assert run(f"prompt={prompt}", verb="generate", capsys=capsys)[0] == 0
+    assert seen == [prompt]

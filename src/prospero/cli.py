@@ -72,6 +72,7 @@ def _verb_from(given: list[str]) -> tuple[str, list[str]]:
 
 def run(verb: str, given: list[str]) -> int:
     """Compose the configuration of `verb` and call its function; return the exit code."""
+    given = [_as_text(word) for word in given]
     _check_options(given)
     root = ROOT_OF.get(verb, verb)
     if "-h" in given or "--help" in given:
@@ -117,6 +118,14 @@ def _compose_and_call(verb: str, root: str, given: list[str]) -> int:
     if config is None:
         return 0  # --cfg and its like, or a sweep, whose jobs ran in processes of their own
     return int(_function(verb)(config) or 0)
+
+
+def _as_text(word: str) -> str:
+    """Quote the value of `prompt=` for Hydra's grammar, which would else trim it and trip over its punctuation."""
+    key, equals, value = word.partition("=")
+    if key != "prompt" or not equals or value[:1] in ("'", '"'):
+        return word
+    return "prompt='" + value.replace("'", "\\'") + "'"
 
 
 def _function(verb: str) -> Callable[[Any], int | None]:

@@ -77,7 +77,7 @@ def find(run: str, outputs_dir: str) -> Path:
     if Path(run).is_dir():
         return Path(run)
     root = Path(outputs_dir, "train")
-    folders = _all_runs(root)
+    folders = _all_runs(Path(outputs_dir))
     if run == "last":
         folders = [folder for folder in folders if (folder / "model").is_dir() or (folder / "checkpoints").is_dir()]
         if not folders:
@@ -91,13 +91,10 @@ def find(run: str, outputs_dir: str) -> Path:
     raise ConfigError(f"There is no run '{run}' in {root}.{suggest(run, names)}{known} Or give a folder, or run=last.")
 
 
-def _all_runs(root: Path) -> list[Path]:
-    """All folders under `outputs/` that hold a run's config.yaml, by time (runs given a run_dir of their own too)."""
-    found = {
-        path.parent
-        for pattern in ("*/config.yaml", "../*/config.yaml", "../sweeps/*/*/config.yaml")
-        for path in root.glob(pattern)
-    }
+def _all_runs(outputs_dir: Path) -> list[Path]:
+    """All folders under `outputs_dir` that hold a run, by time; those given a run_dir of their own too."""
+    patterns = ("train/*/config.yaml", "*/config.yaml", "sweeps/*/*/config.yaml")
+    found = {path.parent for pattern in patterns for path in outputs_dir.glob(pattern)}
     return sorted(found, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
 
 
