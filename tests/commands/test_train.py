@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 def program(verb, *words, folder):
     command = [sys.executable, str(ROOT / f"{verb}.py"), *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PROSPERO_")}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
