@@ -34,6 +34,31 @@ def register() -> None:
         store.store(group="schema", name=verb, node=schema(path), provider="prospero")
 
 
+def compose(verb: str, settings: list[str] | None = None) -> Any:
+    """Return the typed configuration of `verb` with `settings` as on the command line, for notebooks and scripts.
+
+        config = compose("train", ["model=tiny", "max_steps=20"])
+
+    Raises ConfigError with the same one line that the command line would print.
+    """
+    import hydra
+
+    from prospero import configuration_errors, paths
+
+    register()
+    given = list(settings or [])
+    try:
+        with hydra.initialize_config_dir(str(paths.config_dir()), version_base="1.3"):
+            return typed(hydra.compose(verb, overrides=given))
+    except ConfigError:
+        raise
+    except Exception as error:
+        line = configuration_errors.explain(error, verb, given)
+        if line is None:
+            raise
+        raise ConfigError(line) from error
+
+
 def load_plugins(modules: list[str]) -> list[Path]:
     """Import the user's modules so that their parts register; return the `conf/` folders found beside them."""
     if modules and "" not in sys.path and str(Path.cwd()) not in sys.path:
