@@ -40,12 +40,12 @@ def rank() -> int:
     if "LOCAL_RANK" in os.environ:
         node = _from_environment(("NODE_RANK", "GROUP_RANK"), 0)
         return node * local_world_size() + local_rank()
-    return _from_environment(("SLURM_PROCID",), 0)
+    return _from_environment(("SLURM_PROCID",), 0) if under_slurm() else 0
 
 
 def local_rank() -> int:
     """Return the number of this process on its machine."""
-    return _from_environment(("LOCAL_RANK", "SLURM_LOCALID"), 0)
+    return _from_environment(("LOCAL_RANK", "SLURM_LOCALID") if under_slurm() else ("LOCAL_RANK",), 0)
 
 
 def world_size() -> int:
@@ -54,17 +54,38 @@ def world_size() -> int:
         import torch.distributed as dist
 
         return dist.get_world_size()
-    return _from_environment(("WORLD_SIZE", "SLURM_NTASKS"), 1)
+    return _from_environment(("WORLD_SIZE", "SLURM_NTASKS") if under_slurm() else ("WORLD_SIZE",), 1)
 
 
 def local_world_size() -> int:
     """Return the number of processes of the run on this machine."""
-    return _from_environment(("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE", "WORLD_SIZE"), 1)
+    slurm = ("SLURM_NTASKS_PER_NODE", "SLURM_NTASKS") if under_slurm() else ()
+    return _from_environment(("LOCAL_WORLD_SIZE", *slurm, "WORLD_SIZE"), 1)
 
 
 def launched_externally() -> bool:
-    """Whether torchrun has started this process, so that the number of processes is already decided."""
+    """Whether torchrun or srun has started this process, so that the number of processes is already decided."""
+    return under_torchrun() or under_slurm()
+
+
+def under_torchrun() -> bool:
+    """Whether torchrun has started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ or ("LOCAL_WORLD_SIZE" in os.environ and "RANK" in os.environ)
+
+
+def under_slurm() -> bool:
+    """Whether srun has started this process as one of several tasks.
+
+    SLURM_NTASKS is there in a job's script and in a shell inside an allocation too, where nobody starts the others.
+    """
+    interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    started = "SLURM_STEP_ID" in os.environ and "SLURM_PROCID" in os.environ and "LOCAL_RANK" not in os.environ
+    return started and not interactive and not under_torchrun() and _from_environment(("SLURM_NTASKS",), 1) > 1
+
+
+def is_launched_child() -> bool:
+    """Whether another process of this program started this one as a rank (Lightning's launcher)."""
+    return local_rank() > 0 and not launched_externally()
 
 
 def is_rank_zero() -> bool:

@@ -4,11 +4,38 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prospero.errors import ConfigError, suggest
 
-RUN_DIR_VARIABLE = "PROSPERO_RUN_DIR"
-"""Rank 0 decides the folder and hands it to the processes that it starts through this variable."""
+if TYPE_CHECKING:
+    from prospero.commands.train import TrainConfig
+    from prospero.meeting import Meeting
+
+
+def agree(meeting: "Meeting", config: "TrainConfig") -> Path:
+    """Return the run's folder in every process: rank 0 makes it, whatever the others were given.
+
+    Raises ConfigError in a process that does not see the folder.
+    """
+
+    def make() -> str:
+        resume = config.resume is not None
+        return str(create(config.outputs_dir, config.run_dir, config.run_name(), resume=resume).resolve())
+
+    folder = Path(meeting.share("run folder", make))
+    if not folder.is_dir():
+        raise ConfigError(
+            f"the run folder {folder} of rank 0 is not to be seen from rank {meeting.rank}; give run_dir= on a disk "
+            "that all machines share (prepared data may lie on disks of their own: outputs_dir=)"
+        )
+    return _as_given(folder)
+
+
+def _as_given(folder: Path) -> Path:
+    """The folder relative to the current one where it lies inside, which reads better."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) and folder != here else folder
 
 
 def create(outputs_dir: str, run_dir: str | None, name: str, *, resume: bool) -> Path:
@@ -16,9 +43,6 @@ def create(outputs_dir: str, run_dir: str | None, name: str, *, resume: bool) ->
 
     Raises ConfigError when the folder holds another run already and `resume` is not asked, or cannot be written.
     """
-    given = os.environ.get(RUN_DIR_VARIABLE)
-    if given:
-        return Path(given)
     if run_dir is not None:
         folder = Path(run_dir)
         if (folder / "config.yaml").exists() and not resume:
@@ -29,7 +53,6 @@ def create(outputs_dir: str, run_dir: str | None, name: str, *, resume: bool) ->
     else:
         stem = Path(outputs_dir, "train", f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{_file_name(name)}")
         folder = _make_unused(stem)
-    os.environ[RUN_DIR_VARIABLE] = str(folder.resolve())
     return folder
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prospero import registry
-from prospero.commands.prepare import PrepareConfig, prepare_data
+from prospero.commands.prepare import PrepareConfig
 from prospero.errors import ConfigError
 
 QUICK_START_STEPS = 500
@@ -102,7 +102,7 @@ def train(config: TrainConfig) -> int:
     run = TrainingRun.start(config)
     seed_everything(config.seed)
     with run.discarded_on_mistake():
-        prepared = prepare_data(config)
+        prepared = run.prepared_data()
         data = run.data(prepared)
         model = run.model(prepared.tokenizer)
         objective = run.objective()

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,19 @@ import torch
 from prospero import configuration, distributed, paths, runs
 from prospero import log as logging_setup
 from prospero.checkpoint import describe_model, find_checkpoint, load_model, read_checkpoint, save_model_folder
-from prospero.commands.prepare import describe
-from prospero.commands.sweep import RESULT_FILE
+from prospero.commands.prepare import describe, prepare_data
 from prospero.data.datamodule import LanguageDataModule
 from prospero.errors import ConfigError, ProsperoError
 from prospero.log import log
-from prospero.model.numerics import apply_numerics, measure_numerics
+from prospero.meeting import ALONE, Meeting, flat, one_per_folder
+from prospero.model.numerics import NumericsChoice, apply_numerics, measure_numerics
 from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
+from prospero.sweeps import RESULT_FILE
+from prospero.sweeps.job import Status
+from prospero.secret_values import is_secret
+from prospero.training import launch
+from prospero.training.callbacks import pruning
 from prospero.training.callbacks.progress import duration
 from prospero.training.environment import write_environment
 from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
@@ -41,6 +46,9 @@ if TYPE_CHECKING:
 
 
 WRITTEN_AT_START = ("log.txt", "config.yaml", "environment.json", "code.diff", "numerics.json")
+
+DECIDED_BY_RANK_0 = ("run_dir", "resume", "outputs_dir")
+"""Settings that may differ between processes: the first two are taken from rank 0, the third is each machine's own."""
 
 
 def seed_everything(seed: int) -> None:
@@ -65,6 +73,8 @@ class TrainingRun:
     """The results of the final validation and test."""
     fresh: bool = True
     """Whether the folder held no run before."""
+    meeting: Meeting = ALONE
+    """Where the processes of the run agree before they train."""
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -72,7 +82,10 @@ class TrainingRun:
         """Look at the machine, make the run folder, and write down what is to be run before anything runs."""
         hardware = config.trainer.hardware()
         plain_config = configuration.redact(configuration.plain(config))
-        folder = runs.create(config.outputs_dir, config.run_dir, config.run_name(), resume=config.resume is not None)
+        meeting = launch.join(hardware.devices, hardware.num_nodes)
+        compared = flat(configuration.plain(config), without=DECIDED_BY_RANK_0)
+        meeting.same("settings", compared, hidden=is_secret)
+        folder = runs.agree(meeting, config)
         fresh = not (folder / "config.yaml").exists()
         if distributed.is_rank_zero():
             logging_setup.configure(folder / "log.txt")
@@ -81,13 +94,16 @@ class TrainingRun:
         else:
             logging_setup.configure(level=logging_setup.SILENT)
         log.info("run folder: %s", folder)
-        return cls(config, folder, hardware, _checkpoint_to_resume(config, folder), plain_config, fresh=fresh)
+        found = meeting.share("checkpoint", lambda: str(_checkpoint_to_resume(config, folder) or ""))
+        checkpoint = Path(found) if found else None
+        return cls(config, folder, hardware, checkpoint, plain_config, fresh=fresh, meeting=meeting)
 
     @contextmanager
     def discarded_on_mistake(self) -> Iterator[None]:
         """Take back the folder of a new run whose settings or data turn out to be impossible before it trains."""
         try:
             yield
+            self.meeting.all_ready()
         except ProsperoError:
             if self.fresh and distributed.is_rank_zero():
                 logging_setup.configure()
@@ -96,6 +112,16 @@ class TrainingRun:
                 if not any(self.folder.iterdir()):
                     self.folder.rmdir()
             raise
+
+    def prepared_data(self) -> "PreparedData":
+        """Return the prepared data, made by one process for each cache folder while those that share it wait.
+
+        Raises ConfigError when machines with caches of their own have prepared different data.
+        """
+        cache = Path(self.config.outputs_dir, "data")
+        prepared = one_per_folder(self.meeting, cache, lambda: prepare_data(self.config))
+        self.meeting.same("data", {"fingerprint": prepared.fingerprint})
+        return prepared
 
     def data(self, prepared: "PreparedData") -> LanguageDataModule:
         """Return the batches of the prepared data."""
@@ -135,18 +161,22 @@ class TrainingRun:
         """Return the network with its starting weights, and choose how it computes on this machine by measuring."""
         config = self.config
         model = config.model.build(vocab_size=tokenizer.vocab_size, max_seq_len=config.seq_len)
-        choice = measure_numerics(
-            model,
-            batch_size=self.micro_batch_size,
-            seq_len=config.seq_len,
-            precision=self.hardware.precision.name,
-            matmul_precision=config.trainer.matmul_precision.name,
-            device="cpu" if self.hardware.accelerator.name == "cpu" else "cuda",
-            remembered=self.folder / "numerics.json",
-        )
+        measured = self.meeting.share("numerics", lambda: asdict(self._measured_numerics(model)))
+        choice = NumericsChoice(**measured)
         apply_numerics(model, choice)
         log.info("numerics: %s", choice.summary())
         return model
+
+    def _measured_numerics(self, model: "LanguageModel") -> NumericsChoice:
+        return measure_numerics(
+            model,
+            batch_size=self.micro_batch_size,
+            seq_len=self.config.seq_len,
+            precision=self.hardware.precision.name,
+            matmul_precision=self.config.trainer.matmul_precision.name,
+            device="cpu" if self.hardware.accelerator.name == "cpu" else "cuda",
+            remembered=self.folder / "numerics.json",
+        )
 
     def objective(self) -> Objective:
         """Return loss + sum of weight x regulariser."""
@@ -198,7 +228,7 @@ class TrainingRun:
             max_steps=self.max_steps,
             accumulate=config.global_batch_size // (self.micro_batch_size * self.hardware.world_size),
             max_minutes=config.limits()["max_minutes"],
-            callbacks=[part.build(facts) for part in config.callbacks.values()],
+            callbacks=[*(part.build(facts) for part in config.callbacks.values()), *pruning.from_environment()],
             loggers=[MetricsFile(self.folder), *(part.build(facts) for part in config.logger.values())],
         )
 
@@ -283,6 +313,10 @@ class TrainingRun:
         result = {"objective": self.measured.get(name), "objective_name": name, **self.measured}
         result |= {"bigram_bits_per_byte": bigram, "steps": module.consumed_sequences // self.config.global_batch_size}
         result |= {"tokens": module.consumed_tokens, "training_seconds": round(module.seconds, 3)}
+        result |= {"status": Status.stopped.value if self.exit_code(module.trainer) else Status.done.value}
+        for callback in module.trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+            result |= callback.result() if isinstance(callback, pruning.Pruning) else {}
+        result["stop_reason"] = module.stop_reason
         paths.write_text(self.folder / RESULT_FILE, json.dumps(result, indent=1) + "\n")
         paths.write_text(self.folder / "receipt.json", json.dumps(prepared.receipt, indent=1) + "\n")
         self._report(module, prepared)

@@ -18,6 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from prospero import distributed
 from prospero.errors import ConfigError, suggest
 from prospero.training.boundary import StepBoundary
+from prospero.training.launch import cluster_environment
 from prospero.training.strategies import AtomicCheckpointIO, FSDP2Strategy
 
 
@@ -157,7 +158,7 @@ class TrainerConfig:
             "deterministic": self.deterministic or None,
             "inference_mode": hardware.strategy is not StrategyName.fsdp,
             "use_distributed_sampler": False,
-            "plugins": [AtomicCheckpointIO()],
+            "plugins": [AtomicCheckpointIO(), *cluster_environment()],
             "default_root_dir": run_dir,
         }
         return L.Trainer(**{**arguments, **self.lightning})
