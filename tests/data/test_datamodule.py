@@ -221,3 +221,38 @@ def test_in_a_real_trainer(prepared):
     seen = [sorted(map(tuple, recorder.seen[i : i + GLOBAL])) for i in range(0, 80, GLOBAL)]
     assert seen == [sorted(row[:64] for row in rows) for rows in expected]
     assert recorder.validated == 2 * (prepared.splits["val"].n_tokens - 1)
+
+
+def test_skipped_ranges_leave_exactly_those_positions_out(prepared):
+    whole, _ = global_batches(prepared, 8)
+    for start in (0, 2 * GLOBAL):
+        for ranks, micro in ((1, GLOBAL), (2, 2)):
+            rows = []
+            for rank in range(ranks):
+                data = module(prepared, rank=rank, world_size=ranks, micro_batch_size=micro)
+                data.consumed_sequences = start
+                data.skip([[3 * GLOBAL, 5 * GLOBAL]])
+                data.skip([[6 * GLOBAL, 7 * GLOBAL]])
+                loader = take(data.train_dataloader(), (5 * GLOBAL - start) // (ranks * micro))
+                rows += [
+                    tuple(row) for b in loader for row in torch.cat([b["input_ids"], b["labels"]], dim=1).tolist()
+                ]
+            wanted = [row for step in (0, 1, 2, 5, 7) for row in whole[step]][start:]
+            assert sorted(rows) == sorted(wanted)
+
+
+@pytest.mark.parametrize("packing", [ConcatPackingConfig(), BestFitPackingConfig()])
+def test_documents_of_a_range_are_those_whose_text_is_read(prepared, packing):
+    data = module(prepared, packing=packing)
+    data.skip([[4, 12]])
+    batch = take(data.train_dataloader(), 1)[0]
+    shards = prepared.splits["train"]
+    texts = ["".join(map(chr, row[row != IGNORE_INDEX].tolist())) for row in batch["labels"]]
+    found = data.documents_between(0, GLOBAL)
+    assert len(found) >= len(texts) / 2
+    for number in found.tolist():
+        ids = shards.tokens(int(shards.document_ends[number - 1]) if number else 1, int(shards.document_ends[number]))
+        document = "".join(map(chr, ids.tolist()))
+        pieces = {document[i : i + 12] for i in range(0, max(1, len(document) - 12))}
+        assert any(piece in text for piece in pieces for text in texts) or len(document) < 12, number
+    assert data.name_document(int(found[0])).startswith(f"train#{found[0]} '")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prospero.data.sampler import Permutation, SequenceOrder
+from prospero.data.sampler import Permutation, SequenceOrder, SkippedRanges
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 17, 64, 65, 1000, 4096, 4097, 100_003])
@@ -53,3 +53,13 @@ def test_a_range_is_the_same_however_it_is_asked_for():
     assert (joined == whole[: len(joined)]).all()
     assert order.epochs(np.array([0, 699, 700, 1400])).tolist() == [0, 0, 1, 2]
     assert order(5, 5).tolist() == []
+
+
+def test_skipped_ranges_are_joined_and_jumped_over():
+    skipped = SkippedRanges([[8, 10], [4, 6], [5, 8], [20, 20]])
+    assert skipped.ranges == [[4, 10]]
+    assert skipped.positions(2, 6).tolist() == [2, 3, 10, 11]
+    assert skipped.runs(2, 6) == [[2, 4], [10, 12]]
+    more = SkippedRanges([*skipped.ranges, *skipped.runs(5, 7)])  # gone back over sequences 5 and 6: positions 11 and 12
+    assert more.ranges == [[4, 10], [11, 13]]
+    assert more.positions(3, 7).tolist() == [3, 10, 13, 14]

@@ -43,9 +43,9 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock of `folder/name`; waits for a process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f".{name}.lock", "a") as file:
-        if not _try_lock(file.fileno(), wait=False):
+        if not try_lock(file.fileno(), wait=False):
             log.info("Another process prepares %s; waiting for it.", name)
-            _try_lock(file.fileno(), wait=True)
+            try_lock(file.fileno(), wait=True)
         _remove_left_over(folder, name)
         yield
 
@@ -79,12 +79,12 @@ def _remove_left_over(folder: Path, name: str) -> None:
 def _is_free(lock: Path) -> bool:
     try:
         with open(lock, "a") as file:
-            return _try_lock(file.fileno(), wait=False)
+            return try_lock(file.fileno(), wait=False)
     except OSError:
         return False
 
 
-def _try_lock(handle: int, *, wait: bool) -> bool:
+def try_lock(handle: int, *, wait: bool) -> bool:
     """Lock an open file until it is closed; True where the system has no such locks (the last rename then wins)."""
     try:
         import fcntl

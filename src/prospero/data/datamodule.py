@@ -2,10 +2,10 @@
 
 Position p of the training order belongs to the global batch p // global_batch_size; ranks and micro-steps share out
 the sequences of a global batch, so their union is the same on any number of devices. The whole state is
-`consumed_sequences`.
+`consumed_sequences`, and `skipped`: ranges of positions that a run went back over and does not read again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import lightning as L
@@ -17,13 +17,16 @@ from prospero.data.augmentation.augmentation import Augmentation
 from prospero.data.packing.concat import ConcatPackingConfig
 from prospero.data.packing.packing import Packing
 from prospero.data.prepare import PreparedData
-from prospero.data.sampler import SequenceOrder
+from prospero.data.sampler import SequenceOrder, SkippedRanges
 from prospero.data.shards import TokenShards
 from prospero.errors import ConfigError, DataError
 from prospero.objective.ignore_index import IGNORE_INDEX
 
 ENDLESS = 10**12
 """Micro-batches that the training loader says it has; the limit of a run is its number of steps."""
+
+TOKENS_SHOWN, CHARACTERS_SHOWN = 24, 40
+"""How much of a document's beginning is shown."""
 
 Batch = dict[str, Any]
 
@@ -76,6 +79,7 @@ class LanguageDataModule(L.LightningDataModule):
         self.val_sequences, self.document_ids = val_sequences, document_ids
         self._rank, self._world_size = rank, world_size
         self.consumed_sequences = 0
+        self.skipped = SkippedRanges()
         train = prepared.splits["train"]
         if train.n_tokens < seq_len + 1:
             raise DataError(
@@ -119,6 +123,25 @@ class LanguageDataModule(L.LightningDataModule):
     def epoch(self) -> float:
         """Passes over the training split that are behind `consumed_sequences`."""
         return self.consumed_sequences / self.sequences_per_epoch
+
+    def skip(self, ranges: Iterable[Sequence[int]]) -> None:
+        """Leave out the positions [start, stop) of `ranges` as well; takes effect with the next training loader."""
+        self.skipped = SkippedRanges([*self.skipped.ranges, *ranges])
+
+    def documents_between(self, first: int, last: int) -> np.ndarray:
+        """Return the numbers, in the training split, of the documents in consumed sequences [first, last), sorted."""
+        order = SequenceOrder(self.sequences_per_epoch, self.seed)
+        runs = self.skipped.runs(first, last)
+        parts = [self.train_packing.documents(order(start, stop)) for start, stop in runs]
+        return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+
+    def name_document(self, number: int) -> str:
+        """Return `train#17 'First Citizen: Before we'`: a document's number and how it begins."""
+        shards = self.prepared.splits["train"]
+        start = int(shards.document_ends[number - 1]) if number else 1
+        stop = min(int(shards.document_ends[number]), start + TOKENS_SHOWN)
+        text = self.prepared.tokenizer.decode([int(token) for token in shards.tokens(start, stop)])
+        return f"train#{number} {' '.join(text.split())[:CHARACTERS_SHOWN]!r}"
 
     def train_dataloader(self) -> DataLoader:
         """Return the endless loader of this rank's micro-batches, from `consumed_sequences` on."""
@@ -170,6 +193,7 @@ class TrainBatches(Dataset[Batch]):
         self.order = SequenceOrder(data.sequences_per_epoch, data.seed)
         self.start, self.size, self.micro_batch_size = start, data.global_batch_size, data.micro_batch_size
         self.rank, self.world_size, self.accumulate = data.rank, data.world_size, data.accumulate
+        self.skipped = data.skipped
         self._step, self._targets = -1, 0
 
     def __len__(self) -> int:
@@ -179,14 +203,19 @@ class TrainBatches(Dataset[Batch]):
         step, micro_step = divmod(index, self.accumulate)
         first = self.start + step * self.size
         if step != self._step:
-            counts = self.packing.target_counts(self.order(first, first + self.size))
+            counts = self.packing.target_counts(self._sequences(first, first + self.size))
             self._step, self._targets = step, int(counts.sum())
         mine = first + (micro_step * self.world_size + self.rank) * self.micro_batch_size
-        sequences = self.order(mine, mine + self.micro_batch_size)
+        sequences = self._sequences(mine, mine + self.micro_batch_size)
         arrays = self.packing.read(sequences)
-        epochs = self.order.epochs(np.arange(mine, mine + self.micro_batch_size))
+        epochs = self.order.epochs(self.skipped.positions(mine, mine + self.micro_batch_size))
         arrays["input_ids"] = self.augmentation(arrays["input_ids"], epochs, sequences)
         return _batch(arrays, self.document_ids, target_tokens=self._targets, sequences=self.size)
+
+    def _sequences(self, first: int, last: int) -> np.ndarray:
+        if not self.skipped.ranges:
+            return self.order(first, last)
+        return np.concatenate([self.order(start, stop) for start, stop in self.skipped.runs(first, last)])
 
 
 class EvaluationBatches(Dataset[Batch]):

@@ -5,6 +5,8 @@ wanted range is permuted again until it is inside ("cycle walking", Black and Ro
 range of positions is computed at once.
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 ROUNDS = 6
@@ -85,3 +87,31 @@ def mix(values: np.ndarray) -> np.ndarray:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
+
+
+class SkippedRanges:
+    """Ranges of positions of the training order that nobody reads: consumed sequence n lies at `positions(n, n + 1)`.
+
+    `ranges` are [start, stop) pairs; they are sorted and joined. The state is the list itself.
+    """
+
+    def __init__(self, ranges: Iterable[Sequence[int]] = ()) -> None:
+        self.ranges: list[list[int]] = []
+        for start, stop in sorted((int(start), int(stop)) for start, stop in ranges):
+            if self.ranges and start <= self.ranges[-1][1]:
+                self.ranges[-1][1] = max(stop, self.ranges[-1][1])
+            elif stop > start:
+                self.ranges.append([start, stop])
+
+    def positions(self, start: int, stop: int) -> np.ndarray:
+        """Return the positions, int64, of the consumed sequences [start, stop)."""
+        found = np.arange(start, stop, dtype=np.int64)
+        for first, last in self.ranges:
+            found[found >= first] += last - first
+        return found
+
+    def runs(self, start: int, stop: int) -> list[list[int]]:
+        """Return the same positions as [start, stop) pairs without gaps."""
+        found = self.positions(start, stop)
+        breaks = np.flatnonzero(np.diff(found) != 1) + 1
+        return [[int(part[0]), int(part[-1]) + 1] for part in np.split(found, breaks) if len(part)]

@@ -65,6 +65,14 @@ class BestFitPacking:
         """Return int64 [B]: the targets in each sequence."""
         return self._targets[np.asarray(indices, dtype=np.int64)]
 
+    def documents(self, indices: np.ndarray) -> np.ndarray:
+        """Return the numbers, in their split, of the documents that the sequences `indices` hold targets of, sorted."""
+        indices = np.asarray(indices, dtype=np.int64)
+        n_pieces = self._first[indices + 1] - self._first[indices]
+        pieces = np.repeat(self._first[indices], n_pieces) + _runs(n_pieces)
+        ends = self.shards.document_ends
+        return np.unique(np.searchsorted(ends, self._starts[pieces].astype(ends.dtype), side="right"))
+
 
 def cut_documents(ends: np.ndarray, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (starts, lengths), int64, of the documents, those longer than `seq_len` cut into runs of it and a rest."""

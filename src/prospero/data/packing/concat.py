@@ -48,6 +48,15 @@ class ConcatPacking:
         """Return int64 [B]: the targets in each sequence."""
         return np.minimum(self.seq_len, self._targets - np.asarray(indices, dtype=np.int64) * self.seq_len)
 
+    def documents(self, indices: np.ndarray) -> np.ndarray:
+        """Return the numbers, in their split, of the documents that the sequences `indices` hold targets of, sorted."""
+        starts = np.asarray(indices, dtype=np.int64) * self.seq_len
+        ends = self.shards.document_ends
+        targets = (starts + 1, np.minimum(starts + self.seq_len, self._targets))  # the first and the last of each
+        first, last = (np.searchsorted(ends, place.astype(ends.dtype), side="right") for place in targets)
+        parts = [np.arange(a, b + 1) for a, b in zip(first, last)]
+        return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+
     def _document_ids(self, starts: np.ndarray) -> np.ndarray:
         """Count, for each position, the separators from the sequence's second position up to it."""
         ids = np.zeros((len(starts), self.seq_len), dtype=np.int32)

@@ -25,3 +25,7 @@ class Packing(Protocol):
     def target_counts(self, indices: np.ndarray) -> np.ndarray:
         """Return int64 [B]: the targets in each sequence."""
         ...
+
+    def documents(self, indices: np.ndarray) -> np.ndarray:
+        """Return the numbers, in their split, of the documents that the sequences `indices` hold targets of, sorted."""
+        ...

@@ -1,0 +1,125 @@
+"""Signals that ask a program to end: SIGTERM, SIGINT and SIGUSR1, from its first line to its last.
+
+Before training a signal ends the program at once, as an `Interrupted` exception in the main thread. Once `defer` is
+called it is only remembered in `received`, for the end of the optimiser step. A second SIGINT, and a main thread that
+does not react, end the process from a thread of their own: Python runs signal handlers between two bytecodes of the
+main thread, which may wait inside a library (a collective, a tokenizer) for ever.
+"""
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prospero import distributed
+from prospero.errors import Interrupted
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
+GRACE_SECONDS = 5.0
+"""How long the main thread may take to notice a signal that should end the program at once."""
+_POLL_SECONDS = 1.0
+
+
+class SignalWatch:
+    """What has been received, and what happens then; there is one, `watch`."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        """The number of the first signal; 0 when there was none."""
+        self._deferred = False
+        self._interrupts = 0
+        self._raised = False
+        self._before_exit: list[Callable[[], None]] = []
+
+    def defer(self) -> None:
+        """From now on remember signals instead of ending the program: training saves first."""
+        self._deferred = True
+
+    def before_exit(self, action: Callable[[], None]) -> None:
+        """Call `action` (quick, from another thread) before this process is ended by force."""
+        self._before_exit.append(action)
+
+    def raise_if_received(self) -> None:
+        """End the program now when a signal has come while they were deferred."""
+        if self.received:
+            raise Interrupted(self.received)
+
+    def handle(self, number: int, frame: Any = None) -> None:
+        """The handler, in the main thread."""
+        self.received = self.received or number
+        if not self._deferred and not self._raised:
+            self._raised = True
+            raise Interrupted(number)
+
+    def arrived(self, number: int) -> None:
+        """The other half, in the watching thread, which runs even while the main thread waits inside a library."""
+        self._interrupts += number == signal.SIGINT
+        if self._interrupts > 1:
+            self._exit(number, "stopped at once by a second SIGINT")
+        if not self._deferred:
+            timer = threading.Timer(GRACE_SECONDS, self._exit_unless_noticed, (number,))
+            timer.daemon = True
+            timer.start()
+
+    def _exit_unless_noticed(self, number: int) -> None:
+        if not self.received:
+            self._exit(number, f"interrupted by {signal.Signals(number).name}")
+
+    def _exit(self, number: int, line: str) -> None:
+        if distributed.is_rank_zero():
+            os.write(2, f"{line}\n".encode())
+        for action in self._before_exit:
+            action()
+        os._exit(128 + number)
+
+
+watch = SignalWatch()
+
+
+@contextmanager
+def watched() -> Iterator[SignalWatch]:
+    """Catch the signals inside the block, and end this process when the one that launched it as a rank is gone.
+
+    Outside of the main thread the owner of the process handles signals, and nothing is caught.
+    """
+    watch.__init__()
+    if threading.current_thread() is not threading.main_thread():
+        yield watch
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    previous_descriptor = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    previous = [(number, signal.signal(number, watch.handle)) for number in SIGNALS]
+    stop = threading.Event()
+    thread = threading.Thread(target=_listen, args=(reader, stop), daemon=True, name="signals")
+    thread.start()
+    try:
+        yield watch
+    finally:
+        for number, handler in previous:
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(previous_descriptor)
+        stop.set()
+        os.write(writer, b"\0")
+        thread.join()
+        os.close(reader)
+        os.close(writer)
+
+
+def _listen(reader: int, stop: threading.Event) -> None:
+    parent = os.getppid() if distributed.is_launched_child() else None
+    while not stop.is_set():
+        readable, _, _ = select.select([reader], [], [], _POLL_SECONDS if parent is not None else None)
+        if readable:
+            for number in os.read(reader, 64):
+                if number in SIGNALS:
+                    watch.arrived(number)
+        if parent is not None and os.getppid() != parent:
+            time.sleep(_POLL_SECONDS)  # a whole run that leaves together needs no help
+            sys.stdout.flush()
+            os._exit(128 + signal.SIGTERM)
