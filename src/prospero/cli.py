@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from prospero.errors import ConfigError, ProsperoError, suggest
+from prospero import distributed, secret_values
+from prospero.errors import ConfigError, Interrupted, ProsperoError, suggest
 
 VERBS = {
     "train": "prospero.commands.train:train",
@@ -35,6 +36,9 @@ OPTIONS = {
 def main(verb: str | None = None, arguments: list[str] | None = None) -> NoReturn:
     """Run a verb with the command line's arguments and leave with its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    secret_values.remember_settings(given)
+    secret_values.remember_environment(given)
+    sys.excepthook = _print_traceback
     try:
         if verb is None:
             verb, given = _verb_from(given)
@@ -42,8 +46,16 @@ def main(verb: str | None = None, arguments: list[str] | None = None) -> NoRetur
     except ProsperoError as error:
         if "debug=traceback" in given or "traceback=true" in given:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
+        if not _said_by_another_rank(error):
+            print(f"error: {secret_values.scrub(str(error))}", file=sys.stderr)
+        code = error.exit_code
+    except Exception as error:
+        _said_by_another_rank(error)
+        raise
+    except Interrupted as error:
+        if not distributed.is_launched_child():
+            print(error, file=sys.stderr)
+        code = error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = 128 + signal.SIGINT
@@ -52,6 +64,22 @@ def main(verb: str | None = None, arguments: list[str] | None = None) -> NoRetur
         code = 128 + signal.SIGPIPE
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, where: Any) -> None:
+    """Print an uncaught exception as Python does, without the secrets that stood in its values."""
+    import traceback
+
+    print(secret_values.scrub("".join(traceback.format_exception(kind, error, where))), end="", file=sys.stderr)
+
+
+def _said_by_another_rank(error: Exception) -> bool:
+    """Tell the other processes of the run about `error`; return whether one of them says it to the user."""
+    if not any(name in os.environ for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID")):
+        return False
+    from prospero import meeting
+
+    return meeting.tell_failure(error)
 
 
 def _verb_from(given: list[str]) -> tuple[str, list[str]]:
