@@ -58,9 +58,10 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, shared: Shared, layer: int) -> Tensor:
         """Let each position of x look back; `layer` is this layer's place in the cache."""
         batch, time, _ = x.shape
-        q = self.q(x).view(batch, time, self.n_heads, self.head_dim)
-        k = self.k(x).view(batch, time, self.n_kv_heads, self.head_dim)
-        v = self.v(x).view(batch, time, self.n_kv_heads, self.head_dim).transpose(1, 2)  # [B, K, T, H]
+        # -1 and not n_heads: where heads are shared out among processes, each computes those it holds.
+        q = self.q(x).view(batch, time, -1, self.head_dim)
+        k = self.k(x).view(batch, time, -1, self.head_dim)
+        v = self.v(x).view(batch, time, -1, self.head_dim).transpose(1, 2)  # [B, K, T, H]
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = q.transpose(1, 2), k.transpose(1, 2)  # [B, N, T, H], [B, K, T, H]
