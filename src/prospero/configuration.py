@@ -6,22 +6,25 @@ dataclasses and is the last place that sees a DictConfig; `plain` and `rerunnabl
 
 import dataclasses
 import enum
+import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
 
-from prospero import registry
+from prospero import registry, secret_values
 from prospero.errors import ConfigError, suggest
 from prospero.schema import schema
+from prospero.secret_values import REDACTED, is_secret, scrub
 
-SECRET_WORDS = ("password", "passwd", "secret", "api_key", "apikey", "access_token", "auth_token", "credential")
-REDACTED = "<redacted>"
+_from_environment: dict[str, tuple[Any, str]] = {}
+"""Path of a setting that was given as `${oc.env:NAME}` -> (its value, how it was given)."""
 
 
 def register() -> None:
@@ -32,6 +35,7 @@ def register() -> None:
             store.store(group=f"schema/{group}", name=name, node=schema(path), provider="prospero")
     for verb, path in registry.ROOTS.items():
         store.store(group="schema", name=verb, node=schema(path), provider="prospero")
+    _guard_composition()
 
 
 def compose(verb: str, settings: list[str] | None = None) -> Any:
@@ -57,6 +61,74 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
         if line is None:
             raise
         raise ConfigError(line) from error
+
+
+def _guard_composition() -> None:
+    """Have every configuration that Hydra composes checked before Hydra builds anything that it names."""
+    compose_now = ConfigLoaderImpl.load_configuration
+    if hasattr(compose_now, "guarded"):
+        return
+
+    @functools.wraps(compose_now)
+    def load_configuration(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
+        cfg = compose_now(self, *args, **kwargs)
+        refuse_foreign_targets(OmegaConf.to_container(cfg, resolve=False))
+        return cfg
+
+    load_configuration.guarded = True  # type: ignore[attr-defined]
+    ConfigLoaderImpl.load_configuration = load_configuration
+
+
+def refuse_foreign_targets(cfg: Any, path: str = "") -> None:
+    """Raise ConfigError where a composed configuration (as plain values) names code to run that nobody registered.
+
+    `_target_` is Hydra's word for "build this"; Hydra builds its launcher, its sweeper and its callbacks by it, and what
+    `hydra.job_logging` names as `class` or `()`. Allowed are the names that Hydra's own and installed plugins have put
+    into the ConfigStore under hydra/, Hydra's two callbacks, and the handlers of the standard library. Our own parts are
+    chosen by name and have none.
+    """
+    if isinstance(cfg, list):
+        for number, item in enumerate(cfg):
+            refuse_foreign_targets(item, f"{path}[{number}]")
+        return
+    if not isinstance(cfg, Mapping):
+        return
+    in_logging = path.startswith(("hydra.job_logging", "hydra.hydra_logging"))
+    for key, value in cfg.items():
+        where = _join(path, key)
+        if key == "_target_" and not (path.startswith("hydra.") and value in _registered_targets()):
+            what = f"'{value}' is no registered plugin of Hydra" if path.startswith("hydra.") else CHOSEN_BY_NAME
+            raise ConfigError(f"{where} is not allowed: {what}")
+        if in_logging and (key == "()" or (key == "class" and value not in LOGGING_CLASSES)):
+            raise ConfigError(f"{where}={value} is not allowed; choose from {', '.join(LOGGING_CLASSES)}")
+        refuse_foreign_targets(value, where)
+
+
+CHOSEN_BY_NAME = "parts are chosen by name, see `ls conf`"
+LOGGING_CLASSES = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter")
+_HYDRA_CALLBACKS = ("LogJobReturnCallback", "PickleJobInfoCallback")
+
+
+def _registered_targets() -> set[str]:
+    """Every `_target_` that a plugin has registered under hydra/, exactly as written there."""
+    found = {f"hydra.experimental.callbacks.{name}" for name in _HYDRA_CALLBACKS}
+
+    def walk(folder: Mapping[str, Any]) -> None:
+        for item in folder.values():
+            if isinstance(item, Mapping):
+                walk(item)
+            else:
+                collect(OmegaConf.to_container(item.node, resolve=False))
+
+    def collect(node: Any) -> None:
+        if isinstance(node, Mapping):
+            if isinstance(node.get("_target_"), str):
+                found.add(node["_target_"])
+            for item in node.values():
+                collect(item)
+
+    walk(ConfigStore.instance().repo.get("hydra", {}))
+    return found
 
 
 def load_plugins(modules: list[str]) -> list[Path]:
@@ -88,8 +160,11 @@ def typed(cfg: DictConfig) -> Any:
     """Turn a composed configuration into its real dataclasses; nobody sees a DictConfig after this.
 
     Raises ConfigError, with the path of the setting, for a missing value, a member of a group that is no registered
-    part, or a value that a Config's `__post_init__` refuses.
+    part, or a value that a Config's `__post_init__` refuses. Values taken from the environment are remembered, so that
+    `redact` writes where they came from instead of what they are.
     """
+    raw = OmegaConf.to_container(cfg, resolve=False)
+    secret_values.remember_environment(_texts(raw))
     return _typed_node(cfg, "")
 
 
@@ -123,18 +198,38 @@ def _typed_part(node: DictConfig, light: Any, path: str) -> Any:
 
 def _value(node: Any, key: Any, path: str) -> Any:
     try:
-        return node[key]
+        value = node[key]
     except MissingMandatoryValue as error:
         raise ConfigError(
             f"The setting '{_join(path, key)}' has no value; give it as {_join(path, key)}=..."
         ) from error
+    where = f"{path}[{key}]" if isinstance(node, ListConfig) else _join(path, key)
+    raw = node._get_node(key)
+    text = raw._value() if raw is not None and raw._is_interpolation() else None
+    if isinstance(text, str) and "oc.env" in text:
+        _from_environment[where] = (plain(value), text)
+    elif is_secret(where) and isinstance(value, str):
+        secret_values.remember(value)
+    return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in nested plain values."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
 
 
 def _refuse_untyped(node: DictConfig, path: str) -> None:
     """A group of several parts holds typed parts only: `+regularizers.zloss.weight=1` would else be swallowed."""
     if path not in registry.MULTIPLE:
         if "_target_" in node:
-            raise ConfigError(f"{_join(path, '_target_')} is not allowed: parts are chosen by name, see `ls conf`")
+            raise ConfigError(f"{_join(path, '_target_')} is not allowed: {CHOSEN_BY_NAME}")
         return
     allowed = registry.names(path)
     for key in node:
@@ -175,16 +270,22 @@ def plain(value: Any) -> Any:
     return value
 
 
-def redact(value: Any) -> Any:
-    """Return plain values with everything behind a key that looks like a secret replaced by `<redacted>`."""
+def redact(value: Any, path: str = "") -> Any:
+    """Return plain values that may be written down; `path` is the setting's own, empty for the whole configuration.
+
+    What was given as `${oc.env:NAME}` stands so again; what stands behind a name that looks like a secret's is
+    `<redacted>`; and remembered secrets are taken out of other texts.
+    """
+    given = _from_environment.get(path)
+    if given is not None and given[0] == value:
+        return given[1]
+    if value and path and is_secret(path):
+        return REDACTED
     if isinstance(value, Mapping):
-        return {
-            key: REDACTED if item and any(word in str(key).lower() for word in SECRET_WORDS) else redact(item)
-            for key, item in value.items()
-        }
+        return {key: redact(item, _join(path, key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [redact(item) for item in value]
-    return value
+        return [redact(item, f"{path}[{number}]") for number, item in enumerate(value)]
+    return scrub(value) if isinstance(value, str) else value
 
 
 def rerunnable(config: Any, verb: str) -> str:
@@ -201,7 +302,7 @@ def rerunnable(config: Any, verb: str) -> str:
             if name is not None:
                 package = item.name if key is None else f"{item.name}.{key}"
                 defaults.append(f"/schema/{item.name}/{name}@{package}")
-    defaults += ["_self_", {"override hydra/launcher": "process"}]
+    defaults += ["_self_", {"override hydra/launcher": "process"}, {"override hydra/sweeper": "grid"}]
     header = (
         f"# Run it again: python {verb}.py --config-dir <this folder> --config-name config run_dir=<a new folder>\n"
     )

@@ -4,10 +4,19 @@ import logging
 import sys
 from pathlib import Path
 
+from prospero.secret_values import scrub
+
 log = logging.getLogger("prospero")
 
 SILENT = logging.ERROR
 """The level of ranks other than 0: they say errors only."""
+
+
+class _Scrubbed(logging.Formatter):
+    """Takes remembered secrets out of every line, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(super().format(record))
 
 
 def configure(log_file: Path | None = None, *, level: int = logging.INFO) -> None:
@@ -18,10 +27,10 @@ def configure(log_file: Path | None = None, *, level: int = logging.INFO) -> Non
         log.removeHandler(handler)
         handler.close()
     screen = logging.StreamHandler(sys.stderr)
-    screen.setFormatter(logging.Formatter("%(message)s"))
+    screen.setFormatter(_Scrubbed("%(message)s"))
     log.addHandler(screen)
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         to_file = logging.FileHandler(log_file, encoding="utf-8")
-        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        to_file.setFormatter(_Scrubbed("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(to_file)

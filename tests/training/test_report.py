@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from prospero.training.environment import redacted, write_environment
+from prospero.secret_values import redacted_word
+from prospero.training.environment import write_environment
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.report import flatten, smooth, write_report
 
@@ -55,15 +56,15 @@ def test_environment_file(tmp_path):
 @pytest.mark.parametrize(
     ("word", "shown"),
     [
-        ("logger.wandb.api_key=x", "logger.wandb.api_key=***"),
-        ("hf-token=x", "hf-token=***"),
+        ("logger.wandb.api_key=x", "logger.wandb.api_key=<redacted>"),
+        ("hf-token=x", "hf-token=<redacted>"),
         ("tokenizer.vocab_size=8", "tokenizer.vocab_size=8"),
         ("max_tokens=8", "max_tokens=8"),
         ("train.py", "train.py"),
     ],
 )
 def test_secrets_of_the_command_line(word, shown):
-    assert redacted(word) == shown
+    assert redacted_word(word) == shown
 
 
 def test_smoothing_does_not_lag_and_flatten_keeps_order():

@@ -10,6 +10,7 @@ from typing import Any
 from prospero import registry
 from prospero.commands.prepare import PrepareConfig
 from prospero.errors import ConfigError
+from prospero.secret_values import scrub
 
 QUICK_START_STEPS = 500
 """Length of a run that no limit was given for: minutes on two CPU cores."""
@@ -92,7 +93,7 @@ class TrainConfig(PrepareConfig):
 
     def run_name(self) -> str:
         """Return the run's name: the one given, else what is trained on what."""
-        return self.name or "_".join(registry.name_of(g, type(getattr(self, g))) or g for g in ("data", "model"))
+        return scrub(self.name or "") or "_".join(registry.name_of(g, type(getattr(self, g))) or g for g in ("data", "model"))
 
 
 def train(config: TrainConfig) -> int:

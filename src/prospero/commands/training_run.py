@@ -25,7 +25,7 @@ from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
 from prospero.sweeps import RESULT_FILE
 from prospero.sweeps.job import Status
-from prospero.secret_values import is_secret
+from prospero.secret_values import is_secret, scrub
 from prospero.training import launch
 from prospero.training.callbacks import pruning
 from prospero.training.callbacks.progress import duration
@@ -214,7 +214,7 @@ class TrainingRun:
             run_dir=self.folder,
             name=config.run_name(),
             group=os.environ.get("PROSPERO_SWEEP", ""),
-            tags=config.tags,
+            tags=self.plain_config["tags"],
             config=self.plain_config,
             tokenizer=prepared.tokenizer,
             tokens_per_step=config.global_batch_size * config.seq_len,
@@ -318,7 +318,7 @@ class TrainingRun:
             result |= callback.result() if isinstance(callback, pruning.Pruning) else {}
         result["stop_reason"] = module.stop_reason
         paths.write_text(self.folder / RESULT_FILE, json.dumps(result, indent=1) + "\n")
-        paths.write_text(self.folder / "receipt.json", json.dumps(prepared.receipt, indent=1) + "\n")
+        paths.write_text(self.folder / "receipt.json", scrub(json.dumps(prepared.receipt, indent=1)) + "\n")
         self._report(module, prepared)
         self._say_results(module, bigram)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from prospero.errors import DataError
 from prospero.paths import write_text
+from prospero.secret_values import scrub
 
 FORMAT = 1
 """Raised when prepared data of older versions can no longer be used; part of every cache key and fingerprint."""
@@ -79,7 +80,7 @@ def origin() -> dict[str, Any]:
 
 def write_receipt(folder: Path, receipt: Mapping[str, Any]) -> None:
     """Write `receipt.json` into `folder`."""
-    write_text(folder / FILE, json.dumps(receipt, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / FILE, scrub(json.dumps(receipt, indent=2, ensure_ascii=False)) + "\n")
 
 
 def read_receipt(folder: Path) -> dict[str, Any]:

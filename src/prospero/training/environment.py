@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from prospero.paths import write_text
+from prospero.secret_values import redacted_word, scrub
 
 _PACKAGES = ("prospero", "torch", "lightning", "hydra-core", "omegaconf", "tokenizers", "numpy", "safetensors", "wandb")
 _MAX_DIFF_BYTES = 2_000_000
-_SECRET_WORDS = ("key", "token", "secret", "password", "passwd", "credential")
 
 
 def environment(command_line: list[str] | None = None) -> dict[str, Any]:
-    """Return versions, processor, and the clone's commit, as plain values; secrets in the command line are starred."""
+    """Return versions, processor, and the clone's commit, as plain values; secrets in the command line are replaced."""
     return {
-        "command_line": [redacted(word) for word in (sys.argv if command_line is None else command_line)],
+        "command_line": [redacted_word(word) for word in (sys.argv if command_line is None else command_line)],
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
@@ -36,16 +36,9 @@ def write_environment(run_dir: Path, command_line: list[str] | None = None) -> d
     facts = environment(command_line)
     diff = facts["git"].pop("diff", "")
     if diff:
-        write_text(run_dir / "code.diff", diff)
-    write_text(run_dir / "environment.json", json.dumps(facts, indent=2) + "\n")
+        write_text(run_dir / "code.diff", scrub(diff))
+    write_text(run_dir / "environment.json", scrub(json.dumps(facts, indent=2)) + "\n")
     return facts
-
-
-def redacted(word: str) -> str:
-    """Return `name=***` for a word `name=value` whose last name looks like a secret's, else the word."""
-    name, equals, _ = word.partition("=")
-    last = name.rsplit(".", 1)[-1].lower().replace("-", "_").split("_")
-    return f"{name}=***" if equals and any(part in _SECRET_WORDS or part == "apikey" for part in last) else word
 
 
 def _version(name: str) -> str | None:

@@ -64,7 +64,8 @@ def cluster_environment() -> list[Any]:
 def _share_the_cores(processes: int) -> None:
     """Give each process its share of the cores, unless OMP_NUM_THREADS decides."""
     if "OMP_NUM_THREADS" not in os.environ:
-        threads = max(1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) // processes)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = max(1, cores // processes)
         os.environ["OMP_NUM_THREADS"] = str(threads)
         torch.set_num_threads(threads)
 

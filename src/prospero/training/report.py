@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prospero.paths import atomic_path, write_text
+from prospero.secret_values import scrub
 from prospero.training.loggers.metrics_file import METRICS_FILE, metric_series
 
 Series = Mapping[str, list[tuple[int, float]]]
@@ -70,7 +71,7 @@ def write_report(
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
         f"<body><main>{''.join(sections)}</main></body></html>\n"
     )
-    write_text(run_dir / "report.html", page)
+    write_text(run_dir / "report.html", scrub(page))
     return run_dir / "report.html"
 
 
