@@ -74,7 +74,7 @@ def parallelize(
         shard(model, data, bf16_gathers=bf16_gathers, cpu_offload=cpu_offload)
 
 
-# Sharding --------------------------------------------------------------------------------------------------------------
+# Sharding -------------------------------------------------------------------------------------------------------------
 
 
 def shard(model: nn.Module, mesh: DeviceMesh, *, bf16_gathers: bool = False, cpu_offload: bool = False) -> None:
@@ -109,7 +109,7 @@ def reshard(model: nn.Module) -> None:
             module.reshard()
 
 
-# Tensor parallelism ----------------------------------------------------------------------------------------------------
+# Tensor parallelism ---------------------------------------------------------------------------------------------------
 
 
 def check_tensor_parallel(model: nn.Module, size: int) -> None:
@@ -175,16 +175,16 @@ def _blocks(model: Transformer) -> Iterator[Block]:
 
 def _block_plan(block: Block) -> dict[str, ParallelStyle]:
     """Return what to do with each layer: inputs enter once, as a DTensor, so that their gradients are summed once."""
-    once = {"use_local_output": False}
+    whole = Replicate()
+    attention_input: Any = {"input_layouts": (whole, None, None), "desired_input_layouts": (whole, None, None)}
+    feed_forward_input: Any = {"input_layouts": (whole,), "desired_input_layouts": (whole,)}
     plan: dict[str, ParallelStyle] = {
-        "attention": PrepareModuleInput(
-            input_layouts=(Replicate(), None, None), desired_input_layouts=(Replicate(), None, None), **once
-        ),
+        "attention": PrepareModuleInput(**attention_input, use_local_output=False),
         "attention.q": ColwiseParallel(),
         "attention.k": ColwiseParallel(),
         "attention.v": ColwiseParallel(),
         "attention.out": RowwiseParallel(),
-        "feed_forward": PrepareModuleInput(input_layouts=(Replicate(),), desired_input_layouts=(Replicate(),), **once),
+        "feed_forward": PrepareModuleInput(**feed_forward_input, use_local_output=False),
         "feed_forward.up": ColwiseParallel(),
         "feed_forward.down": RowwiseParallel(),
     }
@@ -279,8 +279,10 @@ def _own_dropout(attention: nn.Module, rank: int) -> None:
             _set_random_state(kept.pop())
             torch.rand(())  # the next layer draws another number
 
-    attention.register_forward_pre_hook(torch.compiler.disable(enter))
-    attention.register_forward_hook(torch.compiler.disable(leave), always_call=True)
+    before: Any = torch.compiler.disable(enter)
+    after: Any = torch.compiler.disable(leave)
+    attention.register_forward_pre_hook(before)
+    attention.register_forward_hook(after, always_call=True)
 
 
 def _random_state() -> tuple[Tensor, Tensor | None]:
