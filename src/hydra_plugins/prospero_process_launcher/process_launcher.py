@@ -1,9 +1,10 @@
-"""`hydra/launcher=process`: every job of a sweep is its own clean process. The work is in `prospero.commands.sweep`.
+"""`hydra/launcher=process`: every job of a sweep is its own clean process. The work is in `prospero.sweeps`.
 
 Hydra's own launcher runs the jobs one after another inside one Python process: a crash ends the sweep, W&B logs job 2
 into job 1's run, and Lightning's DDP children, started with the same `-m` command line, would each run the sweep again.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 
 @dataclass
@@ -20,10 +21,18 @@ class ProcessLauncherConf:
     """Settings of the launcher, as hydra.launcher.*"""
 
     _target_: str = "hydra_plugins.prospero_process_launcher.process_launcher.ProcessLauncher"
-    slots: int = 1
-    """Jobs that run at the same time."""
+    slots: int | None = None
+    """Jobs that run at the same time; null is 1, or what the GPUs allow when gpus_per_job is given."""
     timeout_minutes: float | None = None
     """A job that runs longer is ended and marked FAILED."""
+    gpus_per_job: int | None = None
+    """GPUs that each job sees (CUDA_VISIBLE_DEVICES); 0 hides them, null shares them evenly among the slots."""
+    threads_per_process: int | None = None
+    """CPU threads of each process (OMP_NUM_THREADS); null divides the processors by slots times processes of a job."""
+    grace_seconds: float = 60.0
+    """Seconds that a job has to save and leave before it is killed."""
+    retry_failed: bool = False
+    """Run the FAILED jobs of the last sweep of the same command again."""
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="process", node=ProcessLauncherConf, provider="prospero")
@@ -32,40 +41,71 @@ ConfigStore.instance().store(group="hydra/launcher", name="process", node=Proces
 class ProcessLauncher(Launcher):
     """Start `python <program> <overrides of the job> run_dir=<sweep folder>/<job>` for each job of the sweep."""
 
-    def __init__(self, slots: int, timeout_minutes: float | None) -> None:
-        self.slots, self.timeout_minutes = slots, timeout_minutes
+    def __init__(self, **settings: Any) -> None:
+        self.given = settings
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
         """Keep what Hydra hands over; called once before `launch`."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Run the jobs, at most `slots` at once; a failed job is marked and the sweep goes on."""
-        from prospero.commands.sweep import Job, run_jobs
+    def open_sweep(self, *, overrides: list[str], sweeper: str, settings: Any, maximize: bool = False) -> Any:
+        """Return the open `Sweep` of this command: a new one, or the unfinished one of before.
 
-        folder = Path(str(self.config.hydra.sweep.dir)).resolve()
-        jobs, configs = [], []
-        for index, overrides in enumerate(job_overrides):
-            number = initial_job_idx + index
-            cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-            with open_dict(cfg):
-                cfg.hydra.job.num, cfg.hydra.job.id = number, str(number)
-            jobs.append(Job(number=number, overrides=list(overrides), folder=folder / str(number)))
-            configs.append(cfg)
-        results = run_jobs(jobs, folder, slots=self.slots, timeout_minutes=self.timeout_minutes)
-        returns = []
-        for job, cfg, result in zip(jobs, configs, results, strict=True):
-            answer = JobReturn()
-            answer.overrides, answer.cfg, answer.hydra_cfg, answer.working_dir = (
-                job.overrides,
-                cfg,
-                cfg,
-                str(job.folder),
-            )
-            if result.exit_code == 0:
-                answer.status, answer.return_value = JobStatus.COMPLETED, result.objective
-            else:
-                answer.status = JobStatus.FAILED
-                answer.return_value = RuntimeError(f"job {job.number} left with exit code {result.exit_code}")
-            returns.append(answer)
-        return returns
+        `settings` are the sweeper's own that make it another sweep. ConfigError when it runs already.
+        """
+        from prospero.sweeps.folder import Identity, SweepFolder
+        from prospero.sweeps.job import redacted
+        from prospero.sweeps.slots import LaunchSettings
+        from prospero.sweeps.sweep import Sweep
+
+        launch = LaunchSettings(**self.given)
+        hydra_words = OmegaConf.to_container(self.config.hydra.overrides.hydra)
+        assert isinstance(hydra_words, list)
+        named = any(str(word).lstrip("+").startswith("hydra.sweep.dir=") for word in hydra_words)
+        composed = OmegaConf.to_container(self.config, resolve=False)
+        assert isinstance(composed, dict)
+        composed.pop("hydra")
+        identity = Identity(
+            overrides=[redacted(word) for word in overrides], sweeper=sweeper, settings=[composed, settings]
+        )
+        default = Path(str(self.config.hydra.sweep.dir)).resolve()
+        folder = SweepFolder.open(default, named, identity, retry_failed=launch.retry_failed)
+        try:
+            return Sweep(folder, launch, maximize=maximize)
+        except BaseException:
+            folder.close(finished=False)
+            raise
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Return a job's whole configuration; raises Hydra's errors when it cannot be composed."""
+        return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+
+    def counted(self, jobs: list[Any]) -> list[Any]:
+        """Return the jobs with the number of processes that each starts on this machine, as far as its settings say."""
+        return [dataclasses.replace(job, devices=self.devices(job.overrides)) for job in jobs]
+
+    def devices(self, overrides: Sequence[str]) -> int:
+        """Return how many processes a job starts on this machine, as far as its settings say."""
+        return int(OmegaConf.select(self.compose(overrides), "trainer.devices") or 1)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """Run the jobs, at most `slots` at once, for a sweeper of Hydra's own; a failed job is marked."""
+        words = [list(overrides) for overrides in job_overrides]
+        sweep = self.open_sweep(overrides=[" ".join(job) for job in words], sweeper="launch", settings=initial_job_idx)
+        jobs = self.counted(sweep.folder.place(words))
+        with sweep.closing():
+            sweep.run_all(jobs)
+        if sweep.runner.signal:
+            raise SystemExit(sweep.exit_code)
+        results = {result.job.number: result for result in sweep.results}
+        return [self._return_of(job, results[job.number]) for job in jobs]
+
+    def _return_of(self, job: Any, result: Any) -> JobReturn:
+        answer = JobReturn()
+        answer.overrides, answer.working_dir = job.overrides, str(job.folder)
+        answer.cfg = answer.hydra_cfg = self.compose(job.overrides)
+        answer.status, answer.return_value = JobStatus.COMPLETED, result.objective
+        if result.exit_code:
+            answer.status = JobStatus.FAILED
+            answer.return_value = RuntimeError(f"job {job.number} left with exit code {result.exit_code}")
+        return answer

@@ -1,0 +1,161 @@
+"""One job of a sweep: which settings, how its process is started, and how it ended."""
+
+import json
+import os
+import re
+import shlex
+import sys
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from prospero.sweeps import RESULT_FILE
+
+WORLD_VARIABLES = (
+    "LOCAL_RANK",
+    "RANK",
+    "NODE_RANK",
+    "GROUP_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "PROSPERO_RUN_DIR",
+    "WANDB_SERVICE",
+)
+"""Variables that place a process in the world of another run; a job starts without them."""
+
+CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
+"""Options of the sweep's command line that say where settings are found; every job gets them too."""
+
+SECRET_WORDS = re.compile(r"password|passwd|secret|api_?key|token$|credential", re.IGNORECASE)
+"""Keys whose values are not written to files."""
+
+
+class Status(Enum):
+    """How a job stands."""
+
+    waiting = "WAITING"
+    running = "RUNNING"
+    stopped = "STOPPED"
+    """Ended with the sweep before its time; the same command goes on with it."""
+    done = "DONE"
+    pruned = "PRUNED"
+    """Ended by the sweep's pruner: others were better after as many tokens."""
+    failed = "FAILED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job is over for good."""
+        return self in (Status.done, Status.pruned, Status.failed)
+
+
+@dataclass(kw_only=True, slots=True)
+class Job:
+    """One setting of the sweep and the folder of its run."""
+
+    number: int
+    overrides: list[str]
+    folder: Path
+    devices: int = 1
+    """Processes that the job starts on this machine."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables for this job alone."""
+
+    def label(self) -> list[str]:
+        """The overrides as they may be shown and written: without the values of secrets."""
+        return [redacted(word) for word in self.overrides]
+
+    def settings(self) -> dict[str, str]:
+        """The overrides as setting -> value."""
+        pairs = (word.lstrip("+~").partition("=") for word in self.label())
+        return {key: value for key, _, value in pairs}
+
+    def command(self) -> list[str]:
+        """The command line of the job's process; a folder that holds a run already is continued."""
+        own = ("hydra.", "hydra/")
+        words = [word for word in self.overrides if not word.lstrip("+~").startswith(own)]
+        if (self.folder / "config.yaml").is_file():
+            started_from = [word for word in words if word.lstrip("+").startswith("resume=")]
+            words = [word for word in words if word not in started_from]
+            saved = (self.folder / "checkpoints").is_dir() and any((self.folder / "checkpoints").iterdir())
+            words += started_from if started_from and not saved else ["resume=auto"]
+        return [sys.executable, *program(), *config_options(), *words, f"run_dir={quoted(str(self.folder))}"]
+
+
+@dataclass(kw_only=True, slots=True)
+class JobResult:
+    """How a job ended; `metrics` is the run's result file, empty for a failed job."""
+
+    job: Job
+    status: Status
+    exit_code: int
+    seconds: float
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def objective(self) -> float | None:
+        """The number to minimise, or None for a failed job."""
+        value = self.metrics.get("objective")
+        return float(value) if isinstance(value, int | float) else None
+
+    def line(self) -> str:
+        """One line for the screen."""
+        name = self.metrics.get("objective_name", "objective")
+        ended = f"{name} {self.objective:.4f}" if self.objective is not None else f"exit code {self.exit_code}"
+        words = " ".join(self.job.label())
+        return f"[{self.job.number}] {words}: {self.status.value}, {ended}, {self.seconds:.0f} s"
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return what the run in `folder` wrote at its end; an empty dict when it has written nothing readable."""
+    try:
+        found = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def status_of_result(metrics: dict[str, Any]) -> Status:
+    """DONE or PRUNED, as the run says itself; FAILED when it has written no result."""
+    if not metrics:
+        return Status.failed
+    return Status.pruned if metrics.get("status") == Status.pruned.value else Status.done
+
+
+def program() -> list[str]:
+    """The words after the interpreter that start this same program for one job."""
+    script = Path(sys.argv[0])
+    return [str(script.resolve())] if script.name == "train.py" else ["-m", "prospero", "train"]
+
+
+def config_options() -> list[str]:
+    """Those options of this program's command line that say where settings are found."""
+    given, words = sys.argv[1:], []
+    for index, word in enumerate(given):
+        if word.partition("=")[0] in CONFIG_OPTIONS:
+            words += [word] if "=" in word else given[index : index + 2]
+    return words
+
+
+def quoted(text: str) -> str:
+    """Quote a value for Hydra's grammar where it holds more than plain characters."""
+    plain = all(char.isalnum() or char in "/._-" for char in text)
+    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def redacted(word: str) -> str:
+    """Return `setting=value` with the value hidden when the setting's name looks like a secret."""
+    key, equals, _ = word.partition("=")
+    return f"{key}=<redacted>" if equals and SECRET_WORDS.search(key) else word
+
+
+def shown(command: list[str]) -> str:
+    """Return a command line that may be written to a file."""
+    return shlex.join(redacted(word) for word in command)
+
+
+def short(path: Path) -> str:
+    """Return a path as a user would type it here."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,84 @@
+"""A sweep from its first job to its table, whatever chose the jobs."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prospero.sweeps.folder import SweepFolder
+from prospero.sweeps.job import Job, JobResult, Status, short
+from prospero.sweeps.runner import Runner, last_words
+from prospero.sweeps.slots import LaunchSettings
+from prospero.sweeps.table import screen_table, write_table
+
+
+class Sweep:
+    """Runs jobs in an open folder and keeps what they came to."""
+
+    def __init__(self, folder: SweepFolder, settings: LaunchSettings, *, maximize: bool = False) -> None:
+        self.folder, self.settings, self.maximize = folder, settings, maximize
+        self.runner = Runner(settings, group=folder.path.name, on_start=folder.started)
+        self.results: list[JobResult] = []
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal that ended the sweep, 1 when a job failed, else 0."""
+        if self.runner.signal:
+            return 128 + self.runner.signal
+        return int(any(result.status is Status.failed for result in self.results))
+
+    def announce(self, what: str) -> None:
+        """Say in one line what comes, or that a sweep goes on."""
+        slots = len(self.runner.slots)
+        verb = "continuing" if self.folder.continued else "sweep of"
+        over = f"; {len(self.results)} already over" if self.folder.continued else ""
+        print(f"{verb} {what}, {slots} at a time, in {short(self.folder.path)}{over}", flush=True)
+
+    def run_all(self, jobs: list[Job]) -> None:
+        """Run those of the jobs that have not ended in an earlier process of this sweep."""
+        waiting = []
+        for job in jobs:
+            before = self.folder.result_of(job, retry_failed=self.settings.retry_failed)
+            if before is None:
+                waiting.append(job)
+            else:
+                self.results.append(before)
+        self.announce(f"{len(jobs)} jobs")
+        self.run(iter(waiting))
+
+    def run(self, jobs: Iterator[Job], ended: Callable[[JobResult], None] | None = None) -> None:
+        """Run jobs as they are asked for; write sweep.json and sweep.csv after each, then call `ended`."""
+
+        def one_ended(result: JobResult) -> None:
+            self.folder.ended(result)
+            self.results.append(result)
+            write_table(self.folder.path / "sweep.csv", self.results, maximize=self.maximize)
+            print(result.line(), flush=True)
+            if result.status is Status.failed:
+                print(last_words(result.job), flush=True)
+            if ended is not None:
+                ended(result)
+
+        self.folder.end_orphans(self.settings.grace_seconds)
+        self.runner.run(jobs, one_ended)
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Print and write the table at the end, note whether the sweep is finished, and let go of its folder."""
+        finished = False
+        try:
+            yield
+            finished = not self.runner.signal
+        finally:
+            try:
+                self._show()
+            finally:
+                self.folder.close(finished=finished)
+
+    def _show(self) -> None:
+        if self.results:
+            write_table(self.folder.path / "sweep.csv", self.results, maximize=self.maximize)
+            print(screen_table(self.results, maximize=self.maximize), flush=True)
+            print(f"table: {short(self.folder.path / 'sweep.csv')}", flush=True)
+        if self.runner.signal:
+            name = signal.Signals(self.runner.signal).name
+            print(f"ended by {name}; run the same command again to go on", flush=True)

@@ -1,0 +1,71 @@
+"""Ends a run of a search when others did better with as many tokens: successive halving by Optuna's pruners.
+
+Not a setting: the sweep tells a job by an environment variable that it is a trial. The first rank alone reads and
+writes the study's journal; all ranks stop together after the validation that they have just done together.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+
+from prospero import distributed
+from prospero.log import log
+from prospero.sweeps.job import Status
+from prospero.sweeps.study import TRIAL_VARIABLE, trial_of_environment
+from prospero.training.module import training_module
+
+if TYPE_CHECKING:
+    import optuna
+
+    from prospero.sweeps.study import StudySettings
+
+
+class Pruning(Callback):
+    """Reports every validation against the training tokens seen, and stops all ranks when the pruner says so."""
+
+    def __init__(self, trial: "optuna.trial.Trial | None", settings: "StudySettings | None") -> None:
+        self.trial, self.settings = trial, settings
+        self.pruned = False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Report, and ask the trainer to stop after this step when the trial is behind."""
+        module = training_module(pl_module)
+        if trainer.state.fn != TrainerFn.FITTING or "val/loss" not in module.latest_metrics:
+            return
+        last = trainer.global_step >= trainer.max_steps or trainer.should_stop
+        prune = self._report(module.latest_metrics, module.consumed_tokens) and not last
+        self.pruned = bool(trainer.strategy.broadcast(prune))
+        if self.pruned:
+            trainer.should_stop = True
+            module.stop_reason = (
+                f"pruned: after {module.consumed_tokens:,} tokens other trials were better than val/loss "
+                f"{module.latest_metrics['val/loss']:.4f}"
+            )
+            log.info("%s", module.stop_reason)
+
+    def _report(self, metrics: dict[str, float], tokens: int) -> bool:
+        """Write the validation into the journal and return whether the pruner ends the trial; the first rank only."""
+        if self.trial is None or self.settings is None:
+            return False
+        name = self.settings.metric or "val/bits_per_byte"
+        value = metrics.get(name, metrics["val/loss"])
+        known = self.trial.study.get_trials(deepcopy=False)[self.trial.number].intermediate_values
+        if tokens not in known:  # a resumed trial may have reported this validation before
+            self.trial.report(value, step=tokens)
+        return self.trial.should_prune()
+
+    def result(self) -> dict[str, Any]:
+        """Return what the run's result file says about it."""
+        return {"status": Status.pruned.value} if self.pruned else {}
+
+
+def from_environment() -> list[Callback]:
+    """Return the callback when this run is a trial of a search, on every rank; the journal is opened by the first."""
+    import os
+
+    if TRIAL_VARIABLE not in os.environ:
+        return []
+    found = trial_of_environment() if distributed.is_rank_zero() else None
+    return [Pruning(*(found or (None, None)))]

@@ -1,0 +1,53 @@
+"""A sweep's table: the best first, failed jobs last, and the mean over seeds with its interval."""
+
+import csv
+
+import pytest
+
+from prospero.sweeps import table
+from prospero.sweeps.job import Status
+from tests.sweeps.fakes import result
+
+
+@pytest.fixture
+def results(tmp_path):
+    return [
+        result(0, ["model=a", "seed=1"], 2.0, tmp_path),
+        result(1, ["model=b", "seed=1"], 1.0, tmp_path),
+        result(2, ["model=a", "seed=2"], 4.0, tmp_path),
+        result(3, ["model=b", "seed=2"], None, tmp_path),
+        result(4, ["model=c", "seed=1"], float("nan"), tmp_path),
+    ]
+
+
+def test_best_first_nan_and_failed_last(results):
+    assert [r.job.number for r in table.best_first(results)] == [1, 0, 2, 4, 3]
+    assert [r.job.number for r in table.best_first(results, maximize=True)] == [2, 0, 1, 4, 3]
+
+
+def test_a_pruned_job_comes_after_those_that_trained_to_the_end(results, tmp_path):
+    pruned = result(5, ["model=d"], 0.5, tmp_path, status=Status.pruned)
+    assert [r.job.number for r in table.best_first([pruned, *results])] == [1, 0, 2, 4, 5, 3]
+    assert "0.5000 PRUNED" in table.screen_table([pruned, *results])
+
+
+def test_csv_has_settings_metrics_and_rank(results, tmp_path):
+    table.write_table(tmp_path / "sweep.csv", results)
+    with open(tmp_path / "sweep.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["job"] for row in rows] == ["1", "0", "2", "4", "3"]
+    assert rows[0]["model"] == "b" and rows[0]["val/loss"] == "1.0" and rows[-1]["status"] == "FAILED"
+
+
+def test_screen_table_gives_mean_and_student_interval(results):
+    text = table.screen_table(results)
+    # a: mean 3.0, standard deviation sqrt(2), two seeds: 12.71 * sqrt(2) / sqrt(2) = 12.71
+    assert "3.0000" in text and "12.7100" in text
+    assert text.index("over seeds") > text.index("FAILED")
+
+
+def test_the_value_of_a_secret_is_not_in_the_table(tmp_path):
+    rows = [result(0, ["logger.wandb.api_key=abc123", "seed=1"], 1.0, tmp_path)]
+    table.write_table(tmp_path / "sweep.csv", rows)
+    text = (tmp_path / "sweep.csv").read_text()
+    assert "abc123" not in text and "<redacted>" in text
