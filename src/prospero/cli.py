@@ -49,9 +49,6 @@ def main(verb: str | None = None, arguments: list[str] | None = None) -> NoRetur
         if not _said_by_another_rank(error):
             print(f"error: {secret_values.scrub(str(error))}", file=sys.stderr)
         code = error.exit_code
-    except Exception as error:
-        _said_by_another_rank(error)
-        raise
     except Interrupted as error:
         if not distributed.is_launched_child():
             print(error, file=sys.stderr)
@@ -62,6 +59,9 @@ def main(verb: str | None = None, arguments: list[str] | None = None) -> NoRetur
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
+    except Exception as error:
+        _said_by_another_rank(error)
+        raise
     sys.stdout.flush()
     sys.exit(code)
 

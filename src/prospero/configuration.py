@@ -82,10 +82,10 @@ def _guard_composition() -> None:
 def refuse_foreign_targets(cfg: Any, path: str = "") -> None:
     """Raise ConfigError where a composed configuration (as plain values) names code to run that nobody registered.
 
-    `_target_` is Hydra's word for "build this"; Hydra builds its launcher, its sweeper and its callbacks by it, and what
-    `hydra.job_logging` names as `class` or `()`. Allowed are the names that Hydra's own and installed plugins have put
-    into the ConfigStore under hydra/, Hydra's two callbacks, and the handlers of the standard library. Our own parts are
-    chosen by name and have none.
+    `_target_` is Hydra's word for "build this": Hydra builds its launcher, its sweeper and its callbacks by it, and
+    what `hydra.job_logging` names as `class` or `()`. Allowed are the names that Hydra's own and installed plugins
+    have put into the ConfigStore under hydra/, Hydra's two callbacks, and the handlers of the standard library. Our
+    own parts are chosen by name and have none.
     """
     if isinstance(cfg, list):
         for number, item in enumerate(cfg):
@@ -204,7 +204,7 @@ def _value(node: Any, key: Any, path: str) -> Any:
             f"The setting '{_join(path, key)}' has no value; give it as {_join(path, key)}=..."
         ) from error
     where = f"{path}[{key}]" if isinstance(node, ListConfig) else _join(path, key)
-    raw = node._get_node(key)
+    raw: Any = node._get_node(key)
     text = raw._value() if raw is not None and raw._is_interpolation() else None
     if isinstance(text, str) and "oc.env" in text:
         _from_environment[where] = (plain(value), text)

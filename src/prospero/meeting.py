@@ -51,7 +51,7 @@ class Meeting:
             return value
         return json.loads(self._wait(name))
 
-    def same(self, what: str, settings: Mapping[str, Any], *, hidden: Callable[[str], bool] = lambda name: False) -> None:
+    def same(self, what: str, settings: Mapping[str, Any], *, hidden: Callable[[str], bool] | None = None) -> None:
         """Raise ConfigError on rank 0 (the others stop silently) when `settings` are not the same in all processes.
 
         The error names the first setting that differs, its values and the ranks; a `hidden` name is shown without its
@@ -170,7 +170,7 @@ def join(address: str, port: int, rank: int, world_size: int, *, seconds: float 
 
 def _open(store: Any, rank: int, world_size: int) -> Meeting:
     global _current
-    from torch.distributed import PrefixStore
+    from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
 
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     _current = Meeting(PrefixStore(f"prospero/{attempt}", store), rank, world_size)
@@ -178,7 +178,7 @@ def _open(store: Any, rank: int, world_size: int) -> Meeting:
 
 
 def _tcp_store(address: str, port: int, *, master: bool, seconds: float) -> Any:
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
     limit = timedelta(seconds=seconds)
     return TCPStore(address, port, None, master, limit, wait_for_workers=False, multi_tenant=master)
@@ -219,7 +219,7 @@ def _leave_mark(folder: Path) -> str:
         name = f".mark-{secrets.token_hex(8)}"
         (folder / name).touch()
     except OSError as error:
-        raise ConfigError(f"nothing can be written to {folder} ({error.strerror}); give another outputs_dir=") from error
+        raise ConfigError(f"nothing can be written to {folder} ({error.strerror}); give outputs_dir=") from error
     return name
 
 
@@ -256,8 +256,9 @@ def _first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> list[Any]
 
 
 def _say_difference(
-    what: str, different: dict[int, list[Any]], settings: Mapping[str, Any], hidden: Callable[[str], bool]
+    what: str, different: dict[int, list[Any]], settings: Mapping[str, Any], hidden: Callable[[str], bool] | None
 ) -> str:
+    hidden = hidden or (lambda name: False)
     name = min((found[0] for found in different.values()), key=[*settings, *(d[0] for d in different.values())].index)
     values: dict[str, list[int]] = {}
     for rank, (other, value) in different.items():
