@@ -73,9 +73,7 @@ class RunLock:
         return False
 
     def _refusal(self, holder: dict[str, Any]) -> ConfigError:
-        who = (
-            f"process {holder['pid']} on {holder['host']} since {holder['since']}" if holder else "another process"
-        )
+        who = f"process {holder['pid']} on {holder['host']} since {holder['since']}" if holder else "another process"
         return ConfigError(
             f"run_dir={self.path.parent} is in use by {who}; wait for it, end it (a file STOP in the folder does), or "
             f"choose another run_dir"

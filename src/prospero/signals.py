@@ -29,6 +29,8 @@ class SignalWatch:
     """What has been received, and what happens then; there is one, `watch`."""
 
     def __init__(self) -> None:
+        self.active = False
+        """Whether the signals are caught now."""
         self.received = 0
         """The number of the first signal; 0 when there was none."""
         self._deferred = False
@@ -88,8 +90,10 @@ def watched() -> Iterator[SignalWatch]:
     Outside of the main thread the owner of the process handles signals, and nothing is caught.
     """
     watch.__init__()
+    watch.active = True
     if threading.current_thread() is not threading.main_thread():
         yield watch
+        watch.active = False
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -101,6 +105,7 @@ def watched() -> Iterator[SignalWatch]:
     try:
         yield watch
     finally:
+        watch.active = False
         for number, handler in previous:
             signal.signal(number, handler)
         signal.set_wakeup_fd(previous_descriptor)

@@ -9,7 +9,17 @@ from prospero.errors import ProsperoError
 
 
 class TrainingDiverged(ProsperoError):
-    """The loss, the gradient or the weights are no longer finite."""
+    """The loss, the gradient or the weights are no longer finite, or the loss has left its course."""
+
+    exit_code = 3
+
+
+class RollBack(TrainingDiverged):
+    """The run should go back to its last good checkpoint; raised on every rank after the same step."""
+
+
+class SkippedStep(Exception):
+    """Raised inside the closure of an optimiser, before it changes anything; raised on every rank alike."""
 
 
 def diverged(what: str, step: int, batch: str) -> TrainingDiverged:

@@ -6,22 +6,27 @@ step that logs. Shapes: B batch, T time, V vocabulary.
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from prospero.distributed import any_rank, sum_over_ranks
+from prospero.distributed import sum_over_ranks
+from prospero.log import log
 from prospero.objective.ignore_index import IGNORE_INDEX
 from prospero.optim.clipping import clip_grad_norm_
-from prospero.training.divergence import diverged
-from prospero.training.strategies import gathered, scattered_like, shard, sync_gradients
+from prospero.training.divergence import SkippedStep, diverged
+from prospero.training.guards.settings import GuardsConfig
+from prospero.training.guards.step_guard import StepGuard, StepRecord
+from prospero.training.guards.vote import FLAGS, Vote
+from prospero.training.parallel import reshard, sync_gradients
+from prospero.training.strategies import FSDP2Strategy, gathered, scattered_like
 
 CHECKPOINT_KEY = "prospero"
 
@@ -63,6 +68,7 @@ class TrainingModule(L.LightningModule):
         seed: int = 0,
         compile_blocks: bool = False,
         facts: Mapping[str, Any] | None = None,
+        guards: GuardsConfig | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -87,13 +93,32 @@ class TrainingModule(L.LightningModule):
         """The last value of every metric, by name."""
         self.stop_reason: str | None = None
         """Why training ended; None while it runs."""
+        self.guard = StepGuard(guards)
+        """Watches loss and gradient of every step."""
+        self.rollbacks = 0
+        """Times that the run has gone back to a checkpoint."""
+        self.stop_flags: Callable[[], list[float]] = lambda: [0.0] * len(FLAGS)
+        """This rank's reasons to stop, asked for once a step when there are several ranks."""
+        self.agreed_flags = [0.0] * len(FLAGS)
+        """The reasons of all ranks, in the order of FLAGS."""
+        self.leaving = False
+        """Whether training ends early, to be continued: what costs time and can be done later is left out."""
+        self.owes_validation = False
+        """Whether the step that was saved last should have been validated and was not."""
+        self.cut_short = False
+        """Whether the evaluation that runs was broken off; it publishes nothing."""
         self.updating = False
         """True while the optimiser changes the weights, when they must not be saved."""
         self._configured = False
         self._bound = False
         self._objective_state: Mapping[str, Any] | None = None
+        self.loaded_ema: Mapping[str, Any] | None = None
+        """The average of the weights in the checkpoint that was loaded, until the callback ema takes it."""
         self._parts: list[dict[str, Tensor]] = []
-        self._watched: list[tuple[int, str, Tensor]] = []
+        self._losses: list[Tensor] = []
+        self._vote: Vote | None = None
+        self._due: list[StepRecord] = []
+        self._step_sequences = 0
         self._grad_norm: Tensor | None = None
         self._lr = 0.0
         self._sums: list[Tensor] = []
@@ -109,9 +134,8 @@ class TrainingModule(L.LightningModule):
         if self.compile_blocks:
             for block in self.model.blocks:
                 block.compile()
-        if isinstance(self.trainer.strategy, ModelParallelStrategy):
-            assert self.device_mesh is not None, "the strategy has not built its mesh"
-            shard(self.model, self.device_mesh["data_parallel"])
+        if isinstance(self.trainer.strategy, FSDP2Strategy):
+            self.trainer.strategy.parallelize(self.model)
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser over the (perhaps sharded) model and the schedule over `total_steps`."""
@@ -133,12 +157,29 @@ class TrainingModule(L.LightningModule):
         if self._schedule is not None:
             self._schedule.total_steps = total_steps
 
+    def on_train_start(self) -> None:
+        """Validate first what an interrupted run owes; all callbacks have begun by now."""
+        reshard(self.model)
+        if self.owes_validation and self.trainer.limit_val_batches:
+            self.validate_now()
+
+    def validate_now(self) -> None:
+        """Run a validation inside of `fit`, for the step just ended."""
+        self.trainer.validating = True
+        with suppress(StopIteration):  # it is broken off when the run has to stop
+            self.trainer.fit_loop.epoch_loop.val_loop.run()
+        self.trainer.training = True
+
     # Training --------------------------------------------------------------------------------------------------------
 
     @property
     def step(self) -> int:
         """Optimiser steps taken so far."""
         return self.trainer.global_step
+
+    @property
+    def _tensor_parallel(self) -> int:
+        return getattr(self.trainer.strategy, "tensor_parallel", 1)
 
     @property
     def _log_every(self) -> int:
@@ -149,8 +190,12 @@ class TrainingModule(L.LightningModule):
         return number == 1 or number % self._log_every == 0 or number == self.trainer.max_steps
 
     def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Make the randomness of this micro-step a function of (seed, micro-step, rank), so that none is saved."""
-        torch.manual_seed(((self.seed * 1000003 + batch_idx) * 4096 + self.global_rank) % 2**63)
+        """Make the randomness of this micro-step a function of (seed, micro-step, rank), so that none is saved.
+
+        Ranks that compute one sequence together (tensor parallelism) draw the same, as they hold the same activations.
+        """
+        rank = self.global_rank // self._tensor_parallel
+        torch.manual_seed(((self.seed * 1000003 + batch_idx) * 4096 + rank) % 2**63)
         accumulate = self.trainer.accumulate_grad_batches
         if accumulate > 1:
             sync_gradients(self.model, batch_idx % accumulate == accumulate - 1)
@@ -166,55 +211,110 @@ class TrainingModule(L.LightningModule):
             step=self.step,
             target_tokens=batch["target_tokens"],
             last_micro_step=batch_idx % accumulate == accumulate - 1,
-            gradient_average_over=self.trainer.world_size,
+            gradient_average_over=self.trainer.world_size // self._tensor_parallel,
         )
-        self._watched.append((self.step + 1, "the loss", result.total.detach()))
+        self._losses.append(result.total.detach())
         if self.logs_step(self.step + 1):
             self._parts.append(result.parts)
         return result.total * accumulate if accumulate > 1 else result.total  # Lightning divides by it
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """Clip the gradient's global norm, whatever the strategy, and keep the norm for the log."""
-        if self.max_grad_norm:
+        """Clip the gradient's global norm, whatever the strategy, and let all ranks agree whether the step is taken."""
+        if self.max_grad_norm or self.guard.config.enabled or self.logs_step(self.step + 1):
             self._grad_norm = clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
-        elif self.logs_step(self.step + 1):
-            self._grad_norm = clip_grad_norm_(self.model.parameters(), math.inf)
-        if self._grad_norm is not None and self.trainer.precision != "16-mixed":  # its scaler overflows and recovers
-            self._watched.append((self.step + 1, "the gradient", self._grad_norm.detach()))
-        if self.device.type == "cpu" and self.trainer.world_size == 1:
-            self.check_finite()
+        if self.guard.config.enabled or self.trainer.world_size > 1:
+            self._cast_vote(optimizer)
+        self._losses = []
         self.updating = True
 
+    def _cast_vote(self, optimizer: Any) -> None:
+        """Raise SkippedStep, or let a fused kernel leave the weights alone, when loss or gradient is not finite.
+
+        Adam and AdamW on CUDA read the decision on the device, where nobody waits for it; for other optimisers the host
+        waits for the gradient's norm. float16 has a scaler, which overflows, skips and recovers by itself.
+        """
+        if self._vote is None:
+            self._vote = Vote(self.device, self.trainer.world_size)
+        loss = self._losses[0] if len(self._losses) == 1 else torch.stack(self._losses).sum()
+        scaled = self.trainer.precision == "16-mixed"
+        norm = loss.new_zeros(()) if scaled or self._grad_norm is None else self._grad_norm
+        flags = self.stop_flags() if self.trainer.world_size > 1 else []
+        agreed = self._vote.cast(self.step + 1, self._lr, loss, norm, flags)
+        if scaled or not self.guard.config.enabled:
+            return
+        kernel_skips = isinstance(optimizer, torch.optim.Adam) and getattr(
+            optimizer, "_step_supports_amp_scaling", False
+        )
+        if self._vote.lagging and kernel_skips:
+            optimizer.found_inf = (~torch.isfinite(agreed).all()).float()  # pyright: ignore[reportAttributeAccessIssue]
+        elif not torch.isfinite(agreed).all():
+            raise SkippedStep
+
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """Step, then drop the gradients at once: they need not live through the next forward pass."""
+        """Step, then drop the gradients at once: they need not live through the next forward pass.
+
+        A skipped step counts as a step, its data are consumed and the schedule moves on; weights and the optimiser's
+        state stay as they are.
+        """
         self._lr = optimizer.param_groups[0]["lr"]
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        with suppress(SkippedStep):
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.updating = False
         optimizer.zero_grad(set_to_none=True)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
         """Do nothing: `optimizer_step` has already dropped the gradients."""
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Leave before Lightning validates, which it does for whoever stops; all callbacks have ended the step."""
+        if self.leaving:
+            raise StopIteration
+
     def end_step(self, batch: dict[str, Any]) -> None:
         """Count the data of the optimiser step that has just ended; called once a step by the StepBoundary callback."""
         self.counted_step = self.step
+        self._step_sequences = int(batch["sequences"])
         self.consumed_sequences += int(batch["sequences"])
         self.consumed_tokens += int(batch["sequences"]) * batch["input_ids"].shape[1]
         cursor_owner = getattr(self.trainer, "datamodule", None)
         if cursor_owner is not None:
             cursor_owner.consumed_sequences = self.consumed_sequences
 
-    def check_finite(self) -> None:
-        """Raise TrainingDiverged when a loss or a gradient norm since the last call is not finite.
+    def judge_step(self) -> str | None:
+        """Read the numbers of the steps that are due; return why the run must go back, or None; the same on every rank.
 
-        This waits for the device, so on accelerators it runs only at log steps and before saving. A collective.
+        On a CPU that is the step just ended, on CUDA the one before it. Skipped steps are counted and said.
         """
-        watched, self._watched = self._watched, []
-        finite = torch.isfinite(torch.stack([value.float() for *_, value in watched])).tolist() if watched else []
-        bad = next((record for record, good in zip(watched, finite) if not good), None)
-        if any_rank(bad is not None, self.device):
-            step, what, _ = bad or (self.step, "the loss on another rank", None)
-            raise diverged(what, step, f"after {self.consumed_sequences} sequences of training data")
+        ballots = self._vote.count(self.step) if self._vote is not None else []
+        records, self._due = [*self._due, *(self._record(*ballot.read()[:2], ballot) for ballot in ballots)], []
+        if ballots and self.trainer.world_size > 1:
+            self.agreed_flags = [max(flags) for flags in zip(*(ballot.read()[2] for ballot in ballots))]
+        verdict = None
+        if self.guard.config.enabled:
+            for record in records:
+                verdict = self.guard.read(record) or verdict
+                if not record.finite and self.trainer.is_global_zero:
+                    log.warning("step %d skipped: %s is not finite; %s", record.step, record.what, self.where(record))
+        return verdict
+
+    def _record(self, loss: float, norm: float, ballot: Any) -> StepRecord:
+        last = self.consumed_sequences - (self.step - ballot.step) * self._step_sequences
+        return StepRecord(ballot.step, loss, norm, float(ballot.lr), last - self._step_sequences, last)
+
+    def where(self, record: StepRecord) -> str:
+        """Return which training data a step has read: sequences, and the documents where the data module knows them."""
+        text = f"sequences {record.first} to {record.last - 1}"
+        names = self.documents(record)
+        return f"{text}, documents {', '.join(names)}" if names else text
+
+    def documents(self, record: StepRecord, limit: int = 5) -> list[str]:
+        """Return the names of at most `limit` documents that a step has read, and how many there are besides."""
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        if not hasattr(datamodule, "documents_between"):
+            return []
+        numbers = datamodule.documents_between(record.first, record.last).tolist()
+        more = [f"and {len(numbers) - limit} more"] if len(numbers) > limit else []
+        return [datamodule.name_document(number) for number in numbers[:limit]] + more
 
     def training_metrics(self) -> dict[str, float]:
         """Return loss, parts, gradient norm and learning rate of the step just ended, over all ranks; a collective."""
@@ -229,9 +329,21 @@ class TrainingModule(L.LightningModule):
         metrics["train/lr"] = float(self._lr)
         if self._grad_norm is not None:
             metrics["train/grad_norm"] = float(self._grad_norm)
+        if self.guard.config.enabled:
+            metrics["train/skipped_steps"] = float(self.guard.skipped)
+        if self.rollbacks:
+            metrics["train/rollbacks"] = float(self.rollbacks)
         return metrics
 
     # Evaluation ------------------------------------------------------------------------------------------------------
+
+    def on_validation_start(self) -> None:
+        """Drop gathered weights, which may be older than the sharded ones."""
+        reshard(self.model)
+
+    def on_test_start(self) -> None:
+        """Drop gathered weights, which may be older than the sharded ones."""
+        reshard(self.model)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Add this batch's sums of nats, targets and bytes."""
@@ -250,11 +362,11 @@ class TrainingModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums again."""
-        self._sums = []
+        self._sums, self.cut_short = [], False
 
     def on_test_epoch_start(self) -> None:
         """Begin the sums again."""
-        self._sums = []
+        self._sums, self.cut_short = [], False
 
     def on_validation_epoch_end(self) -> None:
         """Publish val/loss (mean nats per token), val/perplexity and val/bits_per_byte over all ranks."""
@@ -265,6 +377,9 @@ class TrainingModule(L.LightningModule):
         self._publish_evaluation("test")
 
     def _publish_evaluation(self, split: str) -> None:
+        if self.cut_short:
+            self._sums = []
+            return
         sums = torch.stack(self._sums).cpu().double().sum(0) if self._sums else torch.zeros(3, dtype=torch.double)
         self._sums = []
         on_device = sums.to(self.device, torch.float32 if self.device.type == "mps" else torch.float64)
@@ -273,6 +388,8 @@ class TrainingModule(L.LightningModule):
             return
         if not math.isfinite(nats):
             raise diverged(f"{split}/loss", self.step, f"after {self.consumed_sequences} sequences of training data")
+        if split == "val":
+            self.owes_validation = False
         metrics = {f"{split}/loss": nats / tokens, f"{split}/perplexity": math.exp(min(nats / tokens, 700.0))}
         if n_bytes > 0:
             metrics[f"{split}/bits_per_byte"] = nats / math.log(2) / n_bytes
@@ -311,11 +428,28 @@ class TrainingModule(L.LightningModule):
             "seed": self.seed,
             "total_steps": self.total_steps,
             "metrics": dict(self.latest_metrics),
+            "owes_validation": self.owes_validation,
+            "guard": self._guard_state(),
+            "skipped_ranges": self._skipped_ranges(),
             "objective": gathered(self.objective.state_dict()),
         }
 
+    def _guard_state(self) -> dict[str, Any]:
+        ballots = self._vote.pending() if self._vote is not None else []
+        due = [*self._due, *(self._record(*ballot.read()[:2], ballot) for ballot in ballots)]
+        return {**self.guard.state_dict(), "due": [asdict(record) for record in due]}
+
+    def _skipped_ranges(self) -> list[list[int]]:
+        skipped = getattr(getattr(self.trainer, "datamodule", None), "skipped", None)
+        return [] if skipped is None else [list(pair) for pair in skipped.ranges]
+
+    def _load_guard_state(self, state: Mapping[str, Any]) -> None:
+        self.guard.load_state_dict(dict(state))
+        self._due = [StepRecord(**record) for record in state["due"]]
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the counters, and tell the data module where its cursor stands."""
+        self.loaded_ema = checkpoint.get("ema")
         if self.trainer.state.fn != TrainerFn.FITTING:
             return
         memory = checkpoint[CHECKPOINT_KEY]
@@ -325,11 +459,15 @@ class TrainingModule(L.LightningModule):
         self.seconds = memory["seconds"]
         self.paused_seconds = memory["paused_seconds"]
         self.latest_metrics = dict(memory["metrics"])
+        self.owes_validation = memory["owes_validation"]
+        self._load_guard_state(memory["guard"])
         self._objective_state = memory["objective"]
         self._restore_objective()  # now, or once the parameters are those of the optimiser
         datamodule = getattr(self.trainer, "datamodule", None)
         if datamodule is not None:
             datamodule.consumed_sequences = self.consumed_sequences
+            if hasattr(datamodule, "skip"):
+                datamodule.skip(memory["skipped_ranges"])
         rewind_to_step_boundary(checkpoint, micro_steps=memory["step"] * self.trainer.accumulate_grad_batches)
 
 

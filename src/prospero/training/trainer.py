@@ -17,7 +17,9 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from prospero import distributed
 from prospero.errors import ConfigError, suggest
-from prospero.training.boundary import StepBoundary
+from prospero.training.boundary import StepBoundary, take_over_signals
+from prospero.training.guards.settings import GuardsConfig
+from prospero.training.guards.watchdog import Watchdog
 from prospero.training.launch import cluster_environment
 from prospero.training.strategies import AtomicCheckpointIO, FSDP2Strategy
 
@@ -88,6 +90,11 @@ class TrainerConfig:
     """CPU threads of each process; null shares the cores among the processes."""
     deterministic: bool = False
     """Refuse operations whose result varies from run to run (on a CPU nothing does)."""
+    guards: GuardsConfig = field(default_factory=GuardsConfig)
+    """What happens when loss or gradient go wrong."""
+    watchdog_minutes: float | None = 30.0
+    """Minutes without a step, a validation batch or a save after which the stacks of all processes are written to the
+    run folder and the run ends with exit code 4; null never ends it."""
     lightning: dict[str, Any] = field(default_factory=dict)
     """Further arguments of lightning.Trainer, by its own names."""
 
@@ -102,6 +109,8 @@ class TrainerConfig:
             raise ConfigError(f"trainer.val_sequences={self.val_sequences} must be at least 1, or null for all")
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise ConfigError(f"trainer.max_grad_norm={self.max_grad_norm} must be above 0, or null for no clipping")
+        if self.watchdog_minutes is not None and not self.watchdog_minutes > 0:
+            raise ConfigError(f"trainer.watchdog_minutes={self.watchdog_minutes} must be above 0, or null for none")
         check_lightning_arguments(self.lightning)
 
     def hardware(self) -> "Hardware":
@@ -137,6 +146,8 @@ class TrainerConfig:
         set_matmul_precision(self.matmul_precision, hardware.accelerator)
         val_every_micro_steps = self.val_every_steps * accumulate or 2**62
         everything = [StepBoundary(max_minutes=max_minutes), *callbacks]
+        if self.watchdog_minutes is not None:
+            everything.append(Watchdog(run_dir, self.watchdog_minutes))
         arguments: dict[str, Any] = {
             "accelerator": hardware.accelerator.value,
             "devices": hardware.devices,
@@ -161,7 +172,9 @@ class TrainerConfig:
             "plugins": [AtomicCheckpointIO(), *cluster_environment()],
             "default_root_dir": run_dir,
         }
-        return L.Trainer(**{**arguments, **self.lightning})
+        trainer = L.Trainer(**{**arguments, **self.lightning})
+        take_over_signals(trainer)
+        return trainer
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,6 @@ class Checkpoints(Checkpoint):
         return path
 
     def _refuse_broken_weights(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        pl_module.check_finite()  # pyright: ignore[reportCallIssue]
         if any_rank(not weights_are_finite(pl_module), pl_module.device):
             raise diverged("a weight", trainer.global_step, "checked before saving")
 
