@@ -93,6 +93,7 @@ PARTS: dict[str, dict[str, str]] = {
         "progress": "prospero.training.callbacks.progress:ProgressConfig",
         "early_stopping": "prospero.training.callbacks.early_stopping:EarlyStoppingConfig",
         "convergence": "prospero.training.callbacks.convergence:ConvergenceConfig",
+        "ema": "prospero.training.callbacks.ema:EMAConfig",
     },
     "logger": {
         "wandb": "prospero.training.loggers.wandb:WandbConfig",

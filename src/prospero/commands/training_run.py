@@ -23,17 +23,19 @@ from prospero.meeting import ALONE, Meeting, flat, one_per_folder
 from prospero.model.numerics import NumericsChoice, apply_numerics, measure_numerics
 from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
+from prospero.secret_values import is_secret, scrub
 from prospero.sweeps import RESULT_FILE
 from prospero.sweeps.job import Status
-from prospero.secret_values import is_secret, scrub
 from prospero.training import launch
 from prospero.training.callbacks import pruning
+from prospero.training.callbacks.ema import averaged
 from prospero.training.callbacks.progress import duration
 from prospero.training.environment import write_environment
 from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
 from prospero.training.loggers import close_loggers
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
+from prospero.training.parallel import check_tensor_parallel
 from prospero.training.report import write_report
 from prospero.training.run_facts import RunFacts
 from prospero.training.trainer import Hardware
@@ -145,22 +147,24 @@ class TrainingRun:
             train_sequences=config.train_sequences,
             val_sequences=config.trainer.val_sequences,
             document_ids=getattr(config.model, "document_attention", False),
-            rank=distributed.rank(),
-            world_size=self.hardware.world_size,
+            rank=distributed.rank() // self.hardware.tensor_parallel,
+            world_size=self.hardware.data_parallel_size,
         )
 
     @property
     def micro_batch_size(self) -> int:
         """Sequences of one forward pass: the setting, else a device's whole share of the global batch."""
-        config, ranks = self.config, self.hardware.world_size
+        config, ranks, together = self.config, self.hardware.data_parallel_size, self.hardware.tensor_parallel
         if config.global_batch_size % ranks:
-            raise ConfigError(f"global_batch_size={config.global_batch_size} cannot be shared by {ranks} processes")
+            who = f"{ranks} processes" if together == 1 else f"{ranks} groups of {together} processes"
+            raise ConfigError(f"global_batch_size={config.global_batch_size} cannot be shared by {who}")
         return config.micro_batch_size or config.global_batch_size // ranks
 
     def model(self, tokenizer: "Tokenizer") -> "LanguageModel":
         """Return the network with its starting weights, and choose how it computes on this machine by measuring."""
         config = self.config
         model = config.model.build(vocab_size=tokenizer.vocab_size, max_seq_len=config.seq_len)
+        check_tensor_parallel(model, self.hardware.tensor_parallel)
         measured = self.meeting.share("numerics", lambda: asdict(self._measured_numerics(model)))
         choice = NumericsChoice(**measured)
         apply_numerics(model, choice)
@@ -226,7 +230,7 @@ class TrainingRun:
         return config.trainer.build(
             run_dir=self.folder,
             max_steps=self.max_steps,
-            accumulate=config.global_batch_size // (self.micro_batch_size * self.hardware.world_size),
+            accumulate=config.global_batch_size // (self.micro_batch_size * self.hardware.data_parallel_size),
             max_minutes=config.limits()["max_minutes"],
             callbacks=[*(part.build(facts) for part in config.callbacks.values()), *pruning.from_environment()],
             loggers=[MetricsFile(self.folder), *(part.build(facts) for part in config.logger.values())],
@@ -304,10 +308,11 @@ class TrainingRun:
         if not distributed.is_rank_zero() or self.tested is None:
             return
         model, _, description = load_model(self.tested)
+        weights = model.state_dict()
+        if getattr(self.config.callbacks.get("ema"), "keep", False):
+            weights = averaged(weights, read_checkpoint(self.tested)["ema"])
         facts = {"metrics": self.measured, "checkpoint": self.tested.name, "data_fingerprint": prepared.fingerprint}
-        save_model_folder(
-            self.folder / "model", model.state_dict(), prepared.tokenizer, description["model"], facts=facts
-        )
+        save_model_folder(self.folder / "model", weights, prepared.tokenizer, description["model"], facts=facts)
         bigram = prepared.receipt["bigram_bits_per_byte"]
         name = "val/bits_per_byte" if "val/bits_per_byte" in self.measured else "val/loss"
         result = {"objective": self.measured.get(name), "objective_name": name, **self.measured}

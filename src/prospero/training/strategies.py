@@ -12,6 +12,7 @@ from torch import nn
 
 from prospero.errors import DataError
 from prospero.paths import atomic_path
+from prospero.training.parallel import Layout, parallelize
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -38,37 +39,65 @@ def _reason(error: Exception) -> str:
 
 
 class FSDP2Strategy(ModelParallelStrategy):
-    """Fully sharded data parallelism (FSDP2) over all processes, on GPUs and on CPU with gloo.
+    """FSDP2, hybrid sharding and tensor parallelism over one mesh of all processes, on GPUs and on CPU with gloo.
 
-    Lightning's `data_parallel_size="auto"` means the number of nodes; here it means every process. Checkpoints are
-    assembled on rank 0 into the same single file that the other strategies write, so a run may change strategy.
+    Checkpoints are assembled on rank 0 into the same single file that the other strategies write, so a run may change
+    strategy.
     """
 
-    def __init__(self, **arguments: Any) -> None:
-        arguments = {"save_distributed_checkpoint": False, "tensor_parallel_size": 1, **arguments}
-        super().__init__(data_parallel_size="auto", **arguments)
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        bf16_gathers: bool = False,
+        cpu_offload: bool = False,
+        fsdp: bool = True,
+        **arguments: Any,
+    ) -> None:
+        backend = "cpu:gloo,cuda:nccl" if cpu_offload else None
+        arguments = {"save_distributed_checkpoint": False, "process_group_backend": backend, **arguments}
+        super().__init__(
+            data_parallel_size=layout.data_parallel, tensor_parallel_size=layout.tensor_parallel, **arguments
+        )
+        self.layout = layout
+        self.bf16_gathers, self.cpu_offload, self.fsdp = bf16_gathers, cpu_offload, fsdp or cpu_offload
+
+    @property
+    def tensor_parallel(self) -> int:
+        """Neighbouring ranks that read the same data."""
+        return self.layout.tensor_parallel
 
     def setup_environment(self) -> None:
-        """Give the whole world to data parallelism, then let Lightning build the mesh."""
-        if self._data_parallel_size == "auto":
-            self._data_parallel_size = self.num_nodes * self.num_processes // int(self._tensor_parallel_size)
-        super().setup_environment()
+        """Start the processes' group and build the mesh of our layout in the place of Lightning's."""
+        super(ModelParallelStrategy, self).setup_environment()
+        self._setup_distributed()
+        self._device_mesh = self.layout.mesh(self.root_device.type)
+        assert self.lightning_module is not None
+        self.lightning_module._device_mesh = self._device_mesh
 
+    @property
+    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+        """Ranks that read different data, and which of them this is."""
+        return {
+            "num_replicas": self.layout.data_parallel,
+            "rank": self.global_rank // self.layout.tensor_parallel,
+        }
 
-def shard(model: nn.Module, mesh: Any) -> None:
-    """Shard `model` in place over `mesh`: each block of `model.blocks` on its own, then what is left."""
-    from torch.distributed.fsdp import fully_shard
+    def parallelize(self, model: nn.Module) -> None:
+        """Spread `model` over the mesh, in place."""
+        parallelize(
+            model, self.device_mesh, bf16_gathers=self.bf16_gathers, cpu_offload=self.cpu_offload, fsdp=self.fsdp
+        )
 
-    for block in getattr(model, "blocks", []):
-        fully_shard(block, mesh=mesh)
-    fully_shard(model, mesh=mesh)
-
-
-def sync_gradients(model: nn.Module, last_micro_step: bool) -> None:
-    """Let a sharded `model` reduce its gradients only in the last micro-step of an accumulation."""
-    set_sync = getattr(model, "set_requires_gradient_sync", None)
-    if set_sync is not None:
-        set_sync(last_micro_step)
+    def model_to_device(self) -> None:
+        """Move the module to the device; parameters that are offloaded stay in main memory, buffers do not."""
+        if not self.cpu_offload:
+            super().model_to_device()
+            return
+        assert self.model is not None
+        for module in self.model.modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                module._buffers[name] = buffer.to(self.root_device)
 
 
 def full_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:

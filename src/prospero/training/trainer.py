@@ -17,10 +17,12 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from prospero import distributed
 from prospero.errors import ConfigError, suggest
+from prospero.log import log
 from prospero.training.boundary import StepBoundary, take_over_signals
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.watchdog import Watchdog
 from prospero.training.launch import cluster_environment
+from prospero.training.parallel import Layout
 from prospero.training.strategies import AtomicCheckpointIO, FSDP2Strategy
 
 
@@ -39,6 +41,13 @@ class StrategyName(Enum):
     auto = "auto"
     ddp = "ddp"
     fsdp = "fsdp"
+    hsdp = "hsdp"
+    tensor_parallel = "tensor_parallel"
+
+    @property
+    def sharded(self) -> bool:
+        """Whether no process need hold the whole model."""
+        return self in (StrategyName.fsdp, StrategyName.hsdp, StrategyName.tensor_parallel)
 
 
 class Precision(Enum):
@@ -71,7 +80,15 @@ class TrainerConfig:
     num_nodes: int = 1
     """Machines that take part; torchrun and SLURM start the others."""
     strategy: StrategyName = StrategyName.auto
-    """ddp copies the model to every process, fsdp shards it (FSDP2); auto is ddp when there are several."""
+    """ddp copies the model to every process, fsdp shards it (FSDP2), hsdp shards each of a few copies, tensor_parallel
+    shares out every layer's arithmetic; auto is ddp when there are several."""
+    tensor_parallel: int | None = None
+    """Processes that compute one sequence together (heads, d_ff, vocabulary are shared out); what they hold is sharded
+    over the rest. null: 1, and all processes of a machine under strategy=tensor_parallel."""
+    replicas: int | None = None
+    """Copies of the model under strategy=hsdp, each sharded over its share of the processes; null: one a machine."""
+    cpu_offload: bool = False
+    """Keep sharded parameters, gradients and optimiser state in main memory; the GPU holds what it computes with."""
     precision: Precision = Precision.auto
     """auto is bf16 (autocast) where the processor computes it natively, else float32."""
     matmul_precision: MatmulPrecision = MatmulPrecision.auto
@@ -99,7 +116,7 @@ class TrainerConfig:
     """Further arguments of lightning.Trainer, by its own names."""
 
     def __post_init__(self) -> None:
-        for name in ("devices", "num_nodes", "log_every_steps", "num_threads"):
+        for name in ("devices", "num_nodes", "log_every_steps", "num_threads", "tensor_parallel", "replicas"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"trainer.{name}={value} must be at least 1")
@@ -111,7 +128,26 @@ class TrainerConfig:
             raise ConfigError(f"trainer.max_grad_norm={self.max_grad_norm} must be above 0, or null for no clipping")
         if self.watchdog_minutes is not None and not self.watchdog_minutes > 0:
             raise ConfigError(f"trainer.watchdog_minutes={self.watchdog_minutes} must be above 0, or null for none")
+        self._check_strategy()
         check_lightning_arguments(self.lightning)
+
+    def _check_strategy(self) -> None:
+        name = self.strategy.name
+        if (self.tensor_parallel or 1) > 1 and not self.strategy.sharded:
+            raise ConfigError(
+                f"trainer.tensor_parallel={self.tensor_parallel} does not go with trainer.strategy={name}; use "
+                "trainer=tensor_parallel"
+            )
+        if self.replicas is not None and self.strategy is not StrategyName.hsdp:
+            raise ConfigError(
+                f"trainer.replicas={self.replicas} does not go with trainer.strategy={name}; use trainer=hsdp"
+            )
+        if self.cpu_offload and not self.strategy.sharded:
+            raise ConfigError(f"trainer.cpu_offload does not go with trainer.strategy={name}; use trainer=fsdp")
+        if self.precision is Precision.float16 and self.strategy.sharded:
+            raise ConfigError(
+                f"trainer.precision=float16 does not go with trainer.strategy={name}; use bf16 or float32"
+            )
 
     def hardware(self) -> "Hardware":
         """Look at this machine and return what the run will use; ConfigError names what is missing."""
@@ -126,7 +162,8 @@ class TrainerConfig:
         strategy = self.strategy
         if strategy is StrategyName.auto and devices * num_nodes > 1:
             strategy = StrategyName.ddp
-        return Hardware(accelerator, devices, num_nodes, strategy, precision)
+        layout = _layout(strategy, devices, num_nodes, self.tensor_parallel, self.replicas)
+        return Hardware(accelerator, devices, num_nodes, strategy, precision, layout, self.cpu_offload)
 
     def build(
         self,
@@ -141,6 +178,8 @@ class TrainerConfig:
         """Return the Trainer; `accumulate` micro-steps make one optimiser step, of which `max_steps` are taken."""
         hardware = self.hardware()
         _quieten_lightning()
+        if self.cpu_offload and hardware.accelerator is Accelerator.cpu:
+            log.info("trainer.cpu_offload has no effect on a CPU: everything is in main memory already")
         if self.num_threads is not None:
             torch.set_num_threads(self.num_threads)
         set_matmul_precision(self.matmul_precision, hardware.accelerator)
@@ -167,7 +206,7 @@ class TrainerConfig:
             "enable_model_summary": False,
             "accumulate_grad_batches": accumulate,
             "deterministic": self.deterministic or None,
-            "inference_mode": hardware.strategy is not StrategyName.fsdp,
+            "inference_mode": not hardware.strategy.sharded,
             "use_distributed_sampler": False,
             "plugins": [AtomicCheckpointIO(), *cluster_environment()],
             "default_root_dir": run_dir,
@@ -186,16 +225,34 @@ class Hardware:
     num_nodes: int
     strategy: StrategyName
     precision: Precision
+    layout: Layout
+    cpu_offload: bool
 
     @property
     def world_size(self) -> int:
         """Processes of the whole run."""
         return self.devices * self.num_nodes
 
+    @property
+    def tensor_parallel(self) -> int:
+        """Neighbouring processes that compute one sequence together."""
+        return self.layout.tensor_parallel
+
+    @property
+    def data_parallel_size(self) -> int:
+        """Processes, or groups of them, that read different data."""
+        return self.world_size // self.tensor_parallel
+
     def build_strategy(self) -> "Strategy | str":
         """Return Lightning's strategy."""
-        if self.strategy is StrategyName.fsdp:
-            return FSDP2Strategy()
+        if self.strategy.sharded:
+            on_gpu = self.accelerator is not Accelerator.cpu
+            return FSDP2Strategy(
+                self.layout,
+                bf16_gathers=self.precision is Precision.bf16,
+                cpu_offload=self.cpu_offload and on_gpu,
+                fsdp=self.strategy is not StrategyName.tensor_parallel or self.data_parallel_size > 1,
+            )
         if self.strategy is StrategyName.ddp:
             backend = "gloo" if self.accelerator is Accelerator.cpu else None
             return DDPStrategy(process_group_backend=backend, gradient_as_bucket_view=True)
@@ -204,7 +261,31 @@ class Hardware:
     def describe(self) -> str:
         """Return one line, such as `2 x cpu, fsdp, float32`."""
         how = "" if self.strategy is StrategyName.auto else f", {self.strategy.name}"
+        if self.layout.replicas > 1:
+            how += f" of {self.layout.replicas} copies"
+        if self.tensor_parallel > 1:
+            how += f" in groups of {self.tensor_parallel}"
         return f"{self.world_size} x {self.accelerator.name}{how}, {self.precision.name}"
+
+
+def _layout(
+    strategy: StrategyName, devices: int, num_nodes: int, tensor_parallel: int | None, replicas: int | None
+) -> Layout:
+    """Share out the processes; ConfigError when the sizes do not divide their number."""
+    world = devices * num_nodes
+    if not strategy.sharded:
+        return Layout(replicas=world)
+    processes = f"the {world} processes (trainer.devices={devices} x trainer.num_nodes={num_nodes})"
+    together = tensor_parallel or (devices if strategy is StrategyName.tensor_parallel else 1)
+    if world % together:
+        allowed = ", ".join(str(n) for n in range(1, world + 1) if world % n == 0)
+        raise ConfigError(f"trainer.tensor_parallel={together} does not divide {processes}; choose from {allowed}")
+    groups = world // together
+    copies = replicas or (num_nodes if strategy is StrategyName.hsdp else 1)
+    if groups % copies:
+        allowed = ", ".join(str(n) for n in range(1, groups + 1) if groups % n == 0)
+        raise ConfigError(f"trainer.replicas={copies} does not divide {processes}; choose from {allowed}")
+    return Layout(replicas=copies, shards=groups // copies, tensor_parallel=together)
 
 
 _OURS = {
@@ -247,15 +328,18 @@ def check_lightning_arguments(arguments: dict[str, Any]) -> None:
 def _resolve_accelerator(asked: Accelerator, strategy: StrategyName) -> Accelerator:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if asked is Accelerator.auto:
-        if strategy is StrategyName.fsdp and not cuda:
+        if strategy.sharded and not cuda:
             raise ConfigError(
-                "trainer=fsdp needs a GPU; none was found. To try it on CPU: trainer.accelerator=cpu trainer.devices=2"
+                f"trainer={strategy.name} needs a GPU; none was found. To try it on CPU: trainer.accelerator=cpu "
+                "trainer.devices=2"
             )
         return Accelerator.gpu if cuda else Accelerator.mps if mps else Accelerator.cpu
     if asked is Accelerator.gpu and not cuda:
         why = "none was found" if torch.version.cuda else "this PyTorch is built without CUDA"
-        name = "trainer=fsdp" if strategy is StrategyName.fsdp else "trainer.accelerator=gpu"
+        name = f"trainer={strategy.name}" if strategy.sharded else "trainer.accelerator=gpu"
         raise ConfigError(f"{name} needs a GPU; {why}. To try it on CPU: trainer.accelerator=cpu trainer.devices=2")
+    if asked is Accelerator.mps and strategy.sharded:
+        raise ConfigError(f"trainer={strategy.name} needs GPUs of NVIDIA or AMD; on an Apple GPU use trainer=mps")
     if asked is Accelerator.mps and not mps:
         raise ConfigError(
             "trainer.accelerator=mps needs an Apple GPU; none was found. Leave the setting out, or give "

@@ -1,0 +1,178 @@
+"""An exponential moving average of the weights (Polyak & Juditsky 1992; Izmailov et al. 2018, arXiv:1803.05407)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from prospero.errors import ConfigError, DataError
+from prospero.optim.sharded import local
+from prospero.training.module import training_module
+from prospero.training.parallel import reshard
+from prospero.training.run_facts import RunFacts
+
+CHECKPOINT_KEY = "ema"
+
+
+@dataclass(kw_only=True, slots=True)
+class EMAConfig:
+    """Exponential moving average of the weights: average <- decay average + (1 - decay) weights, after every step."""
+
+    decay: float = 0.999
+    """Share of the old average that a step keeps; it remembers about 1 / (1 - decay) steps."""
+    ramp: bool = True
+    """Begin with a smaller decay, (1 + n) / (10 + n) after n steps of averaging, so that short runs profit too."""
+    start_step: int = 0
+    """Optimiser steps after which averaging begins; before, the average is the weights."""
+    evaluate: bool = True
+    """Validate and test with the average instead of the last weights; best is then the best average."""
+    keep: bool = True
+    """Write the average to model/ at the end instead of the last weights."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise ConfigError(f"callbacks.ema.decay={self.decay} is not a share; give a number from 0 to below 1")
+        if self.start_step < 0:
+            raise ConfigError(f"callbacks.ema.start_step={self.start_step} must be 0 or more")
+
+    def build(self, run: RunFacts) -> "EMA":
+        """Return the callback."""
+        return EMA(self)
+
+    def decay_after(self, updates: int) -> float:
+        """Return the decay of the next update when `updates` have been made."""
+        return min(self.decay, (1 + updates) / (10 + updates)) if self.ramp else self.decay
+
+
+class EMA(Callback):
+    """Keeps the average beside the weights, cut as they are: each process averages what it holds, in float32.
+
+    It is saved as checkpoint["ema"] and goes on from there; a run resumed from a checkpoint without one starts its
+    average at the weights it resumes with.
+    """
+
+    def __init__(self, config: EMAConfig) -> None:
+        self.config = config
+        self.weights: dict[str, Tensor] = {}
+        """The average by parameter name."""
+        self.updates = 0
+        """Steps averaged so far."""
+        self._kept: list[Tensor] | None = None  # this process's part of the weights while the average is in their place
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begin at the weights, or where the checkpoint that the run goes on from stood."""
+        self._begin(pl_module)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Average the weights of the optimiser step that has just ended."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self.update(training_module(pl_module).model, trainer.global_step)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move the average towards the weights of `model`, those after optimiser step `step` (the first is 1)."""
+        averaging = step > self.config.start_step
+        share = 1 - self.config.decay_after(self.updates) if averaging else 1.0
+        averages = [local(average) for average in self.weights.values()]
+        weights = [local(p.detach()).to(average.dtype) for p, average in zip(model.parameters(), averages)]
+        torch._foreach_lerp_(averages, weights, share)  # pyright: ignore[reportPrivateImportUsage]
+        self.updates += averaging
+
+    # Evaluation -------------------------------------------------------------------------------------------------------
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put the average in the place of the weights."""
+        self._enter(pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put the weights back, before anything is saved."""
+        self._leave(pl_module)
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put the average of the tested checkpoint in the place of the weights."""
+        self._begin(pl_module)
+        self._enter(pl_module)
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put the weights back."""
+        self._leave(pl_module)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Put the weights back."""
+        self._leave(pl_module)
+
+    @torch.no_grad()
+    def _enter(self, pl_module: L.LightningModule) -> None:
+        if not self.config.evaluate or not self.weights or self._kept is not None:
+            return
+        model = training_module(pl_module).model
+        self._kept = [local(p.detach()).clone() for p in model.parameters()]
+        for p, average in zip(model.parameters(), self.weights.values()):
+            local(p).copy_(local(average))
+        reshard(model)
+
+    @torch.no_grad()
+    def _leave(self, pl_module: L.LightningModule) -> None:
+        if self._kept is None:
+            return
+        model = training_module(pl_module).model
+        for p, kept in zip(model.parameters(), self._kept):
+            local(p).copy_(kept)
+        self._kept = None
+        reshard(model)
+
+    # Checkpoints -----------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the average and how many steps it holds."""
+        assert self._kept is None, "a checkpoint holds the weights, not the average in their place"
+        checkpoint[CHECKPOINT_KEY] = {"weights": dict(self.weights), "updates": self.updates}
+
+    def _begin(self, pl_module: L.LightningModule) -> None:
+        module = training_module(pl_module)
+        saved, module.loaded_ema = module.loaded_ema, None
+        if saved is None and self.weights:
+            return
+        self.weights = {
+            name: p.detach().to(torch.promote_types(p.dtype, torch.float32), copy=True)
+            for name, p in module.model.named_parameters()
+        }
+        self.updates = 0
+        if saved is not None:
+            restore(self.weights, saved["weights"])
+            self.updates = int(saved["updates"])
+
+
+@torch.no_grad()
+def restore(weights: Mapping[str, Tensor], saved: Mapping[str, Any]) -> None:
+    """Fill `weights` with a saved average: tensors, or stored ones that are cut as `weights` are."""
+    if saved.keys() != weights.keys():
+        odd = sorted(saved.keys() ^ weights.keys())
+        raise DataError(f"the average in the checkpoint is of another model: it differs in {odd[0]}")
+    for name, weight in weights.items():
+        stored = saved[name]
+        like = getattr(stored, "like", None)
+        if like is not None:
+            local(weight).copy_(local(like(weight)))
+        else:
+            local(weight).copy_(local(_cut_like(stored, weight)))
+
+
+def _cut_like(whole: Tensor, like: Tensor) -> Tensor:
+    """Return a whole tensor laid out as `like` is; every process has the same whole one."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(like, DTensor):
+        return whole
+    return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def averaged(state: dict[str, Tensor], saved: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return a model's state with the parameters of checkpoint["ema"] in the place of its own, in their dtype."""
+    return state | {name: tensor.to(state[name].dtype) for name, tensor in saved["weights"].items()}
