@@ -27,10 +27,11 @@ def explain(error: Exception, root: str, given: list[str]) -> str | None:
 
 def _unknown_setting(found: re.Match[str], root: str, given: list[str]) -> str:
     key = found[1].strip().removeprefix("+").removeprefix("~").split("=", 1)[0].split("@", 1)[0]
-    composed = _composed_without(root, given)
+    of_hydra = key.startswith("hydra.")
+    composed = _composed_without(root, given, of_hydra=of_hydra)
     if composed is None:
         return f"There is no setting '{key}'."
-    keys = _all_keys(composed)
+    keys = [] if of_hydra else _all_keys(composed)
     *parents, last = key.split(".")
     node: Any = composed
     for depth, name in enumerate(parents):
@@ -42,7 +43,7 @@ def _unknown_setting(found: re.Match[str], root: str, given: list[str]) -> str:
                 return f"'{group}.{name}' is not among the chosen {group}; choose it too: {group}=[{chosen}]"
             return f"There is no setting '{key}'." + _hint(name, names, ".".join(parents[:depth]), keys, last)
         node = node._get_node(name)
-    names = [str(name) for name in node] if isinstance(node, DictConfig) else []
+    names = [str(name) for name in node if name != "_target_"] if isinstance(node, DictConfig) else []
     return f"There is no setting '{key}'." + _hint(last, names, ".".join(parents), keys, last)
 
 
@@ -57,21 +58,22 @@ def _hint(word: str, names: list[Any], parent: str, keys: list[str], last: str) 
     return f" Allowed {'in ' + parent if parent else 'here'}: {', '.join(map(str, names))}." if names else ""
 
 
-def _composed_without(root: str, given: list[str]) -> DictConfig | None:
+def _composed_without(root: str, given: list[str], *, of_hydra: bool = False) -> DictConfig | None:
     """Compose again with the choices of groups only: what exists, whatever the misspelt words were."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     from prospero.paths import config_dir
 
-    groups = set(registry.PARTS) | {"experiment", "debug"}
+    groups = set(registry.PARTS) | {"experiment", "debug", "hydra/sweeper", "hydra/launcher"}
     words = [word for word in given if not word.startswith("-")]
     chosen = [word for word in words if word.split("=", 1)[0].lstrip("+") in groups and "=" in word]
     GlobalHydra.instance().clear()
     for overrides in (chosen, []):
         try:
             with initialize_config_dir(str(config_dir()), version_base="1.3"):
-                return compose(root, overrides=[word for word in overrides if "," not in word or "[" in word])
+                words = [word for word in overrides if "," not in word or "[" in word]
+                return compose(root, overrides=words, return_hydra_config=of_hydra)
         except (HydraException, OmegaConfBaseException):
             continue
     return None
@@ -89,10 +91,20 @@ def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
 
 def _no_such_choice(found: re.Match[str], root: str, given: list[str]) -> str:
     group, _, name = found[1].rpartition("/")
-    options = menu(group)
+    options = menu(group) if not group.startswith("hydra/") else _choices_of_hydra(group)
     if not group:
         return f"There is no configuration '{name}'."
     return f"There is no {group} '{name}'.{suggest(name, options)} Choices of {group}: {', '.join(options)}."
+
+
+def _choices_of_hydra(group: str) -> list[str]:
+    """Return the choices of one of Hydra's own groups, ours among them."""
+    from hydra.core.config_store import ConfigStore
+
+    node: Any = ConfigStore.instance().repo
+    for name in group.split("/"):
+        node = node.get(name, {})
+    return sorted(name.removesuffix(".yaml") for name in node)
 
 
 def _wrong_type(found: re.Match[str], root: str, given: list[str]) -> str:

@@ -73,6 +73,8 @@ class OptunaSweeper(Sweeper):
         fixed, swept = search_space.split(parser.parse_overrides(arguments))
         space = {key: search_space.distribution(override) for key, override in swept.items()}
         sampler_for(settings, 0, space)  # says now what it lacks
+        for words in search_space.probes(fixed, space):
+            launcher.compose(words)  # finds mistakes before the first trial starts
         devices = launcher.devices(fixed)
         _hint_at_pruning(launcher.compose(fixed), settings.pruner)
         identity = {key: value for key, value in asdict(settings).items() if key != "n_trials"}
@@ -96,12 +98,11 @@ class Search:
         self.sweep, self.settings, self.fixed, self.space, self.devices = sweep, settings, fixed, space, devices
         self.journal = sweep.folder.path / JOURNAL_FILE
         self.study = open_study(self.journal, settings)
-        self.trials: dict[int, Any] = {}
         self.completed = 0
 
     def run(self) -> None:
         """Go on with the trials of before, then ask for new ones."""
-        jobs = [self._job(trial) for trial in self.study.get_trials(deepcopy=False) if trial.params]
+        jobs = [self._job(trial) for trial in self._trials()]
         left: list[Any] = []
         for job in jobs:
             before = self.sweep.folder.result_of(job)
@@ -117,13 +118,18 @@ class Search:
         from prospero.sweeps.study import sampler_for
 
         yield from left
-        while len(self.study.get_trials(deepcopy=False)) < self.settings.n_trials:
-            number = len(self.study.get_trials(deepcopy=False))
-            self.study.sampler = sampler_for(self.settings, number, self.space)
-            if self.settings.sampler == "grid" and number >= self._grid_size():
+        while (count := len(self._trials())) < self.settings.n_trials:
+            if self.settings.sampler == "grid" and count >= self._grid_size():
                 return
+            number = len(self.study.get_trials(deepcopy=False))
+            teller, self.study.sampler = self.study.sampler, sampler_for(self.settings, number, self.space)
             trial = self.study.ask(self.space)
+            self.study.sampler = teller  # GridSampler wants to end a loop that is not Optuna's when it is told
             yield self._job(trial)
+
+    def _trials(self) -> list[Any]:
+        """The trials so far, but for one whose asking was cut short by a kill."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.params.keys() == self.space.keys()]
 
     def _grid_size(self) -> int:
         from prospero.sweeps.study import grid_of

@@ -8,7 +8,7 @@ tag(log, ...)                      of an interval or a range of whole numbers: e
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
@@ -89,6 +89,16 @@ def _range(value: RangeSweep, log: bool, word: str) -> "BaseDistribution":
     if log:
         raise ConfigError(f"{word}: a range of fractions cannot be logarithmic; write tag(log,interval({low},{high}))")
     return FloatDistribution(float(low), float(high), step=float(step))
+
+
+def probes(fixed: list[str], space: dict[str, Any]) -> Iterator[list[str]]:
+    """Yield overrides of jobs that together hold every listed choice, and an end of every interval, at least once."""
+    values = {key: list(getattr(found, "choices", None) or [found.low]) for key, found in space.items()}
+    first = {key: f"{key}={text_of(found[0])}" for key, found in values.items()}
+    yield [*fixed, *first.values()]
+    for key, found in values.items():
+        for value in found[1:]:
+            yield [*fixed, *(first | {key: f"{key}={text_of(value)}"}).values()]
 
 
 def text_of(value: Any) -> str:

@@ -1,0 +1,33 @@
+"""A train.py whose objective is how far optimizer.lr is from 1e-3, in powers of ten; it reports as a trial does.
+
+The environment says how it behaves: FAKE_SECONDS, FAKE_CRASH (lr above which it crashes), FAKE_REPORTS.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+settings = dict(word.lstrip("+").split("=", 1) for word in sys.argv[1:])
+folder = Path(settings["run_dir"].strip("'"))
+with open(folder / "starts.jsonl", "a") as file:
+    file.write(json.dumps({"words": sys.argv[1:], "start": time.time()}) + "\n")
+lr = float(settings["optimizer.lr"])
+value = abs(math.log10(lr) + 3)
+time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
+if lr > float(os.environ.get("FAKE_CRASH", "inf")):
+    sys.exit("diverged")
+status = "DONE"
+if os.environ.get("FAKE_REPORTS"):
+    from prospero.sweeps.study import trial_of_environment
+
+    trial, _ = trial_of_environment()
+    for tokens in (100, 200, 400, 800):
+        trial.report(value + 1 / tokens, step=tokens)
+        if trial.should_prune():
+            status = "PRUNED"
+            break
+result = {"objective": value, "objective_name": "distance", "distance": value, "gain": -value, "status": status}
+(folder / "result.json").write_text(json.dumps(result))
