@@ -1,6 +1,11 @@
 """metrics.csv: one row a step, all digits, nothing lost by a kill, nothing twice after a resume."""
 
 import csv
+import errno
+import logging
+import os
+
+import pytest
 
 from prospero.training.loggers.metrics_file import MetricsFile, metric_series, read_metrics
 
@@ -53,3 +58,40 @@ def test_a_shorter_value_leaves_no_rest(tmp_path):
     logger.log_metrics({"a": 1 / 3}, 1)
     logger.log_metrics({"a": 1.0}, 1)
     assert metric_series(tmp_path / "metrics.csv") == {"a": [(1, 1.0)]}
+
+
+def test_killed_inside_any_line_and_resumed_earlier_the_file_is_that_of_the_whole_run(tmp_path):
+    write(MetricsFile(tmp_path / "whole"), range(1, 9), val_every=3)
+    whole = (tmp_path / "whole" / "metrics.csv").read_bytes()
+    begun = whole.index(b"\n4,") + 1  # rows 1 to 3 stand
+    for cut in range(begun, len(whole), 7):
+        parts = tmp_path / str(cut)
+        parts.mkdir()
+        (parts / "metrics.csv").write_bytes(whole[:cut])
+        write(MetricsFile(parts), range(4, 9), val_every=3)
+        assert (parts / "metrics.csv").read_bytes() == whole, f"cut at byte {cut}"
+
+
+@pytest.mark.parametrize("left", [b"", b"step,tok", b"step,tokens,train/loss\n", b"\xff\xfe\x00broken"])
+def test_what_a_kill_left_of_the_header_is_no_obstacle(tmp_path, left):
+    (tmp_path / "metrics.csv").write_bytes(left)
+    write(MetricsFile(tmp_path), range(3, 5))
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == ["3", "4"]
+
+
+def test_a_full_disk_is_one_warning_and_the_end_of_the_file(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("prospero"), "propagate", True)
+    logger = MetricsFile(tmp_path)
+    logger.log_metrics({"a": 1.0}, 1)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    for step in (2, 3):
+        logger.log_metrics({"a": 2.0}, step)
+    logger.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "metrics.csv failed to write ([Errno 28] No space left on device); training goes on without it",
+    ]

@@ -4,8 +4,10 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from prospero.training.loggers import wandb as room
@@ -27,6 +29,10 @@ def _no_account(monkeypatch, tmp_path):
 def records(run_dir: Path) -> list[dict]:
     """All records of the run's offline file, by W&B's own reader."""
     (file,) = (run_dir / "wandb").glob("offline-run-*/run-*.wandb")
+    return records_of(file)
+
+
+def records_of(file: Path) -> list[dict]:
     command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", str(file), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -63,20 +69,50 @@ def test_a_failure_of_wandb_is_one_warning(tmp_path, monkeypatch, caplog):
     assert [r.getMessage() for r in caplog.records] == ["W&B failed to start (no disk); training goes on without it"]
 
 
-def test_a_server_that_does_not_answer_means_offline(tmp_path, monkeypatch):
-    tried = []
+def logged_losses(run_dir: Path) -> dict[int, float]:
+    """Step -> loss, over all offline files of a run."""
+    found = {}
+    for file in sorted((run_dir / "wandb").glob("*run-*/run-*.wandb")):
+        for record in records_of(file):
+            item = record.get("history", {}).get("item", {})
+            if "train/loss" in item:
+                found[item["step"]] = item["train/loss"]
+    return found
 
-    def start(mode):
-        tried.append(mode)
-        if mode is Mode.online:
-            raise TimeoutError("no answer")
-        return "run"
 
+def one_warning(caplog) -> str:
+    (record,) = [r for r in caplog.records if r.levelno >= logging.WARNING and r.name == "prospero"]
+    return record.getMessage()
+
+
+def test_nobody_at_the_address_means_offline_at_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(logging.getLogger("prospero"), "propagate", True)
     logger = WandbConfig(mode=Mode.online).build(RunFacts(run_dir=tmp_path))
-    monkeypatch.setattr(logger, "_init", start)
+    started = time.monotonic()
     logger.resume_at(0)
-    assert tried == [Mode.online, Mode.offline]
-    assert logger.run == "run"
+    assert time.monotonic() - started < 20
+    logger.log_metrics({"train/loss": 0.5}, 1)
+    logger.close()
+    assert logged_losses(tmp_path) == {1: 0.5}
+    said = one_warning(caplog)
+    assert "Connection refused" in said and f"wandb sync {tmp_path}/wandb/*run-*" in said
+
+
+def test_a_killed_service_costs_one_warning_and_no_row(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("prospero"), "propagate", True)
+    logger = WandbConfig(mode=Mode.offline).build(RunFacts(run_dir=tmp_path))
+    for step in (1, 2, 3, 4):
+        logger.log_metrics({"train/loss": 1 / step}, step)
+        if step == 2:
+            for process in psutil.Process().children(recursive=True):
+                if "wandb-core" in process.name():
+                    process.kill()
+                    process.wait(10)
+    logger.close()
+    assert logged_losses(tmp_path) == {step: 1 / step for step in (1, 2, 3, 4)}
+    assert "wandb sync" in one_warning(caplog)
+    assert len({file.stem.rpartition("-")[2] for file in (tmp_path / "wandb").glob("*run-*/*.wandb")}) == 1, "one id"
 
 
 def test_mode_follows_key_and_environment(tmp_path, monkeypatch):

@@ -5,22 +5,22 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from lightning.pytorch.loggers.logger import Logger
 
 from prospero.paths import write_text
+from prospero.training.loggers.base import RunLogger
 
 METRICS_FILE = "metrics.csv"
 _FIRST_COLUMNS = ("step", "tokens")
 
 
-class MetricsFile(Logger):
+class MetricsFile(RunLogger):
     """Writes every metric at full precision; columns stand in the order in which they first appeared.
 
     Metrics of one step given in several calls (training, then validation) share one row. A new column rewrites the file
     whole; otherwise the last row is written in one call, in place.
     """
+
+    title = METRICS_FILE
 
     def __init__(self, run_dir: Path) -> None:
         super().__init__()
@@ -30,32 +30,18 @@ class MetricsFile(Logger):
         self._row: dict[str, str] = {}
         self._file: int | None = None
 
-    @property
-    def name(self) -> str:
-        """The logger's name."""
-        return "metrics_file"
-
-    @property
-    def version(self) -> str:
-        """There is one file a run."""
-        return ""
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the settings are in config.yaml."""
-
-    def resume_at(self, step: int) -> None:
+    def open_at(self, step: int) -> None:
         """Open the file for a run that goes on after `step` (0: begins); rows after it, and a torn one, are removed."""
-        self.close()
+        self.finish(0)
         rows = [row for row in read_metrics(self.path) if int(row["step"]) <= step] if step else []
         self.columns = _header(self.path) if rows else []
         self._row = rows[-1] if rows else {}
         self._rewrite(rows)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def write_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Write `metrics` into the row of `step`."""
-        assert step is not None, "every row has a step"
         if not self.columns and self._file is None:
-            self.resume_at(0)
+            self.open_at(0)
         if self._row.get("step") != str(step):
             self._begin_row(step)
         self._row.update(
@@ -67,7 +53,7 @@ class MetricsFile(Logger):
         else:
             self._write_last_row()
 
-    def close(self, exit_code: int = 0) -> None:
+    def finish(self, exit_code: int) -> None:
         """Close the file; every row is already in it."""
         if self._file is not None:
             os.close(self._file)
@@ -85,7 +71,7 @@ class MetricsFile(Logger):
         self._rewrite(rows)
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        self.close()
+        self.finish(0)
         self.columns.sort(key=lambda name: name not in _FIRST_COLUMNS)  # stable: step and tokens, then as they appeared
         lines = [self._line({name: name for name in self.columns})] if self.columns else []
         lines += [self._line(row) for row in rows]
@@ -117,7 +103,7 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     A last line without its end (the process was killed inside the write) is left out.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
     whole = text[: text.rfind("\n") + 1]
@@ -128,7 +114,7 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
 
 
 def _header(path: Path) -> list[str]:
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
         return next(csv.reader(file), [])
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers.logger import Logger
-
 from prospero.errors import ConfigError
+from prospero.training.loggers.base import RunLogger
 from prospero.training.run_facts import RunFacts
 
 
@@ -29,8 +28,10 @@ class TensorboardConfig:
         return TensorboardLogger(run.run_dir / "tensorboard", self.flush_seconds)
 
 
-class TensorboardLogger(Logger):
+class TensorboardLogger(RunLogger):
     """Writes every metric as a scalar over steps, and samples as text."""
+
+    title = "TensorBoard"
 
     def __init__(self, folder: Path, flush_seconds: int) -> None:
         super().__init__()
@@ -38,42 +39,29 @@ class TensorboardLogger(Logger):
         self.flush_seconds = flush_seconds
         self._writer: Any = None
 
-    @property
-    def name(self) -> str:
-        """The logger's name."""
-        return "tensorboard"
-
-    @property
-    def version(self) -> str:
-        """There is one folder a run."""
-        return ""
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the settings are in config.yaml."""
-
-    def resume_at(self, step: int) -> None:
+    def open_at(self, step: int) -> None:
         """Open a file in which points after `step` replace earlier ones."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self.close()
+        self.finish(0)
         purge = step + 1 if step else None
         self._writer = SummaryWriter(str(self.folder), purge_step=purge, flush_secs=self.flush_seconds)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def write_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Write each metric at `step`."""
         for name, value in metrics.items():
             self._opened().add_scalar(name, value, step)
 
-    def log_text(self, name: str, text: str, step: int) -> None:
+    def write_text(self, name: str, text: str, step: int) -> None:
         """Write generated `text` as a block."""
         self._opened().add_text(name, "    " + text.replace("\n", "\n    "), step)
 
     def _opened(self) -> Any:
         if self._writer is None:
-            self.resume_at(0)
+            self.open_at(0)
         return self._writer
 
-    def close(self, exit_code: int = 0) -> None:
+    def finish(self, exit_code: int) -> None:
         """Flush and close."""
         if self._writer is not None:
             self._writer.close()

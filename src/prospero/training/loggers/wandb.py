@@ -1,24 +1,32 @@
 """Weights & Biases, under one rule: it never asks and never stops a run. Without a key the run is logged offline."""
 
 import configparser
+import contextlib
 import netrc
 import os
 import secrets
-from collections.abc import Callable, Mapping
+import shlex
+import socket
+import time
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from lightning.pytorch.loggers.logger import Logger
-
 from prospero.log import log
 from prospero.paths import write_text
+from prospero.training.loggers.base import RunLogger, first_line
 from prospero.training.run_facts import RunFacts
 
 _RUN_ID_FILE = "wandb_run_id"
 _DEFAULT_HOST = "https://api.wandb.ai"
+
+
+UNSYNCED_SECONDS = 30.0
+"""W&B writes what it was handed to disk every 15 s or so (measured); rows of this time are handed over again."""
 
 
 class Mode(Enum):
@@ -54,18 +62,21 @@ class WandbConfig:
         return WandbLogger(self, run)
 
 
-class WandbLogger(Logger):
-    """Hands rows to W&B with our own axes, `step` and `tokens`; after an error it warns once and stays silent.
+class WandbLogger(RunLogger):
+    """Hands rows to W&B with our own axes, `step` and `tokens`; when W&B breaks the run is logged offline from there.
 
-    The run's id is kept in the run folder, so a resumed run continues the same W&B run.
+    The run's id is kept in the run folder, so a resumed run, and the part logged offline, continue the same W&B run.
     """
+
+    title = "W&B"
 
     def __init__(self, config: WandbConfig, run: RunFacts) -> None:
         super().__init__()
         self.config = config
         self.run_facts = run
         self.run: Any = None
-        self._failed = False
+        self._fell_back = False
+        self._recent: deque[tuple[float, dict[str, Any]]] = deque()  # rows that W&B's process may not have on disk yet
 
     @property
     def name(self) -> str:
@@ -77,54 +88,90 @@ class WandbLogger(Logger):
         """The run's id."""
         return run_id(self.run_facts.run_dir)
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the settings are given at the start."""
-
-    def resume_at(self, step: int) -> None:
+    def open_at(self, step: int) -> None:
         """Start W&B; `step` is not needed, as W&B joins points by our own axis."""
-        self._safely("start", self._start)
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log one row."""
-        self._safely("log", lambda: self._ensure_started().log({"step": step, **metrics}))
-
-    def log_text(self, name: str, text: str, step: int) -> None:
-        """Log generated `text`, shown as written."""
-
-        def write() -> None:
-            import html
-
-            import wandb
-
-            page = wandb.Html(f"<pre style='white-space: pre-wrap'>{html.escape(text)}</pre>")
-            self._ensure_started().log({"step": step, name: page})
-
-        self._safely("log text", write)
-
-    def close(self, exit_code: int = 0) -> None:
-        """Finish the run, within the time set; always called, or the next run in this process would continue it."""
-        if self.run is not None:
-            run, self.run = self.run, None
-            self._failed = False
-            self._safely("finish", lambda: run.finish(exit_code=exit_code))
-        self._failed = True
-
-    def _ensure_started(self) -> Any:
-        if self.run is None:
-            self._start()
-        return self.run
-
-    def _start(self) -> None:
         if self.run is not None:
             return
         mode = resolve_mode(self.config.mode)
+        if mode is not Mode.online:
+            self.run = self._init(mode)
+            return
         try:
+            check_server()
             self.run = self._init(mode)
         except Exception as error:
-            if mode is not Mode.online:
+            self._go_on_offline("start", error)
+
+    def write_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log one row."""
+        row = {"step": step, **metrics}
+        self._recent.append((time.monotonic(), row))
+        while self._recent[0][0] < time.monotonic() - UNSYNCED_SECONDS:
+            self._recent.popleft()
+        self._hand_over(row)
+
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """Log generated `text`, shown as written."""
+        import html
+
+        import wandb
+
+        page = wandb.Html(f"<pre style='white-space: pre-wrap'>{html.escape(text)}</pre>")
+        self._hand_over({"step": step, name: page})
+
+    def finish(self, exit_code: int) -> None:
+        """Finish the run, within the time set; always called, or the next run in this process would continue it."""
+        run, self.run = self.run, None
+        self.off = True
+        if run is None:
+            return
+        started = time.monotonic()
+        try:
+            run.finish(exit_code=exit_code)
+        except Exception as error:
+            self._say_unsent(first_line(error))
+            return
+        if run.settings.mode == "online" and time.monotonic() - started >= self.config.finish_timeout_seconds:
+            self._say_unsent("the upload did not end in time")
+
+    def _hand_over(self, row: dict[str, Any]) -> None:
+        self.open_at(0)
+        try:
+            self._run().log(row)
+        except Exception as error:
+            if self._fell_back:
                 raise
-            log.warning("W&B does not answer (%s); this run is logged offline", _first_line(error))
-            self.run = self._init(Mode.offline)
+            self._go_on_offline("log", error)
+            for _, recent in self._recent:  # a point twice at its step is better than a point lost
+                self._run().log(recent)
+            if row not in (recent for _, recent in self._recent):
+                self._run().log(row)
+
+    def _run(self) -> Any:
+        return self.run
+
+    def _go_on_offline(self, what: str, error: Exception) -> None:
+        """Start W&B's process anew, offline, with the same run id; one warning says how to send everything later."""
+        import wandb
+
+        self._fell_back, self.run = True, None
+        # W&B's own process may be dead: what is left of the connection to it is dropped. It may raise then, too.
+        with contextlib.suppress(Exception):
+            wandb.teardown(exit_code=1)
+        self.run = self._init(Mode.offline)
+        log.warning(
+            "W&B failed to %s (%s); the run goes on and is logged offline. Send it later with: %s",
+            what,
+            first_line(error),
+            self._sync_command(),
+        )
+
+    def _say_unsent(self, why: str) -> None:
+        log.warning("W&B has not received everything (%s). Send it with: %s", why, self._sync_command())
+
+    def _sync_command(self) -> str:
+        folder = (self.run_facts.run_dir / "wandb").resolve()
+        return f"wandb sync {shlex.quote(str(folder))}/*run-*"
 
     def _init(self, mode: Mode) -> Any:
         import wandb
@@ -159,14 +206,17 @@ class WandbLogger(Logger):
         run.define_metric("*", step_metric="step")
         return run
 
-    def _safely(self, what: str, action: Callable[[], Any]) -> None:
-        if self._failed:
-            return
-        try:
-            action()
-        except Exception as error:  # whatever W&B raises, training goes on
-            self._failed = True
-            log.warning("W&B failed to %s (%s); training goes on without it", what, _first_line(error))
+
+def check_server(seconds: float = 5.0) -> None:
+    """Raise OSError when nobody answers at W&B's address within `seconds`: W&B itself would try for 90 s.
+
+    Behind a proxy nothing is checked: the address need not be reachable from here.
+    """
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")):
+        return
+    url = urlparse(os.environ.get("WANDB_BASE_URL", _DEFAULT_HOST))
+    port = url.port or (80 if url.scheme == "http" else 443)
+    socket.create_connection((url.hostname or "", port), timeout=seconds).close()
 
 
 def run_id(folder: Path) -> str:
@@ -208,7 +258,3 @@ def has_key() -> bool:
     except configparser.Error:
         return False
     return any(section.get("api_key") for section in settings.values())
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,86 @@
+"""What the loggers share: they write on rank 0 only, and none of them ever stops a run."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+
+from prospero import distributed
+from prospero.log import log
+
+
+class RunLogger(Logger):
+    """A logger whose errors are one warning, after which it is off and training goes on.
+
+    A logger fills in `open_at`, `write_metrics`, `write_text` and `finish`; whatever these raise is handed to `broken`.
+    """
+
+    title = ""
+    """What it is called in the warning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.off = False
+
+    @property
+    def name(self) -> str:
+        """The logger's name."""
+        return type(self).__name__
+
+    @property
+    def version(self) -> str:
+        """There is one a run."""
+        return ""
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the settings are in config.yaml, and loggers that show them take them at the start."""
+
+    def resume_at(self, step: int) -> None:
+        """Begin, or go on after `step` (0: begins): what was written for later steps does not count any more."""
+        self._safely("start", lambda: self.open_at(step))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write `metrics` of `step`."""
+        assert step is not None, "every row has a step"
+        self._safely("write", lambda: self.write_metrics(metrics, step))
+
+    def log_text(self, name: str, text: str, step: int) -> None:
+        """Write `text`, where the logger shows text."""
+        self._safely("write text", lambda: self.write_text(name, text, step))
+
+    def close(self, exit_code: int = 0) -> None:
+        """End; always called once, however the run ends. `exit_code` is the run's."""
+        self._safely("finish", lambda: self.finish(exit_code))
+
+    def open_at(self, step: int) -> None:
+        """Begin, or go on after `step`."""
+        raise NotImplementedError
+
+    def write_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Write one row."""
+        raise NotImplementedError
+
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """Do nothing: only some loggers show text."""
+
+    def finish(self, exit_code: int) -> None:
+        """Flush and close."""
+        raise NotImplementedError
+
+    def broken(self, what: str, error: Exception) -> None:
+        """Say the error once and write nothing more."""
+        self.off = True
+        log.warning("%s failed to %s (%s); training goes on without it", self.title, what, first_line(error))
+
+    def _safely(self, what: str, action: Callable[[], None]) -> None:
+        if self.off or not distributed.is_rank_zero():
+            return
+        try:
+            action()
+        except Exception as error:  # whatever a logger raises, training goes on
+            self.broken(what, error)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, else its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
