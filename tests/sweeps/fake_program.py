@@ -2,6 +2,7 @@
 
 x=<number>      the objective
 sleep=<seconds> how long it takes; SIGTERM and SIGINT end it early with 128 + signal
+    sleep_once=<seconds>  the same, for the first start in a folder
 crash=true      it fails;    hang=true   it does not listen to SIGTERM
 """
 
@@ -20,6 +21,7 @@ def main() -> None:
     (folder / "config.yaml").write_text("run\n")
     (folder / "checkpoints").mkdir(exist_ok=True)
     (folder / "checkpoints" / "step_1").write_text("")
+    again = (folder / "starts.jsonl").exists()
     names = ("MASTER_PORT", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LOCAL_RANK", "PROSPERO_SWEEP")
     seen = {"words": sys.argv[1:], "start": time.time(), **{name: os.environ.get(name) for name in names}}
     with open(folder / "starts.jsonl", "a") as file:
@@ -33,7 +35,7 @@ def main() -> None:
     if settings.get("child"):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         (folder / "child.pid").write_text(str(child.pid))
-    time.sleep(float(settings.get("sleep", 0)))
+    time.sleep(float(settings.get("sleep", 0) if again else settings.get("sleep_once", settings.get("sleep", 0))))
     if settings.get("crash") == "true":
         sys.exit("it broke")
     result = {"objective": float(settings["x"]), "objective_name": "loss", "loss": float(settings["x"])}

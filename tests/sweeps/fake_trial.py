@@ -1,6 +1,7 @@
 """A train.py whose objective is how far optimizer.lr is from 1e-3, in powers of ten; it reports as a trial does.
 
-The environment says how it behaves: FAKE_SECONDS, FAKE_CRASH (lr above which it crashes), FAKE_REPORTS.
+The environment says how it behaves: FAKE_SLOW (number of the trial that takes half a minute), FAKE_CRASH (lr above
+which it crashes), FAKE_REPORTS.
 """
 
 import json
@@ -16,7 +17,8 @@ with open(folder / "starts.jsonl", "a") as file:
     file.write(json.dumps({"words": sys.argv[1:], "start": time.time()}) + "\n")
 lr = float(settings["optimizer.lr"])
 value = abs(math.log10(lr) + 3)
-time.sleep(float(os.environ.get("FAKE_SECONDS", 0)))
+if os.environ.get("FAKE_SLOW") == folder.name:
+    time.sleep(30)
 if lr > float(os.environ.get("FAKE_CRASH", "inf")):
     sys.exit("diverged")
 status = "DONE"

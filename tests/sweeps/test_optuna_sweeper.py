@@ -183,7 +183,7 @@ def test_a_killed_search_goes_on_as_if_nobody_had_killed_it(fake, capsys):
     script = str(fake / "train.py")
     program = f"import sys; sys.argv[0] = {script!r}\nfrom prospero import cli\ncli.main('train', sys.argv[1:])"
     command = [sys.executable, "-c", program, "-m", "hydra/sweeper=optuna", *words, "hydra.sweep.dir=killed"]
-    environment = {**os.environ, "FAKE_SECONDS": "1.5"}
+    environment = {**os.environ, "FAKE_SLOW": "2"}
     process = subprocess.Popen(command, env=environment, cwd=fake, stdout=subprocess.DEVNULL)
     end = time.monotonic() + 60
     while not (fake / "killed" / "2" / "starts.jsonl").exists():

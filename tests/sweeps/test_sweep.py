@@ -134,7 +134,7 @@ def wait_for(path, seconds=20.0):
         time.sleep(0.05)
 
 
-SLOW = [["x=1"], ["x=2", "sleep=1.5"], ["x=3"]]
+SLOW = [["x=1"], ["x=2", "sleep_once=30"], ["x=3"]]
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
