@@ -90,6 +90,12 @@ class RunLock:
             os.close(self._handle)
             self._handle = None
 
+    def __enter__(self) -> "RunLock":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.release()
+
     def release(self) -> None:
         """Give the lock back and remove the file."""
         self._released.set()

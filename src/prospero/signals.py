@@ -9,10 +9,11 @@ main thread, which may wait inside a library (a collective, a tokenizer) for eve
 import os
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,28 +34,21 @@ class SignalWatch:
         """Whether the signals are caught now."""
         self.received = 0
         """The number of the first signal; 0 when there was none."""
-        self._deferred = False
+        self.deferred = False
+        """Whether training runs, which saves before it leaves."""
+        self.children: list[subprocess.Popen[bytes]] = []
+        """Processes that this one has started as ranks of its run: they end with it."""
         self._interrupts = 0
         self._raised = False
-        self._before_exit: list[Callable[[], None]] = []
 
     def defer(self) -> None:
         """From now on remember signals instead of ending the program: training saves first."""
-        self._deferred = True
-
-    def before_exit(self, action: Callable[[], None]) -> None:
-        """Call `action` (quick, from another thread) before this process is ended by force."""
-        self._before_exit.append(action)
-
-    def raise_if_received(self) -> None:
-        """End the program now when a signal has come while they were deferred."""
-        if self.received:
-            raise Interrupted(self.received)
+        self.deferred = True
 
     def handle(self, number: int, frame: Any = None) -> None:
         """The handler, in the main thread."""
         self.received = self.received or number
-        if not self._deferred and not self._raised:
+        if not self.deferred and not self._raised:
             self._raised = True
             raise Interrupted(number)
 
@@ -63,7 +57,9 @@ class SignalWatch:
         self._interrupts += number == signal.SIGINT
         if self._interrupts > 1:
             self._exit(number, "stopped at once by a second SIGINT")
-        if not self._deferred:
+        if not self.deferred:
+            for child in self.children:
+                child.terminate()
             timer = threading.Timer(GRACE_SECONDS, self._exit_unless_noticed, (number,))
             timer.daemon = True
             timer.start()
@@ -75,8 +71,8 @@ class SignalWatch:
     def _exit(self, number: int, line: str) -> None:
         if distributed.is_rank_zero():
             os.write(2, f"{line}\n".encode())
-        for action in self._before_exit:
-            action()
+        for child in self.children:
+            child.kill()
         os._exit(128 + number)
 
 

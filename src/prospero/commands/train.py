@@ -7,7 +7,7 @@ configuration, `--help` and the parent of a sweep need the settings alone.
 from dataclasses import dataclass, field
 from typing import Any
 
-from prospero import registry
+from prospero import registry, signals
 from prospero.commands.prepare import PrepareConfig
 from prospero.errors import ConfigError
 from prospero.secret_values import scrub
@@ -98,20 +98,25 @@ class TrainConfig(PrepareConfig):
 
 def train(config: TrainConfig) -> int:
     """Train a model as the settings say, measure it, and leave everything in the run folder; return the exit code."""
-    from prospero.commands.training_run import TrainingRun, seed_everything
+    with signals.watched():
+        from prospero.commands.training_run import TrainingRun, seed_everything
 
-    run = TrainingRun.start(config)
-    seed_everything(config.seed)
-    with run.discarded_on_mistake():
-        prepared = run.prepared_data()
-        data = run.data(prepared)
-        model = run.model(prepared.tokenizer)
-        objective = run.objective()
-        module = run.module(model, objective, prepared)
-        trainer = run.trainer(module, prepared)
-    run.say_what_comes(module, data, trainer)
-    with run.closing_loggers(trainer):
-        trainer.fit(module, datamodule=data, ckpt_path=run.checkpoint, weights_only=True)
-        run.test_the_best(trainer, module, data)
-        run.write_results(module, prepared)
-    return run.exit_code(trainer)
+        run = TrainingRun.start(config)
+        seed_everything(config.seed)
+        with run.discarded_on_mistake():
+            prepared = run.prepared_data()
+            data = run.data(prepared)
+
+            def parts() -> Any:
+                model = run.model(prepared.tokenizer)
+                objective = run.objective()
+                module = run.module(model, objective, prepared)
+                return module, run.trainer(module, prepared)
+
+            module, trainer = parts()
+        with run.closing_loggers():
+            run.say_what_comes(module, data, trainer)
+            module, trainer = run.fit(module, trainer, data, parts)
+            run.test_the_best(trainer, module, data)
+            run.write_results(module, prepared)
+        return run.exit_code(trainer)

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 import torch
 
-from prospero import configuration, distributed, paths, runs
+from prospero import configuration, distributed, paths, runs, signals
 from prospero import log as logging_setup
 from prospero.checkpoint import describe_model, find_checkpoint, load_model, read_checkpoint, save_model_folder
 from prospero.commands.prepare import describe, prepare_data
 from prospero.data.datamodule import LanguageDataModule
-from prospero.errors import ConfigError, ProsperoError
+from prospero.errors import ConfigError, Interrupted, ProsperoError
 from prospero.log import log
 from prospero.meeting import ALONE, Meeting, flat, one_per_folder
 from prospero.model.numerics import NumericsChoice, apply_numerics, measure_numerics
 from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
+from prospero.run_lock import RunLock
 from prospero.secret_values import is_secret, scrub
 from prospero.sweeps import RESULT_FILE
 from prospero.sweeps.job import Status
@@ -30,7 +31,9 @@ from prospero.training import launch
 from prospero.training.callbacks import pruning
 from prospero.training.callbacks.ema import averaged
 from prospero.training.callbacks.progress import duration
+from prospero.training.divergence import TrainingDiverged
 from prospero.training.environment import write_environment
+from prospero.training.guards.rollback import Rollbacks
 from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
 from prospero.training.loggers import close_loggers
 from prospero.training.loggers.metrics_file import MetricsFile
@@ -77,6 +80,13 @@ class TrainingRun:
     """Whether the folder held no run before."""
     meeting: Meeting = ALONE
     """Where the processes of the run agree before they train."""
+    lock: RunLock | None = None
+    """Keeps a second process out of the folder; held by rank 0."""
+    numerics: NumericsChoice | None = None
+    """How the model computes on this machine."""
+    loggers: list[Any] | None = None
+    """Where metrics go, the same however often the run goes back."""
+    trainer_in_use: L.Trainer | None = None
     started: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -88,6 +98,7 @@ class TrainingRun:
         compared = flat(configuration.plain(config), without=DECIDED_BY_RANK_0)
         meeting.same("settings", compared, hidden=is_secret)
         folder = runs.agree(meeting, config)
+        lock = RunLock(folder).take() if distributed.is_rank_zero() else None
         fresh = not (folder / "config.yaml").exists()
         if distributed.is_rank_zero():
             logging_setup.configure(folder / "log.txt")
@@ -98,7 +109,7 @@ class TrainingRun:
         log.info("run folder: %s", folder)
         found = meeting.share("checkpoint", lambda: str(_checkpoint_to_resume(config, folder) or ""))
         checkpoint = Path(found) if found else None
-        return cls(config, folder, hardware, checkpoint, plain_config, fresh=fresh, meeting=meeting)
+        return cls(config, folder, hardware, checkpoint, plain_config, fresh=fresh, meeting=meeting, lock=lock)
 
     @contextmanager
     def discarded_on_mistake(self) -> Iterator[None]:
@@ -106,14 +117,24 @@ class TrainingRun:
         try:
             yield
             self.meeting.all_ready()
-        except ProsperoError:
-            if self.fresh and distributed.is_rank_zero():
-                logging_setup.configure()
-                for name in WRITTEN_AT_START:
-                    (self.folder / name).unlink(missing_ok=True)
-                if not any(self.folder.iterdir()):
-                    self.folder.rmdir()
+        except (ProsperoError, Interrupted):
+            self.take_back()
             raise
+
+    def take_back(self) -> None:
+        """Remove what a new run wrote before its first step, and the folder when nothing else is in it."""
+        if self.fresh and distributed.is_rank_zero():
+            logging_setup.configure()
+            self.release()
+            for name in WRITTEN_AT_START:
+                (self.folder / name).unlink(missing_ok=True)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+
+    def release(self) -> None:
+        """Let other processes use the folder."""
+        if self.lock is not None:
+            self.lock.release()
 
     def prepared_data(self) -> "PreparedData":
         """Return the prepared data, made by one process for each cache folder while those that share it wait.
@@ -165,10 +186,11 @@ class TrainingRun:
         config = self.config
         model = config.model.build(vocab_size=tokenizer.vocab_size, max_seq_len=config.seq_len)
         check_tensor_parallel(model, self.hardware.tensor_parallel)
-        measured = self.meeting.share("numerics", lambda: asdict(self._measured_numerics(model)))
-        choice = NumericsChoice(**measured)
-        apply_numerics(model, choice)
-        log.info("numerics: %s", choice.summary())
+        if self.numerics is None:
+            measured = self.meeting.share("numerics", lambda: asdict(self._measured_numerics(model)))
+            self.numerics = NumericsChoice(**measured)
+            log.info("numerics: %s", self.numerics.summary())
+        apply_numerics(model, self.numerics)
         return model
 
     def _measured_numerics(self, model: "LanguageModel") -> NumericsChoice:
@@ -203,6 +225,7 @@ class TrainingRun:
             max_grad_norm=config.trainer.max_grad_norm,
             seed=config.seed,
             compile_blocks=config.trainer.compile,
+            guards=config.trainer.guards,
             facts={
                 "model": describe_model(config.model, vocab_size=vocab_size, max_seq_len=config.seq_len),
                 "config": self.plain_config,
@@ -227,14 +250,17 @@ class TrainingRun:
             seed=config.seed,
             sampling=config.sampling,
         )
-        return config.trainer.build(
+        if self.loggers is None:
+            self.loggers = [MetricsFile(self.folder), *(part.build(facts) for part in config.logger.values())]
+        trainer = self.trainer_in_use = config.trainer.build(
             run_dir=self.folder,
             max_steps=self.max_steps,
             accumulate=config.global_batch_size // (self.micro_batch_size * self.hardware.data_parallel_size),
             max_minutes=config.limits()["max_minutes"],
             callbacks=[*(part.build(facts) for part in config.callbacks.values()), *pruning.from_environment()],
-            loggers=[MetricsFile(self.folder), *(part.build(facts) for part in config.logger.values())],
+            loggers=self.loggers,
         )
+        return trainer
 
     def say_what_comes(self, module: TrainingModule, data: LanguageDataModule, trainer: L.Trainer) -> None:
         """Print one summary before the first step: parameters, tokens, FLOPs, and the time when it can be estimated."""
@@ -277,22 +303,60 @@ class TrainingRun:
         module.model.zero_grad(set_to_none=True)
         return seconds * self.config.global_batch_size / self.micro_batch_size
 
+    def fit(
+        self,
+        module: TrainingModule,
+        trainer: L.Trainer,
+        data: LanguageDataModule,
+        rebuild: Callable[[], tuple[TrainingModule, L.Trainer]],
+    ) -> tuple[TrainingModule, L.Trainer]:
+        """Train to the end; when training diverges go back to a good checkpoint and on with other data.
+
+        Returns the module and the trainer that came to the end, `rebuild` having made them anew after each time.
+        Raises TrainingDiverged when that does not help.
+        """
+        checkpoint = self.checkpoint
+        rollbacks = Rollbacks(self.folder, self.config.trainer.guards, start=self.checkpoint).read()
+        data.skip(rollbacks.ranges)
+        while True:
+            module.rollbacks = len(rollbacks.records)
+            rollbacks.share = trainer.strategy.broadcast
+            try:
+                trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+                break
+            except TrainingDiverged as error:
+                checkpoint = rollbacks.go_back(error, module, data)
+            data.consumed_sequences = 0
+            seed_everything(self.config.seed)
+            module, trainer = rebuild()
+        if module.owes_validation and not module.leaving:
+            trainer.validate(module, datamodule=data, verbose=False)
+        return module, trainer
+
     @contextmanager
-    def closing_loggers(self, trainer: L.Trainer) -> Iterator[None]:
-        """Close every logger when training and testing are over, however they end."""
+    def closing_loggers(self) -> Iterator[None]:
+        """Close every logger and let the folder go when training and testing are over, however they end."""
         exit_code = 1
         try:
             yield
-            exit_code = self.exit_code(trainer)
+            assert self.trainer_in_use is not None, "a run trains before it ends"
+            exit_code = self.exit_code(self.trainer_in_use)
+        except Interrupted:
+            if not signals.watch.deferred:
+                self.take_back()
+            raise
         finally:
-            close_loggers(trainer.loggers, exit_code)
+            close_loggers(self.loggers or [], exit_code)
+            self.release()
 
     def test_the_best(self, trainer: L.Trainer, module: TrainingModule, data: LanguageDataModule) -> None:
         """Measure the best checkpoint by val/loss (the last where none was validated) on the test split."""
         self.measured = {k: v for k, v in module.latest_metrics.items() if k.startswith("val/")}
+        if module.leaving:
+            return
         self.tested = find_checkpoint(self.folder, "best")
         last = find_checkpoint(self.folder, "last")
-        if self.tested is None or self.exit_code(trainer):
+        if self.tested is None:
             return
         if self.tested != last:
             checkpoint = read_checkpoint(self.tested)
@@ -302,6 +366,8 @@ class TrainingRun:
         if "test" in data.prepared.splits:
             trainer.test(module, datamodule=data, ckpt_path=str(self.tested), verbose=False, weights_only=True)
             self.measured |= {k: v for k, v in module.latest_metrics.items() if k.startswith("test/")}
+        if module.leaving:
+            self.tested = None  # the test was broken off, and is made when the run is continued
 
     def write_results(self, module: TrainingModule, prepared: "PreparedData") -> None:
         """Write model/, the result file, the receipt and the report, and say where they are; on rank 0 alone."""
@@ -352,7 +418,12 @@ class TrainingRun:
         log.info("look at %s; write with: python generate.py run=%s", self.folder / "report.html", self.folder)
 
     def exit_code(self, trainer: L.Trainer) -> int:
-        """Return 0, or 128 + signal when a signal ended training."""
+        """Return 0, or 128 + signal when a signal ended training.
+
+        A process that another one started leaves with 0: only what all agreed on comes here, and the first says it.
+        """
+        if distributed.is_launched_child():
+            return 0
         return max(int(getattr(callback, "exit_code", 0)) for callback in trainer.callbacks)  # type: ignore[attr-defined]
 
 

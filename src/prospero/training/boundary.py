@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
+from lightning.pytorch.trainer.states import TrainerFn
 
 from prospero import signals
 from prospero.distributed import any_rank
@@ -146,6 +147,7 @@ class StepBoundary(Callback):
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock of the pause."""
+        self._resume_loggers(trainer)
         self._pause_started = time.perf_counter()
 
     def on_validation_batch_end(
@@ -181,7 +183,7 @@ class StepBoundary(Callback):
         """
         module = training_module(pl_module)
         module.paused_seconds += time.perf_counter() - self._pause_started
-        if module.cut_short:
+        if module.cut_short and trainer.state.fn == TrainerFn.FITTING:
             trainer.training = True
             raise StopIteration
         self._validated_step = trainer.global_step

@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-from prospero import distributed, meeting
+from prospero import distributed, meeting, signals
 from prospero.errors import ConfigError
 from prospero.meeting import ALONE, Meeting
 
@@ -92,6 +92,7 @@ def _start_children(devices: int, num_nodes: int) -> Meeting:
         subprocess.Popen(_this_command(), env={**os.environ, "LOCAL_RANK": str(local_rank)})
         for local_rank in range(1, devices)
     ]
+    signals.watch.children += children
     _Watch(children, first_rank=node * devices + 1).start()
     atexit.register(_see_them_off, children)
     return opened

@@ -59,7 +59,7 @@ class Vote:
         return numbers[:2]
 
     def count(self, step: int) -> list[Ballot]:
-        """Return the ballots to be read at the end of `step`: those of this step, when lagging those of the one before."""
+        """Return the ballots to be read at the end of `step`: of this step, when lagging of the one before."""
         last = step - 1 if self.lagging else step
         found = []
         while self._ballots and self._ballots[0].step <= last:
