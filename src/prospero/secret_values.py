@@ -13,6 +13,8 @@ from collections.abc import Iterable
 REDACTED = "<redacted>"
 _WORDS = {"key", "keys", "apikey", "token", "secret", "secrets", "password", "passwd", "passphrase", "credential",
           "credentials"}  # fmt: skip
+_HARMLESS = {"eot_token"}
+"""Settings of ours that only look like it: a tokenizer's end-of-text token."""
 _SHORTEST = 6
 """Shorter values, and plain numbers, are not looked for in texts: every `20` of a log would be replaced."""
 _OC_ENV = re.compile(r"oc\.env:\s*['\"]?(\w+)")
@@ -23,8 +25,8 @@ _known: dict[str, str] = {}
 
 def is_secret(name: str) -> bool:
     """Whether the last word of a setting's or a variable's name says that its value is a secret: `hub.access_token`."""
-    last = name.rsplit(".", 1)[-1].lstrip("+~").lower().replace("-", "_").split("_")
-    return any(word in _WORDS for word in last)
+    last = name.rsplit(".", 1)[-1].lstrip("+~").lower().replace("-", "_")
+    return last not in _HARMLESS and any(word in _WORDS for word in last.split("_"))
 
 
 def remember(value: object, instead: str = REDACTED) -> None:
