@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from prospero.checkpoints import laid_out_like
 from prospero.distributed import sum_over_ranks
 from prospero.log import log
 from prospero.objective.ignore_index import IGNORE_INDEX
@@ -26,7 +27,7 @@ from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.step_guard import StepGuard, StepRecord
 from prospero.training.guards.vote import FLAGS, Vote
 from prospero.training.parallel import reshard, sync_gradients
-from prospero.training.strategies import FSDP2Strategy, gathered, scattered_like
+from prospero.training.strategies import FSDP2Strategy
 
 CHECKPOINT_KEY = "prospero"
 
@@ -148,7 +149,7 @@ class TrainingModule(L.LightningModule):
 
     def _restore_objective(self) -> None:
         if self._bound and self._objective_state is not None:
-            self.objective.load_state_dict(scattered_like(self._objective_state, self.objective.state_dict()))
+            self.objective.load_state_dict(laid_out_like(self._objective_state, self.objective.state_dict()))
             self._objective_state = None
 
     def set_total_steps(self, total_steps: int) -> None:
@@ -213,7 +214,8 @@ class TrainingModule(L.LightningModule):
             last_micro_step=batch_idx % accumulate == accumulate - 1,
             gradient_average_over=self.trainer.world_size // self._tensor_parallel,
         )
-        self._losses.append(result.total.detach())
+        if self.guard.config.enabled or self.trainer.world_size > 1:
+            self._losses.append(result.total.detach())
         if self.logs_step(self.step + 1):
             self._parts.append(result.parts)
         return result.total * accumulate if accumulate > 1 else result.total  # Lightning divides by it
@@ -224,7 +226,6 @@ class TrainingModule(L.LightningModule):
             self._grad_norm = clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         if self.guard.config.enabled or self.trainer.world_size > 1:
             self._cast_vote(optimizer)
-        self._losses = []
         self.updating = True
 
     def _cast_vote(self, optimizer: Any) -> None:
@@ -235,7 +236,8 @@ class TrainingModule(L.LightningModule):
         """
         if self._vote is None:
             self._vote = Vote(self.device, self.trainer.world_size)
-        loss = self._losses[0] if len(self._losses) == 1 else torch.stack(self._losses).sum()
+        losses, self._losses = self._losses, []
+        loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         scaled = self.trainer.precision == "16-mixed"
         norm = loss.new_zeros(()) if scaled or self._grad_norm is None else self._grad_norm
         flags = self.stop_flags() if self.trainer.world_size > 1 else []
@@ -431,7 +433,7 @@ class TrainingModule(L.LightningModule):
             "owes_validation": self.owes_validation,
             "guard": self._guard_state(),
             "skipped_ranges": self._skipped_ranges(),
-            "objective": gathered(self.objective.state_dict()),
+            "objective": self.objective.state_dict(),
         }
 
     def _guard_state(self) -> dict[str, Any]:
