@@ -1,24 +1,29 @@
 """What a checkpoint and a model folder hold, and how a model comes back from one. Needs torch, not Lightning.
 
-Nothing here executes what a file says: tensors are read by safetensors or by torch's safe unpickler, and the
-architecture is rebuilt from plain values through the table of parts.
+Nothing here executes what a file says: tensors are read by safetensors, all else is JSON, and the architecture is
+rebuilt from plain values through the table of parts. Every folder has a manifest with the SHA-256 of its files, which
+are compared whenever it is read.
 
-    <run>/model/               model.safetensors, config.json, tokenizer.json: what is used, shared, converted
-    <run>/checkpoints/*.ckpt   weights, optimiser, schedule, counters, metrics, settings: what training goes on from
+    <run>/model/                       model.safetensors, config.json, tokenizer.json: what is used, shared, converted
+    <run>/checkpoints/step_00000400/   weights, optimiser, schedule, counters, metrics: what training goes on from
 """
 
 import importlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
+from prospero.checkpoints import folders
+from prospero.checkpoints.manifest import MANIFEST, read_manifest, sign_folder, verify_folder
 from prospero.errors import DataError, suggest
-from prospero.paths import atomic_path, write_text
+from prospero.log import log
+from prospero.paths import fsync_file, write_text
 from prospero.registry import PARTS
 
 if TYPE_CHECKING:
@@ -28,9 +33,12 @@ if TYPE_CHECKING:
     from prospero.model.base import LanguageModel
 
 FORMAT_VERSION = 1
+"""Of the description of a model."""
 MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE = "model.safetensors", "config.json", "tokenizer.json"
 _STATE_PREFIX = "model."  # of the language model inside Lightning's state dict
 _OUR_KEY = "prospero"
+STATE_FILE = "state.json"
+MONITOR = "val/loss"
 
 
 # Plain values ---------------------------------------------------------------------------------------------------------
@@ -113,54 +121,66 @@ def save_model_folder(
     *,
     facts: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write `state` (whole tensors by the model's own names), the tokenizer and config.json; config.json comes last.
+    """Write `state` (whole tensors by the model's own names), the tokenizer and config.json, whole or not at all.
 
     `description` is that of `describe_model`; `facts` are further plain values (step, metrics, data fingerprint).
-    Tensors that share memory are stored once.
+    Tensors that share memory are stored once. A manifest with the hashes of the files comes last.
     """
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).unlink(missing_ok=True)
-    with atomic_path(folder / MODEL_FILE) as temporary:
-        save_file(_without_shared(state), str(temporary), metadata={"format": "pt"})
-        os.chmod(temporary, 0o644)
-    if tokenizer is not None:
-        tokenizer.save(folder / TOKENIZER_FILE)
-    config = {"model": dict(description), "facts": dict(facts or {})}
-    write_text(folder / CONFIG_FILE, json.dumps(config, indent=2, default=str) + "\n")
+    temporary = folders.unfinished(folder)
+    temporary.mkdir(parents=True)
+    try:
+        save_file(_without_shared(state), str(temporary / MODEL_FILE), metadata={"format": "pt"})
+        os.chmod(temporary / MODEL_FILE, 0o644)
+        fsync_file(temporary / MODEL_FILE)
+        if tokenizer is not None:
+            tokenizer.save(temporary / TOKENIZER_FILE)
+        config = {"model": dict(description), "facts": dict(facts or {})}
+        write_text(temporary / CONFIG_FILE, json.dumps(config, indent=2, default=str) + "\n")
+        sign_model_folder(temporary)
+        folders.publish(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
+def sign_model_folder(folder: Path) -> None:
+    """Write the manifest of a model folder as its files are now."""
+    sign_folder(folder, [n for n in (MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE) if (folder / n).is_file()])
+
+
 def load_model(path: Path | str, *, device: Any = "cpu") -> "tuple[LanguageModel, Tokenizer | None, dict[str, Any]]":
-    """Return (model in evaluation mode, tokenizer, config) of a model folder, a run folder or a .ckpt file.
+    """Return (model in evaluation mode, tokenizer, config) of a model folder, a run folder or a checkpoint folder.
 
     A run folder gives its `model/`, or the best checkpoint when the run has not ended. `config` is config.json, or the
     same facts of a checkpoint. Raises DataError when something is missing or damaged.
     """
     place = locate(Path(path))
-    if place.is_dir():
+    if (place / CONFIG_FILE).is_file():
+        _verify_model_folder(place)
         config = _read_json(place / CONFIG_FILE)
         model = build_model(config["model"])
         _load_state(model, read_safetensors(place / MODEL_FILE), place / MODEL_FILE)
         tokenizer_places = [place]
     else:
-        checkpoint = read_checkpoint(place)
+        checkpoint = read_checkpoint(place, lazy=True)
         config = {"model": checkpoint[_OUR_KEY].get("model"), "facts": _small_facts(checkpoint[_OUR_KEY])}
         if not config["model"]:
             raise DataError(f"{place} does not say what model it holds; it was not written by a run of Prospero")
         model = build_model(config["model"])
-        _load_state(model, model_state(checkpoint), place)
+        _load_state(model, {name: t.whole() for name, t in model_state(checkpoint).items()}, place)
         tokenizer_places = [place.parent, place.parent.parent / "model"]
     return model.to(device).eval(), _find_tokenizer(tokenizer_places), config
 
 
 def locate(path: Path) -> Path:
-    """Return the model folder or .ckpt file that `path` (one of them, or a run folder) stands for."""
-    if path.is_file():
-        return path
+    """Return the model folder or checkpoint folder that `path` (one of them, or a run folder) stands for."""
     if not path.is_dir():
-        raise DataError(f"there is no {path}; give a run folder, a model folder or a .ckpt file")
+        what = "is a file" if path.is_file() else "does not exist"
+        raise DataError(f"{path} {what}; give a run folder, a model folder or a checkpoint folder")
+    if is_checkpoint(path):
+        return path
     for folder in (path, path / "model"):
         if (folder / CONFIG_FILE).is_file() and (folder / MODEL_FILE).is_file():
             return folder
@@ -172,54 +192,74 @@ def locate(path: Path) -> Path:
     return checkpoint
 
 
+def _verify_model_folder(folder: Path) -> None:
+    if (folder / MANIFEST).is_file():
+        verify_folder(folder)
+    else:
+        log.warning("%s has no %s, so damage to it would not be found", folder, MANIFEST)
+
+
 # Checkpoints ----------------------------------------------------------------------------------------------------------
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the contents of a .ckpt on the CPU, read without executing anything; DataError when it is damaged."""
-    import torch
+def is_checkpoint(path: Path) -> bool:
+    """Whether `path` is the folder of a checkpoint, good or damaged."""
+    return (path / STATE_FILE).is_file() or (path.is_dir() and path.name.startswith("step_"))
 
-    if not path.is_file():
-        raise DataError(f"there is no checkpoint {path}")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises RuntimeError, UnpicklingError, OSError, EOFError, ... by kind of damage
-        line = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise DataError(
-            f"the checkpoint {path} cannot be read ({line}); use another of the run, or train again"
-        ) from error
+
+def read_checkpoint(path: Path, *, lazy: bool = False) -> dict[str, Any]:
+    """Return the contents of a checkpoint folder with whole tensors on the CPU; DataError when it is damaged.
+
+    All hashes are compared first, and nothing is executed. With `lazy` every tensor is a StoredTensor, not yet read.
+    """
+    from prospero.checkpoints import read_folder
+
+    if not path.is_dir():
+        raise DataError(f"there is no checkpoint folder {path}")
+    verify_folder(path)
+    if not (path / STATE_FILE).is_file():
+        raise DataError(f"{path} is no checkpoint of Prospero")
+    checkpoint = read_folder(path, lazy=lambda name: True)
     if not isinstance(checkpoint, dict) or _OUR_KEY not in checkpoint or "state_dict" not in checkpoint:
         raise DataError(f"{path} is no checkpoint of Prospero")
-    return checkpoint
+    return checkpoint if lazy else _whole(checkpoint)
 
 
-def model_state(checkpoint: Mapping[str, Any]) -> dict[str, "Tensor"]:
+def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return the model's own tensors of a checkpoint, by the model's own names."""
     state = checkpoint["state_dict"]
     return {name.removeprefix(_STATE_PREFIX): t for name, t in state.items() if name.startswith(_STATE_PREFIX)}
 
 
-def checkpoints_of(run_dir: Path) -> Iterator[Path]:
-    """Yield the checkpoints of a run, newest first."""
-    yield from sorted((run_dir / "checkpoints").glob("step_*.ckpt"), reverse=True)
-
-
 def find_checkpoint(run_dir: Path, which: str = "last") -> Path | None:
-    """Return the `last` or `best` readable checkpoint of a run; the newest readable one where that is damaged.
+    """Return the `last` or `best` checkpoint of a run whose every byte is as written, None when there is none.
 
-    None when the run has no readable checkpoint.
+    `best` has the lowest val/loss, and is the last where none was validated. A damaged one is passed over, with one
+    warning that names it.
     """
-    from prospero.log import log
-
-    index = _read_json(run_dir / "checkpoints" / "index.json", missing_ok=True)
-    named = [run_dir / "checkpoints" / index["best"]] if which == "best" and index.get("best") else []
-    for path in [*named, *checkpoints_of(run_dir)]:
+    candidates: list[tuple[Path, float | None]] = []
+    for folder in folders.folders_of(run_dir / "checkpoints"):
         try:
-            read_checkpoint(path)
-            return path
+            candidates.append((folder, read_manifest(folder).get(MONITOR)))
         except DataError as error:
-            log.warning("%s", error)
+            log.warning("passing over the checkpoint %s: %s", folder.name, error)
+    if which == "best":
+        candidates.sort(key=lambda found: found[1] if found[1] is not None else float("inf"))
+    for folder, _ in candidates:
+        try:
+            verify_folder(folder)
+            return folder
+        except DataError as error:
+            log.warning("passing over the checkpoint %s: %s", folder.name, error)
     return None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_whole(item) for item in value)
+    return value.whole() if hasattr(value, "whole") else value
 
 
 # Details --------------------------------------------------------------------------------------------------------------

@@ -30,8 +30,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        fsync_file(temporary)
         os.replace(temporary, final)
         fsync_folder(final.parent)
     finally:
@@ -43,6 +42,12 @@ def write_text(final: Path, text: str) -> None:
     with atomic_path(final) as temporary:
         temporary.write_text(text, encoding="utf-8")
         os.chmod(temporary, 0o644)
+
+
+def fsync_file(path: Path) -> None:
+    """Make the content of a written file durable."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def fsync_folder(folder: Path) -> None:

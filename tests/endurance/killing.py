@@ -14,7 +14,7 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 240
-TIMING_WORDS = ("seconds", "per_second", "mfu", "wait", "memory", "stall")
+TIMING_WORDS = ("seconds", "per_second", "mfu", "wait", "memory", "checkpoint_")
 """Columns of metrics.csv whose name holds one of these measure time or memory: no two runs agree on them."""
 
 

@@ -1,5 +1,6 @@
 """Callbacks in real runs of the tiny model: what is kept, what is measured, and what ends a run."""
 
+import errno
 import json
 import os
 import signal
@@ -9,8 +10,9 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from prospero.checkpoints import writing
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
-from prospero.errors import ConfigError
+from prospero.errors import ConfigError, DataError
 from prospero.training.callbacks import checkpoints as checkpoints_file
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
 from prospero.training.callbacks.convergence import ConvergenceConfig, Split, improvement_ratio
@@ -31,7 +33,7 @@ def fit(tmp_path, callbacks, *, lr=0.1, resume=None, **settings):
 
 
 def names(tmp_path):
-    return sorted(path.name for path in (tmp_path / "checkpoints").glob("*.ckpt"))
+    return sorted(path.name for path in (tmp_path / "checkpoints").glob("step_*"))
 
 
 def index(tmp_path):
@@ -44,29 +46,51 @@ def test_last_and_best_are_kept_and_named(tmp_path, monkeypatch):
     fit(tmp_path, [CheckpointsConfig(every_steps=2, keep_last=2, keep_best=1).build(RunFacts(run_dir=tmp_path))],
         max_steps=11, val_every_steps=3)  # fmt: skip
     found = index(tmp_path)
-    assert found["last"] == "step_00000011.ckpt"
-    assert found["best"] == "step_00000006.ckpt"
-    assert names(tmp_path) == ["step_00000006.ckpt", "step_00000010.ckpt", "step_00000011.ckpt"]
+    assert found["last"] == "step_00000011"
+    assert found["best"] == "step_00000006"
+    assert names(tmp_path) == ["step_00000006", "step_00000010", "step_00000011"]
     assert [entry["file"] for entry in found["checkpoints"]] == names(tmp_path)
 
 
-def test_a_failed_write_leaves_the_old_checkpoint_and_no_rest(tmp_path, monkeypatch):
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_full_disk_costs_a_warning_and_only_the_last_save_must_succeed(tmp_path, monkeypatch, caplog, asynchronous):
+    import logging
+
+    logging.getLogger("prospero").propagate = True
+    config = CheckpointsConfig(every_steps=3, asynchronous=asynchronous)
+    write, calls, failing = writing.write_tensors, [], [2, 3]
+
+    def full_disk(path, parts):
+        calls.append(path)
+        if len(calls) in failing:
+            path.write_bytes(b"the beginning")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, parts)
+
+    monkeypatch.setattr(writing, "write_tensors", full_disk)
+    with caplog.at_level(logging.INFO, logger="prospero"):
+        fit(tmp_path, [config.build(RunFacts(run_dir=tmp_path))], val_every_steps=0, max_steps=14)
+    assert sum("No space left on device; training goes on" in line for line in caplog.messages) == 1
+    assert "checkpoints are saved again" in caplog.messages
+    assert names(tmp_path) == ["step_00000014"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["index.json", "step_00000014"]
+    failing[:] = range(len(calls) + 2, 1000)
+    with pytest.raises(DataError, match=r"could not write the checkpoint .*step_00000005: No space left on device"):
+        fit(tmp_path / "b", [config.build(RunFacts(run_dir=tmp_path / "b"))], val_every_steps=0, max_steps=5)
+    assert sorted(path.name for path in (tmp_path / "b/checkpoints").iterdir()) == ["index.json", "step_00000003"]
+    assert index(tmp_path / "b")["last"] == "step_00000003"
+
+
+def test_no_room_is_found_before_anything_is_written(tmp_path, monkeypatch, caplog):
+    import logging
+
+    logging.getLogger("prospero").propagate = True
+    usage = type("usage", (), {"free": 1000})
+    monkeypatch.setattr(writing.shutil, "disk_usage", lambda path: usage)
     callback = CheckpointsConfig(every_steps=3).build(RunFacts(run_dir=tmp_path))
-    save, calls = torch.save, []
-
-    def full_disk(*args, **kwargs):
-        calls.append(1)
-        if len(calls) > 1:
-            raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
-        save(*args, **kwargs)
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(Exception, match=r"could not write the checkpoint .*step_00000006.ckpt"):
-        fit(tmp_path, [callback], val_every_steps=0)
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.name != "index.json"] == [
-        "step_00000003.ckpt"
-    ]
-    assert index(tmp_path)["last"] == "step_00000003.ckpt"
+    with pytest.raises(DataError, match=r"no room for .*step_00000007: it needs 0 MB, the disk has 0 MB left; free"):
+        fit(tmp_path, [callback], val_every_steps=0, max_steps=7)
+    assert not list((tmp_path / "checkpoints").glob("*step_*"))
 
 
 def test_an_error_elsewhere_saves_the_last_whole_step(tmp_path):
@@ -77,8 +101,8 @@ def test_an_error_elsewhere_saves_the_last_whole_step(tmp_path):
 
     with pytest.raises(OSError, match="went away"):
         fit(tmp_path, [Breaks(), CheckpointsConfig().build(RunFacts(run_dir=tmp_path))], val_every_steps=0)
-    assert names(tmp_path) == ["step_00000007.ckpt"]
-    resumed = fit(tmp_path, [], resume=tmp_path / "checkpoints" / "step_00000007.ckpt", val_every_steps=0)
+    assert names(tmp_path) == ["step_00000007"]
+    resumed = fit(tmp_path, [], resume=tmp_path / "checkpoints" / "step_00000007", val_every_steps=0)
     whole = fit(tmp_path / "whole", [], val_every_steps=0)
     assert all(torch.equal(a, b) for a, b in zip(resumed.model.parameters(), whole.model.parameters()))
 
@@ -93,7 +117,7 @@ def test_a_signal_saves_after_the_step_and_says_so(tmp_path, number):
     before = signal.getsignal(number)
     module = fit(tmp_path, [Sends(), CheckpointsConfig().build(RunFacts(run_dir=tmp_path))], val_every_steps=0)
     assert module.stop_reason == f"interrupted by {number.name}"
-    assert names(tmp_path) == ["step_00000005.ckpt"]
+    assert names(tmp_path) == ["step_00000005"]
     assert module.trainer.callbacks[0].exit_code == 128 + number
     assert signal.getsignal(number) == before
 
@@ -105,7 +129,7 @@ def test_early_stopping_ends_and_says_why_and_its_state_is_saved(tmp_path):
     assert module.step == 3
     assert module.stop_reason.startswith("early stopping: val/loss has not fallen below")
     again = config.build(facts)
-    fit(tmp_path, [again], val_every_steps=1, resume=tmp_path / "checkpoints" / "step_00000003.ckpt")
+    fit(tmp_path, [again], val_every_steps=1, resume=tmp_path / "checkpoints" / "step_00000003")
     assert again.validations_without_improvement >= 2
 
 

@@ -38,7 +38,7 @@ def facts(folder: Path) -> dict:
 def assert_same_training(folder: Path, reference: Path) -> None:
     ours, theirs = metric_series(folder / "metrics.csv"), metric_series(reference / "metrics.csv")
     assert ours.keys() == theirs.keys()
-    for name in ours:
+    for name in (name for name in ours if not name.startswith("train/checkpoint_")):
         assert [step for step, _ in ours[name]] == [step for step, _ in theirs[name]], name
         assert [v for _, v in ours[name]] == pytest.approx([v for _, v in theirs[name]], rel=1e-5), name
     a, b = torch.load(folder / "weights.pt"), torch.load(reference / "weights.pt")
@@ -57,13 +57,13 @@ def test_two_processes_train_as_one(tmp_path, one, strategy):
 
 def test_resume_on_two_processes_is_exact_with_dropout(tmp_path):
     whole = train(tmp_path / "whole", "fsdp", 1, dropout=0.2)
-    train(tmp_path / "parts", "fsdp", 1, dropout=0.2, resume=whole / "checkpoints" / "step_00000002.ckpt")
+    train(tmp_path / "parts", "fsdp", 1, dropout=0.2, resume=whole / "checkpoints" / "step_00000002")
     a, b = torch.load(whole / "weights.pt"), torch.load(tmp_path / "parts" / "weights.pt")
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_a_run_may_go_on_with_another_strategy_and_number_of_processes(tmp_path, one):
-    fsdp = train(tmp_path, "fsdp", 2, resume=one / "checkpoints" / "step_00000002.ckpt")
+    fsdp = train(tmp_path, "fsdp", 2, resume=one / "checkpoints" / "step_00000002")
     a, b = torch.load(fsdp / "weights.pt"), torch.load(one / "weights.pt")
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=1e-5, atol=1e-6)

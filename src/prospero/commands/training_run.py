@@ -14,7 +14,16 @@ import torch
 
 from prospero import configuration, distributed, paths, runs, signals
 from prospero import log as logging_setup
-from prospero.checkpoint import describe_model, find_checkpoint, load_model, read_checkpoint, save_model_folder
+from prospero.checkpoint import (
+    describe_model,
+    find_checkpoint,
+    is_checkpoint,
+    load_model,
+    read_checkpoint,
+    save_model_folder,
+)
+from prospero.checkpoints.folders import remove_left_over
+from prospero.checkpoints.manifest import verify_folder
 from prospero.commands.prepare import describe, prepare_data
 from prospero.data.datamodule import LanguageDataModule
 from prospero.errors import ConfigError, Interrupted, ProsperoError
@@ -359,7 +368,7 @@ class TrainingRun:
         if self.tested is None:
             return
         if self.tested != last:
-            checkpoint = read_checkpoint(self.tested)
+            checkpoint = read_checkpoint(self.tested, lazy=True)
             found = checkpoint["prospero"]["metrics"]
             self.measured = {k: v for k, v in found.items() if k.startswith("val/")}
             log.info("the best checkpoint, %s, is tested and kept as model/", self.tested.name)
@@ -432,14 +441,15 @@ def _checkpoint_to_resume(config: "TrainConfig", folder: Path) -> Path | None:
     if config.resume is None:
         return None
     if config.resume in ("auto", "last", "best"):
+        remove_left_over(folder / "checkpoints")
         found = find_checkpoint(folder, "best" if config.resume == "best" else "last")
         if found is None and config.resume != "auto":
             raise ConfigError(f"resume={config.resume}: {folder} holds no readable checkpoint; start with resume=auto")
         return found
     path = Path(config.resume)
-    if path.is_dir():
+    if path.is_dir() and not is_checkpoint(path):
         path = find_checkpoint(path) or path
-    if not path.is_file():
-        raise ConfigError(f"resume={config.resume} is neither auto, last, best nor a checkpoint file")
-    read_checkpoint(path)
+    if not is_checkpoint(path):
+        raise ConfigError(f"resume={config.resume} is neither auto, last, best nor the folder of a checkpoint or run")
+    verify_folder(path)
     return path

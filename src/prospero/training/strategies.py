@@ -1,48 +1,27 @@
-"""What Lightning lacks for our runs: FSDP2 that also works on CPU, and checkpoint files that are whole or absent."""
+"""What Lightning lacks for our runs: FSDP2 that also works on CPU, and checkpoints that any strategy can go on from."""
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 from torch import nn
 
-from prospero.errors import DataError
-from prospero.paths import atomic_path
+from prospero.training.checkpoint_io import FolderCheckpoints
 from prospero.training.parallel import Layout, parallelize
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its final place, syncs it, and renames it; the file is never held in memory.
-
-    Lightning's own writer builds the file in memory, writes it under the system's temporary directory and copies it.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Write `checkpoint` to `path`; a kill at any moment leaves the old file or the new one."""
-        try:
-            with atomic_path(Path(path)) as temporary:
-                with open(temporary, "wb") as file:
-                    torch.save(checkpoint, file)
-                os.chmod(temporary, 0o644)
-        except (OSError, RuntimeError) as error:  # a full disk is a RuntimeError inside torch's writer
-            raise DataError(
-                f"could not write the checkpoint {path}: {_reason(error)}; the ones before are kept"
-            ) from error
+class OneDeviceStrategy(FolderCheckpoints, SingleDeviceStrategy):
+    """One process on one device."""
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+class CopiesStrategy(FolderCheckpoints, DDPStrategy):
+    """DDP: a copy of the model in every process; the first writes what all of them hold."""
 
 
-class FSDP2Strategy(ModelParallelStrategy):
+class FSDP2Strategy(FolderCheckpoints, ModelParallelStrategy):
     """FSDP2, hybrid sharding and tensor parallelism over one mesh of all processes, on GPUs and on CPU with gloo.
 
-    Checkpoints are assembled on rank 0 into the same single file that the other strategies write, so a run may change
-    strategy.
+    Every process writes and reads its own part of a checkpoint; a run may change strategy.
     """
 
     def __init__(
@@ -108,22 +87,3 @@ def full_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
 
     whole: Any = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     return dict(whole)
-
-
-def gathered(state: Any) -> Any:
-    """Return nested dicts of tensors with every sharded tensor made whole on the CPU; a collective."""
-    if isinstance(state, Mapping):
-        return {name: gathered(value) for name, value in state.items()}
-    whole = getattr(state, "full_tensor", None)
-    return whole().cpu() if whole is not None else state
-
-
-def scattered_like(state: Any, like: Any) -> Any:
-    """Return `state` with every whole tensor cut as the tensor of the same name in `like` is; a collective."""
-    if isinstance(state, Mapping):
-        return {name: scattered_like(value, like.get(name, {})) for name, value in state.items()}
-    if not hasattr(like, "device_mesh"):
-        return state
-    from torch.distributed.tensor import distribute_tensor
-
-    return distribute_tensor(state.to(like.device), like.device_mesh, like.placements)

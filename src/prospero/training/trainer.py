@@ -13,7 +13,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies import Strategy
 
 from prospero import distributed
 from prospero.errors import ConfigError, suggest
@@ -23,7 +23,7 @@ from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.watchdog import Watchdog
 from prospero.training.launch import cluster_environment
 from prospero.training.parallel import Layout
-from prospero.training.strategies import AtomicCheckpointIO, FSDP2Strategy
+from prospero.training.strategies import CopiesStrategy, FSDP2Strategy, OneDeviceStrategy
 
 
 class Accelerator(Enum):
@@ -208,7 +208,7 @@ class TrainerConfig:
             "deterministic": self.deterministic or None,
             "inference_mode": not hardware.strategy.sharded,
             "use_distributed_sampler": False,
-            "plugins": [AtomicCheckpointIO(), *cluster_environment()],
+            "plugins": cluster_environment(),
             "default_root_dir": run_dir,
         }
         trainer = L.Trainer(**{**arguments, **self.lightning})
@@ -243,7 +243,7 @@ class Hardware:
         """Processes, or groups of them, that read different data."""
         return self.world_size // self.tensor_parallel
 
-    def build_strategy(self) -> "Strategy | str":
+    def build_strategy(self) -> Strategy:
         """Return Lightning's strategy."""
         if self.strategy.sharded:
             on_gpu = self.accelerator is not Accelerator.cpu
@@ -255,8 +255,8 @@ class Hardware:
             )
         if self.strategy is StrategyName.ddp:
             backend = "gloo" if self.accelerator is Accelerator.cpu else None
-            return DDPStrategy(process_group_backend=backend, gradient_as_bucket_view=True)
-        return "auto"
+            return CopiesStrategy(process_group_backend=backend, gradient_as_bucket_view=True)
+        return OneDeviceStrategy("cuda:0" if self.accelerator is Accelerator.gpu else self.accelerator.name)
 
     def describe(self) -> str:
         """Return one line, such as `2 x cpu, fsdp, float32`."""

@@ -1,7 +1,8 @@
-"""Checkpoints of a run: the newest N and the best K, each file whole or absent, and an index that names them."""
+"""Checkpoints of a run: the newest N and the best K, each folder whole or absent, and an index that names them."""
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,15 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from prospero.checkpoints import folders
+from prospero.checkpoints.manifest import read_manifest
 from prospero.distributed import any_rank
-from prospero.errors import ConfigError
+from prospero.errors import ConfigError, DataError
+from prospero.log import log
 from prospero.paths import write_text
+from prospero.training.checkpoint_io import FolderCheckpoints
 from prospero.training.divergence import TrainingDiverged, diverged, weights_are_finite
+from prospero.training.module import training_module
 from prospero.training.run_facts import RunFacts
 
 INDEX = "index.json"
@@ -33,6 +39,8 @@ class CheckpointsConfig:
     """How many of the newest to keep."""
     keep_best: int = 1
     """How many of the best by val/loss to keep; 0 saves none for being good."""
+    asynchronous: bool = False
+    """Training waits only for a copy in memory; a thread writes it, and the next save waits for that thread."""
 
     def __post_init__(self) -> None:
         if self.every_steps is not None and self.every_steps < 1:
@@ -53,7 +61,8 @@ class CheckpointsConfig:
 class Checkpoints(Checkpoint):
     """Saves after whole optimiser steps only, validation included, so that a resumed run repeats nothing.
 
-    Lightning runs it after all other callbacks. `entries` lists what is on disk, oldest first.
+    Lightning runs it after all other callbacks. `entries` lists what is on disk, oldest first, and what a thread is
+    writing. A save that fails (a full disk) costs a warning and the run goes on; only the last one must succeed.
     """
 
     def __init__(self, config: CheckpointsConfig, folder: Path, tokenizer: Any = None) -> None:
@@ -63,6 +72,11 @@ class Checkpoints(Checkpoint):
         self.entries: list[dict[str, Any]] = []
         self._due = False
         self._last_save = time.monotonic()
+        self._entries_before: list[dict[str, Any]] = []  # those to return to when the save of a thread fails
+        self._pending = False
+        self._failing = False
+        self._gave_up = False
+        self._measured: dict[str, float] = {}
 
     @property
     def last(self) -> Path | None:
@@ -76,16 +90,31 @@ class Checkpoints(Checkpoint):
         return self.folder / ranked[0]["file"] if ranked else None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take up the index of the run that is continued; what lies after its step is stale and is removed."""
+        """Take up what the continued run has saved; what lies after its step is stale and is removed."""
         self._last_save = time.monotonic()
-        known = read_index(self.folder).get("checkpoints", [])
-        self.entries = [e for e in known if e["step"] <= trainer.global_step and (self.folder / e["file"]).is_file()]
         if trainer.is_global_zero:
+            folders.remove_left_over(self.folder)
+            self.entries = self._on_disk(trainer.global_step)
             if self.tokenizer is not None and not (self.folder / "tokenizer.json").is_file():
                 self.tokenizer.save(self.folder / "tokenizer.json")  # with it a checkpoint alone can write text
-            for entry in known:
-                if entry not in self.entries:
-                    (self.folder / entry["file"]).unlink(missing_ok=True)
+        self.entries = trainer.strategy.broadcast(self.entries)
+
+    def _on_disk(self, step: int) -> list[dict[str, Any]]:
+        """Return the entries up to `step`, oldest first; remove those after it and those that cannot be read."""
+        entries = []
+        for folder in folders.folders_of(self.folder):
+            try:
+                facts = read_manifest(folder)
+                stale = facts["step"] > step
+            except DataError as error:
+                log.warning("removing the checkpoint %s: %s", folder.name, error)
+                stale, facts = True, {}
+            if stale:
+                folders.remove_folder(folder)
+            else:
+                entry = {"file": folder.name, "step": facts["step"], "tokens": facts["tokens"]}
+                entries.append({**entry, MONITOR: facts.get(MONITOR)})
+        return entries[::-1]
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -116,35 +145,101 @@ class Checkpoints(Checkpoint):
             self.save(trainer, pl_module, loss)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save the last step, unless it already is."""
+        """Save the last step, unless it already is; DataError when that cannot be done."""
+        self._settle(trainer)
         if trainer.global_step > 0 and (not self.entries or self.entries[-1]["step"] != trainer.global_step):
-            self.save(trainer, pl_module)
+            self.save(trainer, pl_module, final=True)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Save what is good: whole steps with finite weights, on one process (several may no longer agree)."""
-        whole = pl_module.counted_step == trainer.global_step and not pl_module.updating
-        saved = bool(self.entries) and self.entries[-1]["step"] == trainer.global_step
+        module = training_module(pl_module)
+        error = _strategy(trainer).folder_writer.wait()
+        if error is not None:
+            log.warning("%s", error)
+        whole = module.counted_step == trainer.global_step and not module.updating
+        saved = error is None and bool(self.entries) and self.entries[-1]["step"] == trainer.global_step
         good = not isinstance(exception, TrainingDiverged) and trainer.global_step > 0
-        if trainer.world_size == 1 and whole and good and not saved and weights_are_finite(pl_module):
-            self.save(trainer, pl_module)
+        alone = trainer.world_size == 1 and not self._gave_up
+        if alone and whole and good and not saved and weights_are_finite(pl_module):
+            self.save(trainer, pl_module, final=True)
 
-    def save(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: float | None = None) -> Path:
-        """Write this step's checkpoint, then the index, then remove what need not be kept; a collective."""
-        with pl_module.pause():  # pyright: ignore[reportCallIssue]
+    def save(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, loss: float | None = None, *, final: bool = False
+    ) -> Path:
+        """Write this step's checkpoint, then the index, then remove what need not be kept; a collective.
+
+        A `final` save is done when this returns, and raises DataError when it fails. Else a failure is a warning.
+        """
+        started = time.perf_counter()
+        module = training_module(pl_module)
+        with module.pause():
+            self._settle(trainer)
             self._refuse_broken_weights(trainer, pl_module)
-            step = trainer.global_step
-            path = self.folder / f"step_{step:08d}.ckpt"
-            trainer.save_checkpoint(path)
-            entry = {"file": path.name, "step": step, "tokens": pl_module.consumed_tokens, MONITOR: loss}
-            self.entries = sorted([e for e in self.entries if e["step"] != step] + [entry], key=lambda e: e["step"])
-            dropped = self._drop_surplus()
-            if trainer.is_global_zero:
-                self._write_index()
-                for gone in dropped:
-                    (self.folder / gone["file"]).unlink(missing_ok=True)
+            path = self.folder / folders.name_of_step(trainer.global_step)
+            entry = {"file": path.name, "step": trainer.global_step, "tokens": module.consumed_tokens, MONITOR: loss}
+            after = self._enter(entry)
+            options = {
+                "facts": {MONITOR: loss, "name": self.folder.parent.name},
+                "asynchronous": self.config.asynchronous and not final,
+                "after": after,
+            }
+            try:
+                trainer.save_checkpoint(path, storage_options=options)
+                self._pending = options["asynchronous"]
+                if not self._pending:
+                    self._say_saved()
+            except DataError as error:
+                self._take_back(error, final=final)
+                if final:
+                    self._gave_up = True
+                    raise
         self._due = False
         self._last_save = time.monotonic()
+        self._measured = {
+            "train/checkpoint_stall_seconds": time.perf_counter() - started,
+            "train/checkpoint_bytes": float(_strategy(trainer).saved_bytes),
+        }
         return path
+
+    def step_metrics(self) -> dict[str, float]:
+        """Return how long the save since the last row held training up, and its bytes."""
+        measured, self._measured = self._measured, {}
+        return measured
+
+    def _enter(self, entry: dict[str, Any]) -> Callable[[], None]:
+        """Add `entry` as if it were on disk; return what the first process does once it is."""
+        self._entries_before = self.entries
+        others = [known for known in self.entries if known["step"] != entry["step"]]
+        self.entries = sorted([*others, entry], key=lambda known: known["step"])
+        dropped = self._drop_surplus()
+        index = self._index()
+
+        def after() -> None:
+            write_text(self.folder / INDEX, index)
+            for gone in dropped:
+                folders.remove_folder(self.folder / gone["file"])
+
+        return after
+
+    def _settle(self, trainer: L.Trainer) -> None:
+        """Wait for the save that a thread does; where it failed, the entries are those before; a collective."""
+        error = _strategy(trainer).finish_save()
+        pending, self._pending = self._pending, False
+        if error is not None:
+            self._take_back(error)
+        elif pending:
+            self._say_saved()
+
+    def _take_back(self, error: DataError, *, final: bool = False) -> None:
+        self.entries = self._entries_before
+        if not self._failing and not final:
+            log.warning("%s; training goes on and tries again at the next save", error)
+        self._failing = True
+
+    def _say_saved(self) -> None:
+        if self._failing:
+            log.info("checkpoints are saved again")
+        self._failing = False
 
     def _refuse_broken_weights(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if any_rank(not weights_are_finite(pl_module), pl_module.device):
@@ -166,7 +261,7 @@ class Checkpoints(Checkpoint):
         self.entries = [entry for entry in self.entries if entry in keep]
         return dropped
 
-    def _write_index(self) -> None:
+    def _index(self) -> str:
         last, best = self.last, self.best
         index = {
             "last": last.name if last else None,
@@ -174,7 +269,12 @@ class Checkpoints(Checkpoint):
             "monitor": MONITOR,
             "checkpoints": self.entries,
         }
-        write_text(self.folder / INDEX, json.dumps(index, indent=1) + "\n")
+        return json.dumps(index, indent=1) + "\n"
+
+
+def _strategy(trainer: L.Trainer) -> FolderCheckpoints:
+    assert isinstance(trainer.strategy, FolderCheckpoints), "checkpoints need one of our strategies"
+    return trainer.strategy
 
 
 def read_index(folder: Path) -> dict[str, Any]:
