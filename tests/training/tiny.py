@@ -112,11 +112,15 @@ class TinyData(L.LightningDataModule):
 
     @property
     def rank(self) -> int:
-        return self.trainer.global_rank
+        return self.trainer.global_rank // self._together
 
     @property
     def world_size(self) -> int:
-        return self.trainer.world_size
+        return self.trainer.world_size // self._together
+
+    @property
+    def _together(self) -> int:
+        return getattr(self.trainer.strategy, "tensor_parallel", 1)
 
     @property
     def accumulate(self) -> int:

@@ -112,20 +112,20 @@ class EMA(Callback):
         if not self.config.evaluate or not self.weights or self._kept is not None:
             return
         model = training_module(pl_module).model
+        reshard(model)
         self._kept = [local(p.detach()).clone() for p in model.parameters()]
         for p, average in zip(model.parameters(), self.weights.values()):
             local(p).copy_(local(average))
-        reshard(model)
 
     @torch.no_grad()
     def _leave(self, pl_module: L.LightningModule) -> None:
         if self._kept is None:
             return
         model = training_module(pl_module).model
+        reshard(model)  # what was gathered for the evaluation is the average
         for p, kept in zip(model.parameters(), self._kept):
             local(p).copy_(kept)
         self._kept = None
-        reshard(model)
 
     # Checkpoints -----------------------------------------------------------------------------------------------------
 
@@ -137,6 +137,7 @@ class EMA(Callback):
     def _begin(self, pl_module: L.LightningModule) -> None:
         module = training_module(pl_module)
         saved, module.loaded_ema = module.loaded_ema, None
+        reshard(module.model)
         if saved is None and self.weights:
             return
         self.weights = {

@@ -1,0 +1,99 @@
+"""Trains one small Transformer under several strategies in the same processes; started by test_parity with torchrun.
+
+    torchrun --nproc-per-node N parity_processes.py FOLDER CASE...
+
+Rank 0 writes FOLDER/CASE.pt: the losses of all steps, the validations, the weights, their average, what a rank holds.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from prospero.model.transformer import TransformerConfig
+from prospero.objective.losses.cross_entropy import CrossEntropyConfig
+from prospero.objective.objective import Objective
+from prospero.objective.regularizers.l2 import L2Config
+from prospero.objective.regularizers.z_loss import ZLossConfig
+from prospero.optim.adamw import AdamWConfig
+from prospero.optim.sharded import local
+from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
+from prospero.training.callbacks.ema import EMA, EMAConfig
+from prospero.training.loggers.metrics_file import MetricsFile, metric_series
+from prospero.training.module import TrainingModule
+from prospero.training.trainer import StrategyName
+from tests.training.tiny import SEQ_LEN, VOCAB, Fall, TinyData, tiny_trainer
+
+STEPS, BATCH = 20, 16
+MODEL = TransformerConfig(n_layers=2, d_model=16, n_heads=4, n_kv_heads=2, d_ff=64, tie_embeddings=True, qk_norm=True)
+CASES: dict[str, dict[str, Any]] = {
+    "one": {"devices": 1},
+    "ddp": {"devices": 2, "strategy": StrategyName.ddp},
+    "fsdp": {"devices": 2, "strategy": StrategyName.fsdp},
+    "tensor_parallel": {"devices": 2, "strategy": StrategyName.tensor_parallel},
+    "hsdp": {"devices": 4, "strategy": StrategyName.hsdp, "replicas": 2},
+    "both": {"devices": 4, "strategy": StrategyName.tensor_parallel, "tensor_parallel": 2},
+}
+"""Case -> settings of the trainer; `+everything` behind a name adds clipping, accumulation, regularisers and EMA."""
+
+
+def whole(tensor: Tensor) -> Tensor:
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().clone()
+
+
+def train(folder: Path, case: str) -> dict[str, Any]:
+    name, _, everything = case.partition("+")
+    settings = CASES[name]
+    torch.manual_seed(5)
+    terms = {"l2": L2Config(weight=0.01).build(), "z_loss": ZLossConfig(weight=0.01).build()} if everything else {}
+    module = TrainingModule(
+        MODEL.build(VOCAB, SEQ_LEN),
+        Objective(CrossEntropyConfig().build(), terms),
+        AdamWConfig(lr=0.01),
+        Fall(),
+        total_steps=STEPS,
+        token_bytes=np.ones(VOCAB, np.int32),
+        max_grad_norm=0.3 if everything else None,
+        seed=3,
+    )
+    ranks = settings["devices"] // settings.get("tensor_parallel", 2 if name == "tensor_parallel" else 1)
+    accumulate = 4 if everything else 1
+    ema = EMA(EMAConfig(decay=0.9, start_step=2))
+    run_dir = folder / f"{case}_run"
+    trainer = tiny_trainer(
+        run_dir,
+        max_steps=STEPS,
+        accumulate=accumulate,
+        val_every_steps=8,
+        loggers=[MetricsFile(run_dir)],
+        callbacks=[
+            *([ema] if everything else []),
+            Checkpoints(CheckpointsConfig(every_steps=10), run_dir / "checkpoints"),
+        ],
+        **settings,
+    )
+    trainer.fit(module, datamodule=TinyData(BATCH, BATCH // ranks // accumulate))
+    parameters = dict(module.model.named_parameters())
+    return {
+        "metrics": metric_series(run_dir / "metrics.csv") if trainer.is_global_zero else {},
+        "weights": {key: whole(p) for key, p in parameters.items()},
+        "average": {key: whole(p) for key, p in ema.weights.items()},
+        "held": sum(local(p).numel() for p in parameters.values()),
+        "bytes": sum(local(p).untyped_storage().nbytes() for p in parameters.values()),
+    }
+
+
+def main(folder: str, *cases: str) -> None:
+    torch.set_num_threads(1)
+    for case in cases:
+        result = train(Path(folder), case)
+        if result["metrics"]:
+            torch.save(result, Path(folder) / f"{case}.pt")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

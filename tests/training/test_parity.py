@@ -1,0 +1,61 @@
+"""One process and every strategy give the same training: 20 steps of a small Transformer in float32, over gloo."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.parity_processes import CASES
+
+ROOT = Path(__file__).resolve().parents[2]
+TWO = [name for name, settings in CASES.items() if settings["devices"] == 2]
+FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
+
+
+def start(processes: int, folder: Path, cases: list[str]) -> None:
+    script = str(Path(__file__).with_name("parity_processes.py"))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else []), script, str(folder), *cases]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-5000:]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> dict[str, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("parity")
+    for processes, names in ((1, ["one"]), (2, TWO), (4, FOUR)):
+        start(processes, folder, [f"{name}{extra}" for name in names for extra in ("", "+everything")])
+    return {file.stem: torch.load(file) for file in folder.glob("*.pt")}
+
+
+@pytest.mark.parametrize("extra", ["", "+everything"])
+@pytest.mark.parametrize("name", [*TWO, *FOUR])
+def test_losses_validations_weights_and_average_are_those_of_one_process(results, name, extra):
+    ours, theirs = results[name + extra], results["one" + extra]
+    assert len(theirs["metrics"]["train/loss"]) == 20 and theirs["metrics"]["train/loss"][-1][1] < 2.3
+    assert bool(extra) == ("train/loss/z_loss" in theirs["metrics"]) == bool(theirs["average"])
+    for metric, series in theirs["metrics"].items():
+        if metric.startswith(("train/loss", "val/loss", "train/grad_norm")):
+            assert ours["metrics"][metric] == [(step, pytest.approx(value, rel=1e-5)) for step, value in series], metric
+    for kind in ("weights", "average"):
+        assert ours[kind].keys() == theirs[kind].keys()
+        for key, value in theirs[kind].items():
+            torch.testing.assert_close(ours[kind][key], value, rtol=1e-3, atol=2e-5, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("ddp", 1), ("fsdp", 0.5), ("tensor_parallel", 0.5), ("hsdp", 0.5), ("both", 0.25)]
+)
+def test_a_process_holds_its_share_of_the_parameters(results, name, share):
+    for measure in ("held", "bytes"):
+        assert results[name][measure] / results["one"][measure] == pytest.approx(share, rel=0.12)
+
+
+def test_the_average_is_another_model_than_the_last_weights_and_is_validated(results):
+    found = results["one+everything"]
+    assert any(not torch.equal(found["average"][key], value) for key, value in found["weights"].items())
