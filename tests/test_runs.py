@@ -7,13 +7,7 @@ import pytest
 
 from prospero import runs
 from prospero.errors import ConfigError
-
-
-@pytest.fixture(autouse=True)
-def no_parent(monkeypatch):
-    monkeypatch.delenv(runs.RUN_DIR_VARIABLE, raising=False)
-    yield
-    os.environ.pop(runs.RUN_DIR_VARIABLE, None)
+from prospero.meeting import ALONE
 
 
 def make_run(outputs, name, when):
@@ -25,17 +19,46 @@ def make_run(outputs, name, when):
     return folder
 
 
-def test_two_runs_of_one_second_get_two_folders(tmp_path, monkeypatch):
+def test_two_runs_of_one_second_get_two_folders(tmp_path):
     first = runs.create(str(tmp_path), None, "a b/c", resume=False)
-    monkeypatch.delenv(runs.RUN_DIR_VARIABLE)
     second = runs.create(str(tmp_path), None, "a b/c", resume=False)
     assert first != second and first.is_dir() and second.is_dir()
     assert first.name.endswith("_a_b_c")
 
 
-def test_ranks_share_the_folder_of_rank_zero(tmp_path):
-    first = runs.create(str(tmp_path), None, "x", resume=False)
-    assert runs.create(str(tmp_path), None, "y", resume=False) == first.resolve()
+class Settings:
+    run_dir = resume = None
+
+    def __init__(self, outputs_dir, name):
+        self.outputs_dir, self.name = str(outputs_dir), name
+
+    def run_name(self):
+        return self.name
+
+
+class RankOne:
+    """A meeting in which rank 0 has made a folder already."""
+
+    rank = 1
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def share(self, name, make):
+        return str(self.folder)
+
+
+def test_ranks_take_the_folder_of_rank_zero(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = runs.agree(ALONE, Settings("outputs", "x"))
+    assert not first.is_absolute() and first.is_dir()
+    assert runs.agree(RankOne(first.resolve()), Settings("outputs", "y")) == first
+    assert len(list((tmp_path / "outputs" / "train").iterdir())) == 1
+
+
+def test_a_rank_that_does_not_see_the_folder_says_so(tmp_path):
+    with pytest.raises(ConfigError, match="not to be seen from rank 1; give run_dir="):
+        runs.agree(RankOne(tmp_path / "elsewhere"), Settings(tmp_path, "x"))
 
 
 def test_a_run_is_never_overwritten(tmp_path):

@@ -90,7 +90,8 @@ def composed(*words):
 def test_what_came_from_the_environment_is_written_as_it_was_given(monkeypatch):
     monkeypatch.setenv("OUR_NAME", "a name of ours")
     monkeypatch.setenv("OUR_STEPS", "7")
-    config = composed("tags=['${oc.env:OUR_NAME}', x]", "max_steps=${oc.env:OUR_STEPS}")
+    config = composed("tags=['${oc.env:OUR_NAME}', x]", "max_steps=${oc.env:OUR_STEPS}", "name=${oc.env:OUR_NAME}")
+    assert config.run_name() == "${oc.env:OUR_NAME}", "the name of a folder"
     assert config.max_steps == 7 and config.tags == ["a name of ours", "x"]
     written = configuration.redact(configuration.plain(config))
     assert written["max_steps"] == "${oc.env:OUR_STEPS}"
@@ -144,11 +145,10 @@ def test_a_preset_cannot_bring_a_target_either(setting, named, tmp_path, capsys,
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A run and a sweep of one job with the secret in every place a user may put it."""
+    """A sweep of one job with the secret in every place a user may put it."""
     folder = tmp_path_factory.mktemp("secret")
     lines = [f"The {number}th line says that {number} plus {number} is {2 * number}.\n" for number in range(1500)]
     (folder / "text.txt").write_text("".join(lines))
-    (folder / "planted_parts.py").write_text("")
     words = [
         "data=files", "data.path=text.txt", "tokenizer=byte", "model=tiny", "seq_len=32", "max_steps=2",
         "global_batch_size=4", "trainer.log_every_steps=1", "trainer.val_sequences=8", "trainer.accelerator=cpu",
@@ -157,12 +157,10 @@ def place(tmp_path_factory):
     ]  # fmt: skip
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PROSPERO_", "WANDB_"))}
     environment |= {"PLANTED": PLANTED, "WANDB_API_KEY": "pl4nted" + "0" * 33, "OMP_NUM_THREADS": "1"}
-    said = b""
-    for more in ([], ["-m", "seed=1"]):
-        command = [sys.executable, str(ROOT / "train.py"), *words, *more]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=200)
-        said += done.stdout + done.stderr
-        assert done.returncode == 0, done.stderr.decode()
+    command = [sys.executable, str(ROOT / "train.py"), "-m", "seed=1", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=200)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said.decode()
     wrong = [sys.executable, str(ROOT / "train.py"), "max_steps=${oc.env:PLANTED}", "debug=traceback"]
     done = subprocess.run(wrong, cwd=folder, env=environment, capture_output=True, timeout=200)
     assert done.returncode != 0
@@ -172,7 +170,7 @@ def place(tmp_path_factory):
 def test_a_planted_secret_is_nowhere_in_what_a_run_writes(place):
     folder, _ = place
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert len(files) > 30
+    assert len(files) > 20
     assert any(path.name == "console.log" for path in files) and any(path.suffix == ".wandb" for path in files)
     found = [str(path.relative_to(folder)) for path in files for form in FORMS if form in path.read_bytes()]
     assert found == []
@@ -185,8 +183,8 @@ def test_nor_in_what_it_says(place):
 
 def test_the_config_with_its_secret_taken_out_still_composes(place):
     folder, _ = place
-    (run,) = (folder / "outputs" / "train").iterdir()
-    text = (run / "config.yaml").read_text()
+    (file,) = folder.glob("outputs/**/config.yaml")
+    run, text = file.parent, file.read_text()
     assert "name: ${oc.env:PLANTED}" in text
     command = [
         sys.executable,

@@ -18,6 +18,7 @@ from urllib.parse import urlparse
 
 from prospero.log import log
 from prospero.paths import write_text
+from prospero.secret_values import scrub
 from prospero.training.loggers.base import RunLogger, first_line
 from prospero.training.run_facts import RunFacts
 
@@ -190,8 +191,8 @@ class WandbLogger(RunLogger):
         run = wandb.init(
             project=self.config.project,
             entity=self.config.entity,
-            group=self.config.group or self.run_facts.group or None,
-            tags=[*self.run_facts.tags, *self.config.tags] or None,
+            group=scrub(self.config.group or self.run_facts.group) or None,
+            tags=[scrub(tag) for tag in (*self.run_facts.tags, *self.config.tags)] or None,
             name=self.run_facts.name,
             id=run_id(folder),
             resume="allow",
