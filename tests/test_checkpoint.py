@@ -1,5 +1,7 @@
 """Model folders and checkpoints: what goes in comes out, and damage is told in one line."""
 
+import logging
+import random
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from prospero.checkpoint import (
     save_model_folder,
     to_plain,
 )
+from prospero.checkpoints.manifest import read_manifest, verify_folder
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import DataError
 from prospero.model.transformer import Position, TransformerConfig
@@ -22,6 +25,11 @@ from prospero.registry import PARTS
 from prospero.training.callbacks.checkpoints import CheckpointsConfig
 from prospero.training.run_facts import RunFacts
 from tests.training.tiny import SEQ_LEN, VOCAB, TinyConfig, TinyData, tiny_module, tiny_trainer
+
+
+@pytest.fixture(autouse=True)
+def heard(monkeypatch):
+    monkeypatch.setattr(logging.getLogger("prospero"), "propagate", True)
 
 
 @pytest.fixture
@@ -71,7 +79,7 @@ def test_settings_survive_as_plain_values():
 
 
 def test_a_checkpoint_and_a_run_folder_load_without_a_model_folder(run_dir):
-    model, tokenizer, config = load_model(run_dir / "checkpoints" / "step_00000006.ckpt")
+    model, tokenizer, config = load_model(run_dir / "checkpoints" / "step_00000006")
     again, _, _ = load_model(run_dir)
     assert tokenizer is None
     assert config["facts"]["step"] == 6
@@ -95,18 +103,74 @@ def test_loading_needs_no_lightning(folder):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_the_newest_readable_checkpoint_is_used_and_the_bad_one_named(run_dir, caplog):
-    newest = run_dir / "checkpoints" / "step_00000006.ckpt"
-    newest.write_bytes(newest.read_bytes()[:-400])
-    import logging
-
-    logging.getLogger("prospero").propagate = True
+def test_the_newest_good_checkpoint_is_used_and_the_bad_one_named(run_dir, caplog):
+    newest = run_dir / "checkpoints" / "step_00000006" / "tensors_00000_of_00001.safetensors"
+    flip(newest, 8 * newest.stat().st_size - 3)
     with caplog.at_level(logging.WARNING, logger="prospero"):
-        assert (
-            find_checkpoint(run_dir).name == "step_00000005.ckpt"
-            or find_checkpoint(run_dir).name == "step_00000004.ckpt"
-        )
-    assert "step_00000006.ckpt cannot be read" in caplog.text
+        found = find_checkpoint(run_dir)
+    assert found is not None and found.name == "step_00000005"
+    assert len(caplog.messages) == 1
+    assert "passing over the checkpoint step_00000006: " in caplog.text
+    assert "tensors_00000_of_00001.safetensors is damaged: its SHA-256" in caplog.text
+    with pytest.raises(DataError, match=r"step_00000006.*is damaged"):
+        room.read_checkpoint(newest.parent)
+
+
+def test_best_is_read_from_the_manifests_not_from_the_index(run_dir):
+    best = find_checkpoint(run_dir, "best")
+    (run_dir / "checkpoints" / "index.json").write_text("{}")
+    assert best is not None and find_checkpoint(run_dir, "best") == best
+    assert (
+        min(read_manifest(f)["val/loss"] or 9e9 for f in best.parent.glob("step_*")) == read_manifest(best)["val/loss"]
+    )
+
+
+def flip(path: Path, bit: int) -> None:
+    with open(path, "r+b") as file:
+        file.seek(bit // 8)
+        byte = file.read(1)[0] ^ 1 << bit % 8
+        file.seek(bit // 8)
+        file.write(bytes([byte]))
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "model"])
+def test_every_flipped_bit_and_every_cut_is_found(run_dir, folder, kind):
+    place = run_dir / "checkpoints" / "step_00000006" if kind == "checkpoint" else folder
+    files = sorted(place.iterdir())
+    assert {"manifest.json"} < {path.name for path in files}
+    sizes = [path.stat().st_size for path in files]
+    chance = random.Random(5)
+    verify_folder(place)
+    missed = []
+    for _ in range(1000):
+        path = chance.choices(files, weights=sizes)[0]
+        bit = chance.randrange(8 * path.stat().st_size)
+        flip(path, bit)
+        missed += [] if refused_folder(place) else [(path.name, bit)]
+        flip(path, bit)
+    manifest = place / "manifest.json"
+    for bit in range(0, 8 * manifest.stat().st_size, 7):
+        flip(manifest, bit)
+        missed += [] if refused_folder(place) else [("manifest.json", bit)]
+        flip(manifest, bit)
+    for path in files:
+        content = path.read_bytes()
+        for size in {0, 1, len(content) // 2, len(content) - 1}:
+            path.write_bytes(content[:size])
+            missed += [] if refused_folder(place) else [(path.name, f"cut to {size}")]
+        path.unlink()
+        missed += [] if refused_folder(place) else [(path.name, "missing")]
+        path.write_bytes(content)
+    verify_folder(place)
+    assert missed == []
+
+
+def refused_folder(place: Path) -> bool:
+    try:
+        verify_folder(place)
+    except DataError as error:
+        return "\n" not in str(error)
+    return False
 
 
 def test_missing_and_damaged_files_are_one_line(folder, tmp_path):
@@ -115,15 +179,17 @@ def test_missing_and_damaged_files_are_one_line(folder, tmp_path):
             load_model(path)
         assert "\n" not in str(caught.value)
 
-    refused(tmp_path / "nowhere", "there is no .*nowhere; give a run folder")
+    refused(tmp_path / "nowhere", ".*nowhere does not exist; give a run folder")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", "holds no model")
-    (tmp_path / "x.ckpt").write_bytes(b"no checkpoint")
-    refused(tmp_path / "x.ckpt", "cannot be read")
-    torch.save({"a": 1}, tmp_path / "y.ckpt")
-    refused(tmp_path / "y.ckpt", "is no checkpoint of Prospero")
+    (tmp_path / "x").write_bytes(b"no checkpoint")
+    refused(tmp_path / "x", "x is a file; give a run folder")
+    (tmp_path / "step_00000001").mkdir()
+    refused(tmp_path / "step_00000001", "there is no .*manifest.json, so .* cannot be trusted")
     tensors = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(tensors[:-10])
+    refused(folder, "model.safetensors is damaged: it has")
+    (folder / "manifest.json").unlink()
     refused(folder, "model.safetensors is damaged")
     (folder / "model.safetensors").write_bytes(tensors)
     text = (folder / "config.json").read_text()
@@ -133,14 +199,3 @@ def test_missing_and_damaged_files_are_one_line(folder, tmp_path):
     refused(folder, "there is no model 'tiny_tset'. Did you mean 'tiny_test'?")
     (folder / "config.json").write_text(text[:30])
     refused(folder, "config.json is damaged")
-
-
-def test_a_pickle_that_would_run_code_is_refused(tmp_path):
-    class Bad:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "executed",))
-
-    torch.save({"prospero": {}, "state_dict": {}, "bad": Bad()}, tmp_path / "bad.ckpt")
-    with pytest.raises(DataError, match="cannot be read"):
-        load_model(tmp_path / "bad.ckpt")
-    assert not (tmp_path / "executed").exists()

@@ -147,7 +147,7 @@ def save_model_folder(
 
 def sign_model_folder(folder: Path) -> None:
     """Write the manifest of a model folder as its files are now."""
-    sign_folder(folder, [n for n in (MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE) if (folder / n).is_file()])
+    sign_folder(folder, [path.name for path in folder.iterdir() if path.is_file() and path.name != MANIFEST])
 
 
 def load_model(path: Path | str, *, device: Any = "cpu") -> "tuple[LanguageModel, Tokenizer | None, dict[str, Any]]":

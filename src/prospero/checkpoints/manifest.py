@@ -14,6 +14,7 @@ MANIFEST = "manifest.json"
 FORMAT_VERSION = 2
 _BLOCK_BYTES = 2**20
 _THREADS = 4
+_WORTH_THREADS_BYTES = 2**22
 
 
 def render(facts: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> str:
@@ -61,12 +62,20 @@ def verify_folder(folder: Path, *, part: int = 0, parts: int = 1) -> dict[str, A
     """
     manifest = read_manifest(folder)
     names = list(manifest["files"])[part::parts]
-    with ThreadPoolExecutor(_THREADS) as pool:  # hashing leaves Python's lock
-        found = list(pool.map(lambda name: _difference(folder / name, manifest["files"][name]), names))
-    wrong = next((line for line in found if line), None)
-    if wrong:
-        raise DataError(wrong)
+    for wrong in _differences(folder, {name: manifest["files"][name] for name in names}):
+        if wrong:
+            raise DataError(wrong)
     return manifest
+
+
+def _differences(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[str | None]:
+    def compare(name: str) -> str | None:
+        return _difference(folder / name, files[name])
+
+    if sum(facts["bytes"] for facts in files.values()) < _WORTH_THREADS_BYTES:
+        return [compare(name) for name in files]
+    with ThreadPoolExecutor(_THREADS) as pool:  # hashing leaves Python's lock
+        return list(pool.map(compare, files))
 
 
 def describe_file(path: Path) -> dict[str, Any]:
