@@ -73,7 +73,17 @@ def test_sweep_inside_torchrun_is_refused_with_the_right_command(capsys, monkeyp
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
     code, _, errors = run("-m", "seed=1,2", capsys=capsys)
-    assert code == 2 and "python train.py -m" in errors
+    assert code == 2 and "python train.py -m seed=1,2" in errors
+
+
+def test_sweep_inside_srun_is_refused_but_one_task_may_sweep(capsys, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    code, _, errors = run("-m", "trainer=ddp,fsdp", "tags=[a b]", capsys=capsys)
+    assert code == 2 and "python train.py -m trainer=ddp,fsdp 'tags=[a b]'" in errors
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    code, _, errors = run("-m", "optimizer.lr=interval(1,2)", capsys=capsys)
+    assert code == 2 and "hydra/sweeper=optuna" in errors
 
 
 def test_debug_asks_for_the_traceback(capsys):

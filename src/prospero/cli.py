@@ -5,6 +5,7 @@ Hydra composes the settings; this file turns whatever goes wrong on the way into
 
 import importlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -111,7 +112,7 @@ def run(verb: str, given: list[str]) -> int:
     if any(option in given for option in ("-m", "--multirun")):
         if verb != "train":
             raise ConfigError(f"'{verb}' runs one job at a time; sweeps are for train: python train.py -m ...")
-        _refuse_sweep_inside_a_world()
+        _refuse_sweep_inside_a_world(given)
     return _compose_and_call(verb, root, given)
 
 
@@ -188,11 +189,13 @@ def _plugins_in(given: list[str]) -> list[str]:
     return names
 
 
-def _refuse_sweep_inside_a_world() -> None:
-    for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"):
-        size = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or "1"
-        if os.environ.get(name) and int(size) > 1:
+def _refuse_sweep_inside_a_world(given: list[str]) -> None:
+    launchers = {"TORCHELASTIC_RUN_ID": "WORLD_SIZE", "SLURM_STEP_ID": "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE": ""}
+    for name, counter in launchers.items():
+        size = os.environ.get(counter or name) or "1"
+        if os.environ.get(name) and size.isdigit() and int(size) > 1:
             raise ConfigError(
-                "-m inside torchrun or srun would start the whole sweep once per rank; start it with plain python:"
-                " python train.py -m ... (each job then starts its own processes)"
+                "-m inside torchrun, srun or mpirun would start the whole sweep once per rank; start it once, with "
+                "plain python, and each job starts its own processes (trainer.devices): "
+                f"python train.py {shlex.join(given)}"
             )

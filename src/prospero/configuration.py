@@ -313,5 +313,6 @@ HYDRA = {
     "run": {"dir": "."},
     "output_subdir": None,
     "job": {"chdir": False},
+    "sweep": {"dir": "${outputs_dir}/sweeps/${now:%Y-%m-%d_%H-%M-%S}", "subdir": "${hydra.job.num}"},
 }
 """Hydra makes no folder of its own for a single run: the run folder is Prospero's, the same for every rank."""

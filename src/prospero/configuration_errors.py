@@ -44,6 +44,8 @@ def _unknown_setting(found: re.Match[str], root: str, given: list[str]) -> str:
             return f"There is no setting '{key}'." + _hint(name, names, ".".join(parents[:depth]), keys, last)
         node = node._get_node(name)
     names = [str(name) for name in node if name != "_target_"] if isinstance(node, DictConfig) else []
+    if last in names:
+        return f"'{key}' has no such entries yet; add them with a +: +{key}=..."
     return f"There is no setting '{key}'." + _hint(last, names, ".".join(parents), keys, last)
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-settings = dict(word.lstrip("+").split("=", 1) for word in sys.argv[1:])
+settings = dict(word.lstrip("+").split("=", 1) for word in sys.argv[1:] if "=" in word)
 folder = Path(settings["run_dir"].strip("'"))
 with open(folder / "starts.jsonl", "a") as file:
     file.write(json.dumps({"words": sys.argv[1:], "start": time.time()}) + "\n")

@@ -152,6 +152,20 @@ def test_a_metric_by_name_may_be_maximised(fake, capsys):
     assert code == 0 and values == sorted(values, reverse=True) and max(values) < 0 and "gain" in out
 
 
+def test_what_is_searched_may_stand_in_a_file(fake, capsys):
+    (fake / "conf").mkdir()
+    (fake / "conf" / "search.yaml").write_text(
+        "defaults: [train, {override hydra/sweeper: optuna}, _self_]\n"
+        "hydra: {sweeper: {n_trials: 2, params: {optimizer.lr: 'tag(log,interval(1e-4,1e-2))'}}}\n"
+    )
+    with pytest.raises(SystemExit) as left:
+        cli.main("train", ["-m", "--config-dir", "conf", "--config-name", "search", "hydra.sweep.dir=s", "seed=3"])
+    assert left.value.code == 0, capsys.readouterr().err
+    assert len({row["optimizer.lr"] for row in rows(fake / "s")}) == 2
+    words = starts(fake / "s" / "0")[0]["words"]
+    assert words[:4] == ["--config-dir", "conf", "--config-name", "search"] and "seed=3" in words
+
+
 def test_an_unknown_metric_is_named_with_those_that_there_are(fake, capsys):
     code, _, errors = run(LR, "hydra.sweeper.metric=distanse", "hydra.sweeper.n_trials=5", capsys=capsys)
     assert code == 2 and "Did you mean 'distance'?" in errors and "gain" in errors

@@ -5,7 +5,7 @@ job neither ends the sweep nor shows as a traceback. The work is in `prospero.sw
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -20,9 +20,11 @@ from prospero.errors import ConfigError
 
 @dataclass
 class GridSweeperConf:
-    """The grid has no settings of its own; those of the jobs are hydra.launcher.*"""
+    """Settings of the grid, as hydra.sweeper.*; those of the jobs are hydra.launcher.*"""
 
     _target_: str = "hydra_plugins.prospero_grid_sweeper.grid_sweeper.GridSweeper"
+    params: dict[str, str] = field(default_factory=dict)
+    """Swept settings from a YAML file, setting -> values as on the command line, which goes before them."""
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="prospero")
@@ -30,6 +32,9 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweepe
 
 class GridSweeper(Sweeper):
     """Runs every combination of the swept values; leaves with exit code 1 when a job failed."""
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        self.params = params or {}
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
         """Keep what Hydra hands over and make the launcher."""
@@ -41,6 +46,7 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; leaves by SystemExit unless every job is done."""
         launcher: Any = checked_launcher(self.launcher, "grid")
+        arguments = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         words = combinations(parser.parse_overrides(arguments))
         for overrides in words:

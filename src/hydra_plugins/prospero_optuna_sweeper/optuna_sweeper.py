@@ -7,7 +7,7 @@ same command, under the same number; trials already told are kept in the journal
 import math
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ class OptunaSweeperConf:
     """Training tokens before the first pruning; null is 1 % of the first completed trial."""
     reduction_factor: int = 4
     """One in so many trials passes each rung, and a rung is so many times longer than the one before."""
+    params: dict[str, str] = field(default_factory=dict)
+    """Searched settings from a YAML file, setting -> values as on the command line, which goes before them."""
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConf, provider="prospero")
@@ -50,8 +52,8 @@ ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=OptunaSw
 class OptunaSweeper(Sweeper):
     """Asks for trials while slots are free, tells how they ended, and closes with the table and the best command."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.given = settings
+    def __init__(self, params: dict[str, str] | None = None, **settings: Any) -> None:
+        self.params, self.given = params or {}, settings
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
         """Keep what Hydra hands over and make the launcher."""
@@ -69,6 +71,7 @@ class OptunaSweeper(Sweeper):
         settings = StudySettings(**self.given)
         launcher: Any = checked_launcher(self.launcher, "optuna")
         require_optuna()
+        arguments = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         fixed, swept = search_space.split(parser.parse_overrides(arguments))
         space = {key: search_space.distribution(override) for key, override in swept.items()}

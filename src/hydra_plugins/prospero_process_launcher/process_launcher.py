@@ -53,8 +53,8 @@ class ProcessLauncher(Launcher):
 
         `settings` are the sweeper's own that make it another sweep. ConfigError when it runs already.
         """
+        from prospero.secret_values import redacted_word
         from prospero.sweeps.folder import Identity, SweepFolder
-        from prospero.sweeps.job import redacted
         from prospero.sweeps.slots import LaunchSettings
         from prospero.sweeps.sweep import Sweep
 
@@ -66,7 +66,7 @@ class ProcessLauncher(Launcher):
         assert isinstance(composed, dict)
         composed.pop("hydra")
         identity = Identity(
-            overrides=[redacted(word) for word in overrides], sweeper=sweeper, settings=[composed, settings]
+            overrides=[redacted_word(word) for word in overrides], sweeper=sweeper, settings=[composed, settings]
         )
         default = Path(str(self.config.hydra.sweep.dir)).resolve()
         folder = SweepFolder.open(default, named, identity, retry_failed=launch.retry_failed)

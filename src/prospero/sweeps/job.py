@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 import sys
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from prospero.secret_values import redacted_word
 from prospero.sweeps import RESULT_FILE
 
 WORLD_VARIABLES = (
@@ -28,9 +28,6 @@ WORLD_VARIABLES = (
 
 CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 """Options of the sweep's command line that say where settings are found; every job gets them too."""
-
-SECRET_WORDS = re.compile(r"password|passwd|secret|api_?key|token$|credential", re.IGNORECASE)
-"""Keys whose values are not written to files."""
 
 
 class Status(Enum):
@@ -65,7 +62,7 @@ class Job:
 
     def label(self) -> list[str]:
         """The overrides as they may be shown and written: without the values of secrets."""
-        return [redacted(word) for word in self.overrides]
+        return [redacted_word(word) for word in self.overrides]
 
     def settings(self) -> dict[str, str]:
         """The overrides as setting -> value."""
@@ -145,15 +142,9 @@ def quoted(text: str) -> str:
     return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def redacted(word: str) -> str:
-    """Return `setting=value` with the value hidden when the setting's name looks like a secret."""
-    key, equals, _ = word.partition("=")
-    return f"{key}=<redacted>" if equals and SECRET_WORDS.search(key) else word
-
-
 def shown(command: list[str]) -> str:
     """Return a command line that may be written to a file."""
-    return shlex.join(redacted(word) for word in command)
+    return shlex.join(redacted_word(word) for word in command)
 
 
 def short(path: Path) -> str:

@@ -22,6 +22,8 @@ from prospero.sweeps.slots import LaunchSettings, Slot, free_port, make_slots, t
 POLL_SECONDS = 0.2
 LEFTOVER_SECONDS = 10.0
 """How long the other processes of a job may outlive its first one."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that end a sweep: interrupted, told to end, the terminal is gone, the time on the cluster is nearly over."""
 TIMED_OUT = 124
 """Exit code of a job that was ended because its time was over, as of timeout(1)."""
 
@@ -55,8 +57,8 @@ class Runner:
     def run(self, jobs: Iterator[Job], ended: Callable[[JobResult], None]) -> None:
         """Run all jobs; `ended` is called once for each, in the order of their ends.
 
-        SIGINT and SIGTERM are passed on to the jobs, which save and leave; no further job is started then. When `ended`
-        raises, the running jobs are told to save and leave before the error goes on.
+        SIGINT, SIGTERM and their like are passed on to the jobs, which save and leave; no further job is started then.
+        When `ended` raises, the running jobs are told to save and leave before the error goes on.
         """
         with self._catching_signals():
             try:
@@ -108,7 +110,7 @@ class Runner:
         environment |= {"PROSPERO_SWEEP": self.group, "MASTER_PORT": str(port)}
         if slot.gpus is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
-        count = threads(self.settings, len(self.slots), job.devices)
+        count = threads(self.settings, len(self.slots), max(job.devices, len(slot.gpus or [])))
         asked = self.settings.threads_per_process is not None or "OMP_NUM_THREADS" not in os.environ
         if count is not None and asked:
             environment["OMP_NUM_THREADS"] = str(count)
@@ -150,7 +152,8 @@ class Runner:
         again, self._again = self._again, 0
         for running in self._running.values():
             if not running.told or again:
-                self._tell(running, again or self.signal)
+                number = again or self.signal
+                self._tell(running, number if number == signal.SIGINT else signal.SIGTERM)
 
     def _end_all(self) -> None:
         for running in self._running.values():
@@ -175,7 +178,8 @@ class Runner:
             else:
                 self._again = number
 
-        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+        before = {number: signal.signal(number, remember) for number in caught}
         try:
             yield
         finally:
