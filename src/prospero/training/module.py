@@ -482,6 +482,9 @@ def rewind_to_step_boundary(checkpoint: dict[str, Any], *, micro_steps: int) -> 
     for part in ("total", "current"):
         progress[part] = dict.fromkeys(("ready", "started", "processed", "completed"), micro_steps)
     progress["is_last_batch"] = False
+    validation = checkpoint["loops"]["fit_loop"].get("epoch_loop.val_loop.batch_progress", {})
+    for part in validation.keys() & {"total", "current"}:  # one that was broken off begins anew
+        validation[part] = dict.fromkeys(("ready", "started", "processed", "completed"), 0)
 
 
 def training_module(pl_module: L.LightningModule) -> TrainingModule:
