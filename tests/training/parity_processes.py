@@ -2,17 +2,17 @@
 
     torchrun --nproc-per-node N parity_processes.py FOLDER CASE...
 
-Rank 0 writes FOLDER/CASE.pt: the losses of all steps, the validations, the weights, their average, what a rank holds.
+Rank 0 writes FOLDER/CASE.pt: the losses of all steps, the validations, the weights, their average, what a rank holds;
+for the case `spreads`, what spread_model measures.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from prospero.model.transformer import TransformerConfig
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
@@ -21,11 +21,11 @@ from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.sharded import local
-from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
 from prospero.training.callbacks.ema import EMA, EMAConfig
 from prospero.training.loggers.metrics_file import MetricsFile, metric_series
 from prospero.training.module import TrainingModule
 from prospero.training.trainer import StrategyName
+from tests.training.spread_model import SPREADS, train_spread, whole
 from tests.training.tiny import SEQ_LEN, VOCAB, Fall, TinyData, tiny_trainer
 
 STEPS, BATCH = 20, 16
@@ -39,10 +39,6 @@ CASES: dict[str, dict[str, Any]] = {
     "both": {"devices": 4, "strategy": StrategyName.tensor_parallel, "tensor_parallel": 2},
 }
 """Case -> settings of the trainer; `+everything` behind a name adds clipping, accumulation, regularisers and EMA."""
-
-
-def whole(tensor: Tensor) -> Tensor:
-    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().clone()
 
 
 def train(folder: Path, case: str) -> dict[str, Any]:
@@ -70,10 +66,7 @@ def train(folder: Path, case: str) -> dict[str, Any]:
         accumulate=accumulate,
         val_every_steps=8,
         loggers=[MetricsFile(run_dir)],
-        callbacks=[
-            *([ema] if everything else []),
-            Checkpoints(CheckpointsConfig(every_steps=10), run_dir / "checkpoints"),
-        ],
+        callbacks=[ema] if everything else [],
         **settings,
     )
     trainer.fit(module, datamodule=TinyData(BATCH, BATCH // ranks // accumulate))
@@ -90,8 +83,12 @@ def train(folder: Path, case: str) -> dict[str, Any]:
 def main(folder: str, *cases: str) -> None:
     torch.set_num_threads(1)
     for case in cases:
-        result = train(Path(folder), case)
-        if result["metrics"]:
+        rank = int(os.environ.get("RANK", "0"))
+        if case == "spreads":
+            result = {name: train_spread(spread, rank, alone=False) for name, spread in SPREADS.items()}
+        else:
+            result = train(Path(folder), case)
+        if rank == 0:
             torch.save(result, Path(folder) / f"{case}.pt")
 
 

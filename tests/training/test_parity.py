@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.parity_processes import CASES
+from tests.training.parity_processes import CASES, train
+from tests.training.spread_model import SPREADS, train_spread
 
 ROOT = Path(__file__).resolve().parents[2]
 TWO = [name for name, settings in CASES.items() if settings["devices"] == 2]
@@ -19,7 +20,7 @@ FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 def start(processes: int, folder: Path, cases: list[str]) -> None:
     script = str(Path(__file__).with_name("parity_processes.py"))
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), script, str(folder), *cases]
+    command = [sys.executable, *launcher, script, str(folder), *cases]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-5000:]
@@ -28,15 +29,16 @@ def start(processes: int, folder: Path, cases: list[str]) -> None:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("parity")
-    for processes, names in ((1, ["one"]), (2, TWO), (4, FOUR)):
-        start(processes, folder, [f"{name}{extra}" for name in names for extra in ("", "+everything")])
-    return {file.stem: torch.load(file) for file in folder.glob("*.pt")}
+    start(2, folder, [f"{name}{extra}" for name in TWO for extra in ("", "+everything")])
+    start(4, folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
+    alone = {case: train(folder, case) for case in ("one", "one+everything")}
+    return {file.stem: torch.load(file) for file in folder.glob("*.pt")} | alone
 
 
-@pytest.mark.parametrize("extra", ["", "+everything"])
-@pytest.mark.parametrize("name", [*TWO, *FOUR])
-def test_losses_validations_weights_and_average_are_those_of_one_process(results, name, extra):
-    ours, theirs = results[name + extra], results["one" + extra]
+@pytest.mark.parametrize("case", [*TWO, *(f"{name}+everything" for name in TWO + FOUR)])
+def test_losses_validations_weights_and_average_are_those_of_one_process(results, case):
+    extra = case.partition("+")[2]
+    ours, theirs = results[case], results["one+everything" if extra else "one"]
     assert len(theirs["metrics"]["train/loss"]) == 20 and theirs["metrics"]["train/loss"][-1][1] < 2.3
     assert bool(extra) == ("train/loss/z_loss" in theirs["metrics"]) == bool(theirs["average"])
     for metric, series in theirs["metrics"].items():
@@ -53,9 +55,17 @@ def test_losses_validations_weights_and_average_are_those_of_one_process(results
 )
 def test_a_process_holds_its_share_of_the_parameters(results, name, share):
     for measure in ("held", "bytes"):
-        assert results[name][measure] / results["one"][measure] == pytest.approx(share, rel=0.12)
+        assert results[f"{name}+everything"][measure] / results["one"][measure] == pytest.approx(share, rel=0.12)
 
 
 def test_the_average_is_another_model_than_the_last_weights_and_is_validated(results):
     found = results["one+everything"]
     assert any(not torch.equal(found["average"][key], value) for key, value in found["weights"].items())
+
+
+@pytest.mark.parametrize("name", SPREADS)
+def test_every_regulariser_and_optimiser_acts_on_a_spread_model_as_on_a_whole_one(results, name):
+    found, expected = results["spreads"][name], train_spread(SPREADS[name], 0, alone=True)
+    assert found.keys() == expected.keys() and expected["norm.0"] > 0.5
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-4, atol=3e-6, msg=lambda m, k=key: f"{k}: {m}")

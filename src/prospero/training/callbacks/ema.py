@@ -77,6 +77,7 @@ class EMA(Callback):
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Move the average towards the weights of `model`, those after optimiser step `step` (the first is 1)."""
+        reshard(model)
         averaging = step > self.config.start_step
         share = 1 - self.config.decay_after(self.updates) if averaging else 1.0
         averages = [local(average) for average in self.weights.values()]

@@ -15,6 +15,7 @@ from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.paths import write_text
 from prospero.training.loggers import log_text
+from prospero.training.parallel import reshard
 from prospero.training.run_facts import RunFacts
 
 SAMPLES_FILE = "samples.md"
@@ -80,6 +81,7 @@ class Samples(Callback):
             return
         with pl_module.pause(), _eagerly():  # pyright: ignore[reportCallIssue]
             texts = self._generate(pl_module.model)
+            reshard(pl_module.model)  # pyright: ignore[reportArgumentType]
             if trainer.is_global_zero:
                 self._append(trainer, texts, int(pl_module.consumed_tokens))  # pyright: ignore[reportArgumentType]
 
