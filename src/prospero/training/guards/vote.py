@@ -50,7 +50,7 @@ class Vote:
         numbers = torch.cat([total[:1] / self.world_size, norm, total[1:]])
         event = None
         host = numbers
-        if self.lagging:
+        if self.device.type == "cuda":
             host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
             host.copy_(numbers, non_blocking=True)
             event = torch.cuda.Event()
