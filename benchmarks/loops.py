@@ -29,13 +29,18 @@ def overrides(precision: str, layout: str, vocab_size: int) -> list[str]:
     ]  # fmt: skip
 
 
-def platform(precision: str, layout: str, vocab_size: int) -> None:
+def platform(precision: str, layout: str, vocab_size: int, *changes: str) -> None:
     """A run of the platform with its default callbacks, by its own command line."""
     from prospero.cli import main
 
     sys.path.insert(0, str(HERE))
     own = ["plugins=[pace_callback]", "callbacks=[default,pace]", f"callbacks.pace.warmup_steps={WARMUP_STEPS}"]
-    main("train", [*overrides(precision, layout, vocab_size), *own])
+    main("train", [*overrides(precision, layout, vocab_size), *own, *changes])
+
+
+def unguarded(precision: str, layout: str, vocab_size: int) -> None:
+    """The same run with nobody watching loss, gradient and progress."""
+    platform(precision, layout, vocab_size, "trainer.guards.enabled=false", "trainer.watchdog_minutes=null")
 
 
 def composed(precision: str, layout: str, vocab_size: int) -> Any:
@@ -141,7 +146,7 @@ def hf_trainer(precision: str, layout: str, vocab_size: int) -> None:
     Trainer(model=model, args=arguments, train_dataset=Windows(), callbacks=[PaceCallback()]).train()
 
 
-LOOPS = {"platform": platform, "bare": bare, "plain": plain, "hf_trainer": hf_trainer}
+LOOPS = {"platform": platform, "unguarded": unguarded, "bare": bare, "plain": plain, "hf_trainer": hf_trainer}
 
 
 def command(name: str, precision: str, layout: str, vocab_size: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the platform costs over a bare PyTorch loop of the same model, optimiser and batch: time and peak memory.
+"""What the platform costs over a bare PyTorch loop of the same model, optimiser and batch, and its guards by themselves.
 
 python benchmarks/overhead.py [--rounds 40] [--precision float32 bf16]
 """
@@ -19,12 +19,13 @@ def main() -> None:
     given = parser.parse_args()
     print("d_model 384, 6 layers, 8 x 256 tokens, vocabulary 1024, CPU; one step of each in turn")
     for precision in given.precision:
-        loops = [Loop(name, command(name, precision, "llama", VOCAB_SIZE)) for name in ("platform", "bare")]
+        loops = [Loop(name, command(name, precision, "llama", VOCAB_SIZE)) for name in ("platform", "unguarded", "bare")]
         interleave(loops, given.rounds)
-        ours, bare = loops
+        ours, unguarded, bare = loops
         for loop in loops:
             print(f"{precision:8} {loop.name:9} {1e3 * loop.median:8.1f} ms a step   peak {loop.peak / 2**20:6.0f} MiB")
         print(f"{precision:8} platform / bare: time {ratio(ours, bare):.4f}, peak memory {ours.peak / bare.peak:.3f}")
+        print(f"{precision:8} guards on / off: time {ratio(ours, unguarded):.4f}")
 
 
 if __name__ == "__main__":

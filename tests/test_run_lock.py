@@ -14,6 +14,16 @@ from prospero.errors import ConfigError
 from prospero.run_lock import FILE, RunLock
 
 
+HOLD = """
+import sys, time
+from pathlib import Path
+from prospero.run_lock import RunLock
+lock = RunLock(Path(sys.argv[1])).take()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
 def test_a_second_process_is_refused_by_name_until_the_first_lets_go(tmp_path):
     first = RunLock(tmp_path).take()
     with pytest.raises(ConfigError, match=rf"in use by process {os.getpid()} on \S+ since \d{{4}}-") as refusal:
@@ -25,8 +35,7 @@ def test_a_second_process_is_refused_by_name_until_the_first_lets_go(tmp_path):
 
 
 def test_a_killed_process_is_no_obstacle(tmp_path):
-    code = f"import time; from prospero.run_lock import RunLock; from pathlib import Path; RunLock(Path({str(tmp_path)!r})).take(); print('held', flush=True); time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     with pytest.raises(ConfigError, match=f"process {process.pid} "):
         RunLock(tmp_path).take()

@@ -9,10 +9,10 @@ ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
 
 SETTINGS = [
-    "data=files", "data.path=text.jsonl", "split=hash", "tokenizer=byte", "model=tiny", "seq_len=32", "global_batch_size=4",
-    "trainer.accelerator=cpu", "trainer.precision=float32", "trainer.log_every_steps=1", "trainer.val_sequences=16",
-    "trainer.val_every_steps=0", "callbacks=[checkpoints,poison]", "plugins=[poison]", "callbacks.checkpoints.keep_last=9",
-    "schedule=constant", "optimizer.lr=1e-3",
+    "data=files", "data.path=text.jsonl", "split=hash", "tokenizer=byte", "model=tiny", "seq_len=32",
+    "global_batch_size=4", "schedule=constant", "optimizer.lr=1e-3", "trainer.accelerator=cpu",
+    "trainer.precision=float32", "trainer.log_every_steps=1", "trainer.val_sequences=16", "trainer.val_every_steps=0",
+    "callbacks=[checkpoints,poison]", "plugins=[poison]", "callbacks.checkpoints.keep_last=9",
 ]  # fmt: skip
 
 
