@@ -22,6 +22,9 @@ VERBS = {
 }
 """Verb -> the function that does it; each takes its typed root Config."""
 
+PLAIN_VERBS = {"checkpoint": "prospero.commands.checkpoint:checkpoint"}
+"""Verb -> the function that does it with the words that follow, without settings."""
+
 ROOT_OF = {"find_lr": "train"}
 """Verbs that share the root configuration of another."""
 
@@ -94,13 +97,16 @@ def _verb_from(given: list[str]) -> tuple[str, list[str]]:
 
         print(f"prospero {prospero.__version__}")
         sys.exit(0)
-    if given[0] not in VERBS:
-        raise ConfigError(f"There is no command '{given[0]}'.{suggest(given[0], VERBS)} Commands: {', '.join(VERBS)}.")
+    known = [*VERBS, *PLAIN_VERBS]
+    if given[0] not in known:
+        raise ConfigError(f"There is no command '{given[0]}'.{suggest(given[0], known)} Commands: {', '.join(known)}.")
     return given[0], given[1:]
 
 
 def run(verb: str, given: list[str]) -> int:
     """Compose the configuration of `verb` and call its function; return the exit code."""
+    if verb in PLAIN_VERBS:
+        return _run_plain(verb, given)
     given = [_as_text(word) for word in given]
     _check_options(given)
     root = ROOT_OF.get(verb, verb)
@@ -114,6 +120,18 @@ def run(verb: str, given: list[str]) -> int:
             raise ConfigError(f"'{verb}' runs one job at a time; sweeps are for train: python train.py -m ...")
         _refuse_sweep_inside_a_world(given)
     return _compose_and_call(verb, root, given)
+
+
+def _run_plain(verb: str, given: list[str]) -> int:
+    if "-h" in given or "--help" in given:
+        from prospero import help_text
+
+        print(help_text.of_plain_verb(verb))
+        return 0
+    from prospero import log
+
+    log.configure()
+    return int(_function(verb)(given) or 0)
 
 
 def _compose_and_call(verb: str, root: str, given: list[str]) -> int:
@@ -158,7 +176,7 @@ def _as_text(word: str) -> str:
 
 
 def _function(verb: str) -> Callable[[Any], int | None]:
-    module, _, name = VERBS[verb].partition(":")
+    module, _, name = (VERBS | PLAIN_VERBS)[verb].partition(":")
     return getattr(importlib.import_module(module), name)
 
 

@@ -11,6 +11,7 @@ SUMMARIES = {
     "prepare": "clean, de-duplicate, split and tokenise text, without training",
     "generate": "write text with the model of a run",
     "find_lr": "find a learning rate with a range test; takes every setting of train",
+    "checkpoint": "verify, merge or show what a run has saved",
 }
 
 EXAMPLES = {
@@ -53,6 +54,14 @@ EXAMPLES = {
         ),
     ],
     "find_lr": [("prospero find_lr model=tiny optimizer=muon", "prints the suggestion, writes the curve")],
+    "checkpoint": [
+        ("prospero checkpoint verify outputs/a", "is every byte of a run's checkpoints and model as it was written?"),
+        ("prospero checkpoint show outputs/a", "step, metrics, settings, tensors and files of the newest"),
+        (
+            "prospero checkpoint merge outputs/a/checkpoints/step_00000400 outputs/a_400",
+            "the weights of all processes as one model folder, for generate and others",
+        ),
+    ],
 }
 
 
@@ -92,6 +101,14 @@ def of_verb(verb: str, root: str, given: list[str]) -> str:
     lines += ["  --config-dir FOLDER     more presets of your own, laid out like conf/"]
     lines += ['  --shell-completion install=bash   eval "$(python train.py -sc install=bash)"']
     lines += ["", f"`{verb} <group>=<name> --help` lists every setting of that part. All presets: {_shown_folder()}"]
+    return "\n".join(lines)
+
+
+def of_plain_verb(verb: str) -> str:
+    """Return the help of a verb that takes words instead of settings."""
+    lines = [f"{verb}: {SUMMARIES[verb]}", "", "examples:"]
+    for command, comment in EXAMPLES[verb]:
+        lines += [f"  {command}", f"      {comment}"]
     return "\n".join(lines)
 
 

@@ -19,7 +19,8 @@ def name_of_step(step: int) -> str:
 
 def folders_of(checkpoints: Path) -> Iterator[Path]:
     """Yield the published checkpoints below `checkpoints`, newest first."""
-    yield from sorted((path for path in checkpoints.glob("step_*") if path.is_dir()), reverse=True)
+    found = (path for path in checkpoints.glob("step_*") if path.is_dir() and path.name[5:].isdigit())
+    yield from sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
 
 
 def unfinished(final: Path) -> Path:

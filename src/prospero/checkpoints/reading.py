@@ -37,6 +37,11 @@ class StoredTensor:
     def __repr__(self) -> str:
         return f"StoredTensor({self.name}, {list(self.shape)}, {self.dtype})"
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all of it."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def whole(self) -> Tensor:
         """Return all of it as a CPU tensor."""
         result = torch.empty(self.shape, dtype=self.dtype)

@@ -1,0 +1,144 @@
+"""`checkpoint`: look at what a run has saved: are its files as they were written, what do they hold, as one model."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from prospero.errors import ConfigError, DataError, suggest
+
+
+def checkpoint(words: list[str]) -> int:
+    """Do `verify | merge | show` with the paths that follow; return the exit code."""
+    actions: dict[str, Callable[..., int]] = {"verify": verify, "merge": merge, "show": show}
+    name, *rest = words or [""]
+    if name not in actions:
+        said = f"There is no 'checkpoint {name}'.{suggest(name, actions)} " if name else ""
+        raise ConfigError(f"{said}Write prospero checkpoint {' | '.join(actions)} <path>; see --help.")
+    option = next((word for word in rest if word.startswith("-")), None)
+    if option:
+        raise ConfigError(f"checkpoint {name} has no option '{option}'; it takes paths only")
+    most = 2 if name == "merge" else 1
+    if not 1 <= len(rest) <= most:
+        wanted = "a path, and perhaps the folder to write" if most == 2 else "one path"
+        raise ConfigError(f"checkpoint {name} takes {wanted}; found {' '.join(rest) or 'nothing'}")
+    return actions[name](*map(Path, rest))
+
+
+def verify(path: Path) -> int:
+    """Compare every file of a run, a checkpoint or a model folder with its manifest; 0 when all is well, else 2."""
+    from prospero.checkpoints.manifest import verify_folder
+
+    bad = 0
+    for folder in _folders_in(path):
+        try:
+            manifest = verify_folder(folder)
+        except DataError as error:
+            bad += 1
+            print(f"BAD  {folder}: {error}")
+            continue
+        files = manifest["files"]
+        size = _size(sum(file["bytes"] for file in files.values()))
+        print(f"ok   {folder}: {len(files)} files, {size}{_where(manifest)}")
+    return 2 if bad else 0
+
+
+def merge(path: Path, out: Path | None = None) -> int:
+    """Write the weights of a checkpoint (of a run: its best one) as one model folder that `generate` opens."""
+    from prospero.checkpoint import is_checkpoint, load_model, save_model_folder
+
+    source = _checkpoint_of(path)
+    beside = source.parent if source.parent.name == "checkpoints" else source
+    out = out or beside.with_name(f"model_{source.name}")
+    if out.exists() and (is_checkpoint(out) or not (out / "model.safetensors").is_file()):
+        raise ConfigError(f"{out} exists and is no model folder, so it is not replaced; name another folder")
+    model, tokenizer, config = load_model(source)
+    facts = {**config["facts"], "checkpoint": source.name}
+    save_model_folder(out, model.state_dict(), tokenizer, config["model"], facts=facts)
+    missing = "" if tokenizer is not None else ", without a tokenizer: none was found beside the checkpoint"
+    print(f"{source} -> {out}{missing}")
+    return 0
+
+
+def show(path: Path) -> int:
+    """Print what a checkpoint (of a run: its newest) holds: step, tokens, metrics, settings, tensors, files."""
+    from prospero.checkpoint import read_checkpoint
+    from prospero.checkpoints.manifest import read_manifest
+    from prospero.checkpoints.reading import read_tensors
+
+    folder = _checkpoint_of(path, "last")
+    manifest, memory = read_manifest(folder), read_checkpoint(folder, lazy=True)["prospero"]
+    print(f"{folder}{_where(manifest)}")
+    print(f"written by {manifest['world_size']} process(es), {manifest['strategy']}")
+    for title in ("metrics", "config"):
+        print(f"\n{title}:")
+        for name, value in _flat(memory.get(title) or {}):
+            print(f"  {name} = {value}")
+    tensors = sorted(read_tensors(folder).values(), key=lambda tensor: (-tensor.n_bytes, tensor.name))
+    print(f"\n{len(tensors)} tensors, {_size(sum(tensor.n_bytes for tensor in tensors))}:")
+    for tensor in tensors:
+        print(f"  {_size(tensor.n_bytes):>10}  {str(tensor.dtype)[6:]:8}  {list(tensor.shape)!s:16}  {tensor.name}")
+    print("\nfiles:")
+    for name, file in manifest["files"].items():
+        print(f"  {_size(file['bytes']):>10}  {file['sha256'][:16]}  {name}")
+    return 0
+
+
+def _folders_in(path: Path) -> list[Path]:
+    from prospero.checkpoint import is_checkpoint
+    from prospero.checkpoints.folders import folders_of
+    from prospero.checkpoints.manifest import MANIFEST
+
+    _exists(path)
+    if is_checkpoint(path) or (path / MANIFEST).is_file():
+        return [path]
+    places = [path] if path.name == "checkpoints" else [path / "checkpoints"]
+    found = [folder for place in places for folder in reversed(list(folders_of(place)))]
+    models = [folder for folder in (path, path / "model") if (folder / "config.json").is_file()]
+    if not found and not models:
+        raise DataError(f"{path} holds neither checkpoints nor a model; give a run, a checkpoint or a model folder")
+    return found + models
+
+
+def _checkpoint_of(path: Path, which: str = "best") -> Path:
+    from prospero.checkpoint import find_checkpoint, is_checkpoint
+
+    _exists(path)
+    if is_checkpoint(path):
+        return path
+    found = find_checkpoint(path, which)
+    if found is None:
+        raise DataError(f"{path} holds no good checkpoint; give a run folder or the folder of a checkpoint")
+    return found
+
+
+def _exists(path: Path) -> None:
+    if path.is_dir():
+        return
+    siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    what = "is a file" if path.is_file() else "does not exist"
+    raise DataError(f"{path} {what}; give a run, a checkpoint or a model folder.{suggest(path.name, siblings)}")
+
+
+def _where(manifest: Mapping[str, Any]) -> str:
+    if manifest.get("step") is None:
+        return ""
+    loss = manifest.get("val/loss")
+    validated = f", val/loss {loss:.4f}" if loss is not None else ""
+    return f", step {manifest['step']:,}, {manifest['tokens'] or 0:,} tokens{validated}"
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    lines: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{before}{name}.")
+        else:
+            lines.append((f"{before}{name}", value))
+    return lines
+
+
+def _size(n_bytes: int) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= scale:
+            return f"{n_bytes / scale:.1f} {unit}"
+    return f"{n_bytes} B"
