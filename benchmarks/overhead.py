@@ -1,4 +1,4 @@
-"""What the platform costs over a bare PyTorch loop of the same model, optimiser and batch, and its guards by themselves.
+"""What the platform costs over a bare PyTorch loop of the same model, optimiser and batch; what its guards cost.
 
 python benchmarks/overhead.py [--rounds 40] [--precision float32 bf16]
 """
@@ -19,7 +19,8 @@ def main() -> None:
     given = parser.parse_args()
     print("d_model 384, 6 layers, 8 x 256 tokens, vocabulary 1024, CPU; one step of each in turn")
     for precision in given.precision:
-        loops = [Loop(name, command(name, precision, "llama", VOCAB_SIZE)) for name in ("platform", "unguarded", "bare")]
+        names = ("platform", "unguarded", "bare")
+        loops = [Loop(name, command(name, precision, "llama", VOCAB_SIZE)) for name in names]
         interleave(loops, given.rounds)
         ours, unguarded, bare = loops
         for loop in loops:

@@ -13,7 +13,6 @@ import pytest
 from prospero.errors import ConfigError
 from prospero.run_lock import FILE, RunLock
 
-
 HOLD = """
 import sys, time
 from pathlib import Path

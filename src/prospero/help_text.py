@@ -1,5 +1,6 @@
 """What `--help` prints: the commands people really type, and the menu read from `conf/` as it is on disk."""
 
+from dataclasses import is_dataclass
 from pathlib import Path
 
 from prospero import registry
@@ -136,12 +137,21 @@ def _settings_of(group: str, given: list[str]) -> list[str]:
         return []
     path = registry.PARTS[group][part]
     light = schema(path)
-    lines = ["", f"{group}={name}: {' '.join((light.__doc__ or '').split())}"]
+    prefix = f"{group}.{name}" if group in registry.MULTIPLE else group
+    return ["", f"{group}={name}: {' '.join((light.__doc__ or '').split())}", *_fields_of(path, prefix)]
+
+
+def _fields_of(path: str, prefix: str) -> list[str]:
+    """One entry for each setting of a Config class, those of the settings inside it included."""
+    lines = []
     for setting, text in field_docs(path).items():
-        field = light.__dataclass_fields__[setting]
+        field = schema(path).__dataclass_fields__[setting]
         default = field.default if not callable(getattr(field, "default_factory", None)) else field.default_factory()
-        prefix = f"{group}.{name}" if group in registry.MULTIPLE else group
-        lines += _wrapped(f"  {f'{prefix}.{setting}={_shown(default)}':<40}", text)
+        inner = type(default).__dict__.get("__source__") if is_dataclass(default) else None
+        if inner is not None:
+            lines += _wrapped(f"  {f'{prefix}.{setting}':<40}", text) + _fields_of(inner, f"{prefix}.{setting}")
+        else:
+            lines += _wrapped(f"  {f'{prefix}.{setting}={_shown(default)}':<40}", text)
     return lines
 
 
