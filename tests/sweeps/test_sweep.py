@@ -181,6 +181,14 @@ def test_failed_jobs_are_run_again_only_when_asked(tmp_path, monkeypatch):
     assert len([entry for entry in starts(tmp_path / "s" / "0") if "start" in entry]) == 1
 
 
+def test_the_time_of_a_job_is_that_of_all_its_starts(tmp_path, monkeypatch):
+    fake_program(tmp_path, monkeypatch)
+    run_sweep(tmp_path / "s", [["x=1", "crash=true"]])
+    first = record(tmp_path / "s")["jobs"][0]["seconds"]
+    again = run_sweep(tmp_path / "s", [["x=1", "crash=true"]], retry_failed=True)
+    assert again.results[0].seconds > first > 0
+
+
 def test_the_same_command_finds_its_unfinished_sweep_and_no_other(tmp_path):
     def opened(name, *words, settings=None):
         return SweepFolder.open(tmp_path / name, False, identity(*words, settings=settings))

@@ -152,10 +152,11 @@ class SweepFolder:
         self._update(job, status=Status.running.value, process=pid, process_created=created)
 
     def ended(self, result: JobResult) -> None:
-        """Write how a job ended."""
+        """Write how a job ended; its seconds become those of all its processes together."""
         before = (self._entry(result.job.number) or {}).get("seconds", 0.0)
-        seconds = round(before + result.seconds, 3)
-        self._update(result.job, status=result.status.value, exit_code=result.exit_code, seconds=seconds, process=None)
+        result.seconds = round(before + result.seconds, 3)
+        ended = {"status": result.status.value, "exit_code": result.exit_code, "seconds": result.seconds}
+        self._update(result.job, **ended, process=None)
 
     def _update(self, job: Job, **values: Any) -> None:
         entry = self._entry(job.number)
