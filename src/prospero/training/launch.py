@@ -20,7 +20,7 @@ from prospero import distributed, meeting, signals
 from prospero.errors import ConfigError
 from prospero.meeting import ALONE, Meeting
 
-LAST_WORDS_SECONDS = 20.0
+LAST_WORDS_SECONDS = 10.0
 """How long a process may go on after one it has started has died: time for its own error to be raised and said."""
 LEAVE_SECONDS = 60.0
 """How long the started processes may take to end after the first has."""
