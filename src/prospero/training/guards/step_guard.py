@@ -115,6 +115,7 @@ class StepGuard:
             "spikes_in_row": self._spikes_in_row,
             "window": list(self._window),
             "bad": [asdict(record) for record in self.bad],
+            "records": [asdict(record) for record in self.records],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -124,3 +125,4 @@ class StepGuard:
         self._window = deque(state["window"][-self.config.spike_window_steps :])
         self._sorted = sorted(self._window)
         self.bad = [StepRecord(**record) for record in state["bad"]]
+        self.records = deque((StepRecord(**record) for record in state["records"]), maxlen=REMEMBERED)
