@@ -13,6 +13,7 @@ import pytest
 from prospero.training.loggers import wandb as room
 from prospero.training.loggers.wandb import Mode, WandbConfig, has_key, resolve_mode, run_id
 from prospero.training.run_facts import RunFacts
+from tests.training.wandb_server import WandbServer
 
 pytest.importorskip("wandb")
 
@@ -126,3 +127,54 @@ def test_mode_follows_key_and_environment(tmp_path, monkeypatch):
     assert resolve_mode(Mode.auto) is Mode.disabled
     assert resolve_mode(Mode.offline) is Mode.offline
     assert room.run_id(tmp_path) == room.run_id(tmp_path)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A stand-in for W&B's server, that this process is sent to with a key."""
+    import wandb
+
+    wandb.teardown()  # it would keep the address of a test before
+    server = WandbServer()
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setattr(logging.getLogger("prospero"), "propagate", True)
+    yield server
+    server.die()
+
+
+def log_rows(run_dir: Path, steps, **settings) -> None:
+    logger = WandbConfig(**settings).build(RunFacts(run_dir=run_dir))
+    logger.resume_at(min(steps) - 1)
+    for step in steps:
+        logger.log_metrics({"train/loss": 1 / step}, step)
+    logger.close()
+
+
+def test_a_run_and_its_continuation_reach_the_server_as_one(server, tmp_path, caplog):
+    log_rows(tmp_path, (1, 2))
+    log_rows(tmp_path, (3, 4))
+    rows = {row["step"]: row["train/loss"] for row in server.history if "train/loss" in row}
+    assert rows == {step: 1 / step for step in (1, 2, 3, 4)}
+    assert server.runs == {run_id(tmp_path)}
+    assert [r for r in caplog.records if r.name == "prospero"] == []
+
+
+def test_a_bad_key_is_one_warning_and_an_offline_run(server, tmp_path, caplog):
+    server.key_is_good = False
+    log_rows(tmp_path, (1, 2))
+    assert logged_losses(tmp_path) == {1: 1.0, 2: 0.5}
+    said = one_warning(caplog)
+    assert "401" in said and "wandb sync" in said and "a" * 40 not in said
+
+
+def test_a_server_that_dies_keeps_nobody_waiting(server, tmp_path, caplog):
+    logger = WandbConfig(finish_timeout_seconds=2.0).build(RunFacts(run_dir=tmp_path))
+    logger.log_metrics({"train/loss": 1.0}, 1)
+    server.die()
+    logger.log_metrics({"train/loss": 0.5}, 2)
+    started = time.monotonic()
+    logger.close()
+    assert time.monotonic() - started < 15
+    assert logged_losses(tmp_path) == {1: 1.0, 2: 0.5}, "all of it is on disk"
+    assert "has not received everything" in one_warning(caplog)
