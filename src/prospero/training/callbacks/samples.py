@@ -79,7 +79,9 @@ class Samples(Callback):
         sharded = isinstance(trainer.strategy, ModelParallelStrategy)
         if self.run.tokenizer is None or not (sharded or trainer.is_global_zero):
             return
-        with pl_module.pause(), _eagerly():  # pyright: ignore[reportCallIssue]
+        # Blocks that FSDP2 gathers in bfloat16 compute under autocast alone, as they do in training.
+        numbers = trainer.precision_plugin.forward_context() if sharded else nullcontext()
+        with pl_module.pause(), _eagerly(), numbers:  # pyright: ignore[reportCallIssue]
             texts = self._generate(pl_module.model)
             reshard(pl_module.model)  # pyright: ignore[reportArgumentType]
             if trainer.is_global_zero:
