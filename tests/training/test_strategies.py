@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from prospero.checkpoint import read_checkpoint
+from prospero.checkpoints.manifest import read_manifest
 from prospero.training.loggers.metrics_file import metric_series
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,8 +64,21 @@ def test_resume_on_two_processes_is_exact_with_dropout(tmp_path):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_run_may_go_on_with_another_strategy_and_number_of_processes(tmp_path, one):
-    fsdp = train(tmp_path, "fsdp", 2, resume=one / "checkpoints" / "step_00000002")
-    a, b = torch.load(fsdp / "weights.pt"), torch.load(one / "weights.pt")
-    for name in a:
-        torch.testing.assert_close(a[name], b[name], rtol=1e-5, atol=1e-6)
+def test_a_run_goes_on_with_other_strategies_and_numbers_of_processes(tmp_path, one):
+    ddp = train(tmp_path / "ddp", "ddp", 1)
+    fsdp = train(tmp_path / "fsdp", "fsdp", 2, resume=ddp / "checkpoints" / "step_00000002")
+    alone = train(tmp_path / "one", "one", 4, resume=fsdp / "checkpoints" / "step_00000004")
+    last, whole = (read_checkpoint(run / "checkpoints" / "step_00000006") for run in (alone, one))
+    assert last["optimizer_states"][0]["param_groups"] == whole["optimizer_states"][0]["param_groups"]
+    for part in (
+        lambda checkpoint: checkpoint["state_dict"],
+        lambda checkpoint: checkpoint["optimizer_states"][0]["state"],
+        lambda checkpoint: checkpoint["prospero"]["objective"],
+    ):
+        torch.testing.assert_close(part(last), part(whole), rtol=1e-5, atol=1e-6)
+    names = sorted(path.name for path in (fsdp / "checkpoints" / "step_00000004").iterdir())
+    parts = [f"tensors_0000{rank}_of_00002.safetensors" for rank in range(2)]
+    assert names == ["manifest.json", "state.json", *parts]
+    manifest = read_manifest(fsdp / "checkpoints" / "step_00000004")
+    sizes = [manifest["files"][name]["bytes"] for name in parts]
+    assert max(sizes) < 1.5 * min(sizes), "each process writes its half"
