@@ -14,7 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from prospero.checkpoints import folders
 from prospero.checkpoints.manifest import read_manifest
 from prospero.distributed import any_rank
-from prospero.errors import ConfigError, DataError
+from prospero.errors import ConfigError, DataError, Interrupted
 from prospero.log import log
 from prospero.paths import write_text
 from prospero.training.checkpoint_io import FolderCheckpoints
@@ -158,7 +158,7 @@ class Checkpoints(Checkpoint):
             log.warning("%s", error)
         whole = module.counted_step == trainer.global_step and not module.updating
         saved = error is None and bool(self.entries) and self.entries[-1]["step"] == trainer.global_step
-        good = not isinstance(exception, TrainingDiverged) and trainer.global_step > 0
+        good = not isinstance(exception, TrainingDiverged | Interrupted) and trainer.global_step > 0
         alone = trainer.world_size == 1 and not self._gave_up
         if alone and whole and good and not saved and weights_are_finite(pl_module):
             self.save(trainer, pl_module, final=True)

@@ -69,8 +69,8 @@ class Samples(Callback):
             self.write(trainer, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the last samples, unless this step has its own."""
-        if self._written_at != trainer.global_step:
+        """Write the last samples, unless this step has its own or the run is to be continued."""
+        if self._written_at != trainer.global_step and not getattr(pl_module, "leaving", False):
             self.write(trainer, pl_module)
 
     def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,0 +1,57 @@
+"""What a signal does before training, once training runs, and when the main thread does not listen."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from prospero import signals
+from prospero.errors import Interrupted
+
+
+@pytest.mark.parametrize("number", signals.SIGNALS)
+def test_before_training_a_signal_ends_the_program_there(number):
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=f"interrupted by {number.name}") as interrupted, signals.watched():
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+    assert interrupted.value.exit_code == 128 + number
+    assert signal.getsignal(number) == before and not signals.watch.active
+
+
+def test_once_training_runs_the_first_signal_is_remembered():
+    with signals.watched() as watch:
+        watch.defer()
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.05)
+        assert watch.received == signal.SIGTERM
+
+
+BUSY = """
+import ctypes, sys
+from prospero import signals
+signals.GRACE_SECONDS = 0.3
+with signals.watched() as watch:
+    if sys.argv[1] == "deferred":
+        watch.defer()
+    lock = ctypes.create_string_buffer(256)
+    libc = ctypes.CDLL(None)
+    libc.pthread_mutex_lock(lock)
+    print("ready", flush=True)
+    libc.pthread_mutex_lock(lock)  # waits for ever, and signals do not end the wait
+"""
+
+
+@pytest.mark.parametrize(("phase", "sent", "code"), [("before", [15], 143), ("deferred", [2, 2], 130)])
+def test_a_process_that_waits_inside_a_library_is_ended(phase, sent, code):
+    command = [sys.executable, "-c", BUSY, phase]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for number in sent:
+        time.sleep(0.5)
+        process.send_signal(number)
+    assert process.wait(10) == code
