@@ -24,7 +24,7 @@ from prospero.optim.sharded import local
 from prospero.training.callbacks.ema import EMA, EMAConfig
 from prospero.training.loggers.metrics_file import MetricsFile, metric_series
 from prospero.training.module import TrainingModule
-from prospero.training.trainer import StrategyName
+from prospero.training.trainer import Precision, StrategyName
 from tests.training.spread_model import SPREADS, train_spread, whole
 from tests.training.tiny import SEQ_LEN, VOCAB, Fall, TinyData, tiny_trainer
 
@@ -34,6 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
     "one": {"devices": 1},
     "ddp": {"devices": 2, "strategy": StrategyName.ddp},
     "fsdp": {"devices": 2, "strategy": StrategyName.fsdp},
+    "bf16": {"devices": 2, "strategy": StrategyName.fsdp, "precision": Precision.bf16},
     "tensor_parallel": {"devices": 2, "strategy": StrategyName.tensor_parallel},
     "hsdp": {"devices": 4, "strategy": StrategyName.hsdp, "replicas": 2},
     "both": {"devices": 4, "strategy": StrategyName.tensor_parallel, "tensor_parallel": 2},
@@ -75,6 +76,7 @@ def train(folder: Path, case: str) -> dict[str, Any]:
         "metrics": metric_series(run_dir / "metrics.csv") if trainer.is_global_zero else {},
         "weights": {key: whole(p) for key, p in parameters.items()},
         "average": {key: whole(p) for key, p in ema.weights.items()},
+        "dtypes": sorted({str(p.dtype) for p in parameters.values()}),
         "held": sum(local(p).numel() for p in parameters.values()),
         "bytes": sum(local(p).untyped_storage().nbytes() for p in parameters.values()),
     }

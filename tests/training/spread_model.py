@@ -77,7 +77,6 @@ SPREADS = {
         Layout(shards=2, tensor_parallel=2), GPT2, MuonConfig(ns_dtype=ProductType.float32), 12, chunk_tokens=5
     ),
     "4 lion": Spread(Layout(tensor_parallel=4), RELU2, LionConfig(lr=0.001), 12, chunk_tokens=5),
-    "4 muon": Spread(Layout(tensor_parallel=4), RELU2, MuonConfig(ns_dtype=ProductType.float32), 13),
     "copies muon": Spread(Layout(replicas=2, shards=2), QWEN, MuonConfig(ns_dtype=ProductType.float32), 12),
 }
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from prospero.training import trainer
 from tests.training.parity_processes import CASES, train
 from tests.training.spread_model import SPREADS, train_spread
 
 ROOT = Path(__file__).resolve().parents[2]
-TWO = [name for name, settings in CASES.items() if settings["devices"] == 2]
+TWO = [name for name, settings in CASES.items() if settings["devices"] == 2 and name != "bf16"]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
 
@@ -29,7 +30,8 @@ def start(processes: int, folder: Path, cases: list[str]) -> None:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("parity")
-    start(2, folder, [f"{name}{extra}" for name in TWO for extra in ("", "+everything")])
+    bf16 = ["bf16"] if trainer._cpu_accepts_bf16() else []
+    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *bf16])
     start(4, folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
     alone = {case: train(folder, case) for case in ("one", "one+everything")}
     return {file.stem: torch.load(file) for file in folder.glob("*.pt")} | alone
@@ -56,6 +58,15 @@ def test_losses_validations_weights_and_average_are_those_of_one_process(results
 def test_a_process_holds_its_share_of_the_parameters(results, name, share):
     for measure in ("held", "bytes"):
         assert results[f"{name}+everything"][measure] / results["one"][measure] == pytest.approx(share, rel=0.12)
+
+
+@pytest.mark.skipif(not trainer._cpu_accepts_bf16(), reason="this processor has no bf16 arithmetic")
+def test_blocks_that_travel_in_bfloat16_learn_as_well_and_weights_stay_float32(results):
+    ours, theirs = results["bf16"], results["one"]
+    assert ours["dtypes"] == theirs["dtypes"] == ["torch.float32"]
+    losses = [value for _, value in theirs["metrics"]["train/loss"]]
+    assert [value for _, value in ours["metrics"]["train/loss"]] == pytest.approx(losses, rel=0.02)
+    assert [value for _, value in ours["metrics"]["train/loss"]] != pytest.approx(losses, rel=1e-5)
 
 
 def test_the_average_is_another_model_than_the_last_weights_and_is_validated(results):
