@@ -28,7 +28,10 @@ class Piece:
 
 def local_tensor(tensor: Tensor) -> Tensor:
     """Return what this process holds of `tensor`, sharing its memory."""
-    return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor.detach()
+    if isinstance(tensor, DTensor):
+        with torch.no_grad():
+            return tensor.to_local()
+    return tensor.detach()
 
 
 def pieces_of(tensor: Tensor) -> list[Piece]:

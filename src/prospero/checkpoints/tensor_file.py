@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +44,8 @@ class Part:
         return self.tensor.numel() * self.tensor.element_size()
 
 
-def write_tensors(path: Path, parts: Sequence[Part], *, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Write `parts` to `path`, make the file durable, and return its {bytes, sha256}; `check` may raise to give up."""
+def write_tensors(path: Path, parts: Sequence[Part]) -> dict[str, Any]:
+    """Write `parts` to `path`, make the file durable, and return its {bytes, sha256}."""
     ordered = sorted(parts, key=lambda part: (-part.tensor.element_size(), part.key))  # so that each is aligned
     header = _header(ordered)
     size = 0
@@ -57,7 +57,6 @@ def write_tensors(path: Path, parts: Sequence[Part], *, check: Callable[[], None
             size += _write_all(file, block)
             if len(hashing) > _BLOCKS_AHEAD:
                 hashing.pop(0).result()
-            check()
         os.fsync(file.fileno())
         for pending in hashing:
             pending.result()
@@ -90,10 +89,10 @@ def _header(parts: Sequence[Part]) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def _blocks(header: bytes, parts: Sequence[Part]) -> Any:
+def _blocks(header: bytes, parts: Sequence[Part]) -> Iterator[memoryview]:
     yield memoryview(header)
     for part in parts:
-        content = part.tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        content: Any = part.tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         memory = memoryview(content)
         for start in range(0, len(memory), _BLOCK_BYTES):
             yield memory[start : start + _BLOCK_BYTES]
