@@ -241,15 +241,15 @@ class TrainingModule(L.LightningModule):
         scaled = self.trainer.precision == "16-mixed"
         norm = loss.new_zeros(()) if scaled or self._grad_norm is None else self._grad_norm
         flags = self.stop_flags() if self.trainer.world_size > 1 else []
-        agreed = self._vote.cast(self.step + 1, self._lr, loss, norm, flags)
+        finite = self._vote.cast(self.step + 1, self._lr, loss, norm, flags)
         if scaled or not self.guard.config.enabled:
             return
         kernel_skips = isinstance(optimizer, torch.optim.Adam) and getattr(
             optimizer, "_step_supports_amp_scaling", False
         )
-        if self._vote.lagging and kernel_skips:
-            optimizer.found_inf = (~torch.isfinite(agreed).all()).float()  # pyright: ignore[reportAttributeAccessIssue]
-        elif not torch.isfinite(agreed).all():
+        if kernel_skips and isinstance(finite, Tensor):
+            optimizer.found_inf = (~finite).float()  # pyright: ignore[reportAttributeAccessIssue]
+        elif not finite:
             raise SkippedStep
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
@@ -288,9 +288,10 @@ class TrainingModule(L.LightningModule):
         On a CPU that is the step just ended, on CUDA the one before it. Skipped steps are counted and said.
         """
         ballots = self._vote.count(self.step) if self._vote is not None else []
-        records, self._due = [*self._due, *(self._record(*ballot.read()[:2], ballot) for ballot in ballots)], []
-        if ballots and self.trainer.world_size > 1:
-            self.agreed_flags = [max(flags) for flags in zip(*(ballot.read()[2] for ballot in ballots))]
+        found = [(ballot, *ballot.read()) for ballot in ballots]
+        records, self._due = [*self._due, *(self._record(loss, norm, ballot) for ballot, loss, norm, _ in found)], []
+        if found and self.trainer.world_size > 1:
+            self.agreed_flags = [max(together) for together in zip(*(flags for *_, flags in found))]
         verdict = None
         if self.guard.config.enabled:
             for record in records:

@@ -4,6 +4,7 @@ One sum over the ranks, of a few numbers. On a CPU its result is there at once. 
 the numbers of a step are copied to the host in the background and read at the end of the next step.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -18,19 +19,19 @@ FLAGS = ("SIGINT", "SIGTERM", "SIGUSR1", "STOP file", "max_minutes")
 
 @dataclass(slots=True)
 class Ballot:
-    """The numbers of one step on their way to the host."""
+    """The numbers of one step, perhaps on their way to the host."""
 
     step: int
     lr: float
-    numbers: Tensor
+    numbers: "Tensor | list[float]"
     """Loss (mean over the ranks), gradient norm, then FLAGS."""
-    event: "torch.cuda.Event | None"
+    event: "torch.cuda.Event | None" = None
 
     def read(self) -> tuple[float, float, list[float]]:
         """Return loss, gradient norm and flags; waits for the device when the copy is not done."""
         if self.event is not None:
             self.event.synchronize()
-        loss, norm, *flags = self.numbers.tolist()
+        loss, norm, *flags = self.numbers if isinstance(self.numbers, list) else self.numbers.tolist()
         return loss, norm, flags
 
 
@@ -42,21 +43,33 @@ class Vote:
         self.lagging = device.type == "cuda"
         self._ballots: deque[Ballot] = deque()
 
-    def cast(self, step: int, lr: float, loss: Tensor, norm: Tensor, flags: list[float]) -> Tensor:
-        """Take this rank's numbers; return loss and gradient norm [2] of all ranks, on the device; a collective."""
+    def cast(self, step: int, lr: float, loss: Tensor, norm: Tensor, flags: list[float]) -> "bool | Tensor":
+        """Take this rank's numbers; return whether loss and gradient norm of all ranks are finite; a collective.
+
+        The answer is a tensor on the device when lagging.
+        """
+        if self.lagging:
+            return self._cast_on_device(step, lr, loss, norm, flags)
+        total = [float(loss), *flags]
+        if self.world_size > 1:
+            total = sum_over_ranks(torch.tensor(total, device=self.device)).tolist()
+        numbers = [total[0] / self.world_size, float(norm), *total[1:]]
+        self._ballots.append(Ballot(step, lr, numbers))
+        return math.isfinite(numbers[0]) and math.isfinite(numbers[1])
+
+    def _cast_on_device(self, step: int, lr: float, loss: Tensor, norm: Tensor, flags: list[float]) -> Tensor:
         mine = torch.cat([loss.reshape(1).float(), torch.tensor(flags, device=self.device)])
         total = sum_over_ranks(mine) if self.world_size > 1 else mine
         norm = norm.detach().reshape(1).to(self.device, torch.float32, non_blocking=True)
         numbers = torch.cat([total[:1] / self.world_size, norm, total[1:]])
-        event = None
-        host = numbers
+        ballot = Ballot(step, lr, numbers)
         if self.device.type == "cuda":
-            host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
-            host.copy_(numbers, non_blocking=True)
-            event = torch.cuda.Event()
-            event.record()
-        self._ballots.append(Ballot(step, lr, host, event))
-        return numbers[:2]
+            ballot.numbers = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+            ballot.numbers.copy_(numbers, non_blocking=True)
+            ballot.event = torch.cuda.Event()
+            ballot.event.record()
+        self._ballots.append(ballot)
+        return torch.isfinite(numbers[:2]).all()
 
     def count(self, step: int) -> list[Ballot]:
         """Return the ballots to be read at the end of `step`: of this step, when lagging of the one before."""
