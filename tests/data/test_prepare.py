@@ -153,14 +153,24 @@ def test_damaged_data_are_made_anew(tmp_path, damage):
     assert {split: row["digest"] for split, row in again.receipt["splits"].items()} == digests
 
 
-def test_one_flipped_bit_is_found(tmp_path):
-    prepared = prepare(settings(write_corpus(tmp_path, sentences(100)), tmp_path / "cache"))
-    path = prepared.directory / "train.bin"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"train\.bin differs"):
-        open_prepared(prepared.directory).verify()
+def test_one_flipped_bit_is_found_whenever_prepared_data_are_used(tmp_path):
+    chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path / "cache")
+    prepared = prepare(chosen)
+    for file in ("train.bin", "val.bin"):
+        path = prepared.directory / file
+        written = path.read_bytes()
+        for byte, bit in ((0, 0), (40, 3), (len(written) // 2, 2), (len(written) - 1, 7)):
+            content = bytearray(written)
+            content[byte] ^= 1 << bit
+            path.write_bytes(content)
+            with pytest.raises(DataError, match=rf"{file} "):
+                open_prepared(prepared.directory).verify()
+            path.write_bytes(written)
+        content = bytearray(written)
+        content[len(content) // 2] ^= 4
+        path.write_bytes(content)
+        prepare(chosen)  # says what is wrong and makes them anew
+        assert path.read_bytes() == written
 
 
 KILLED = """

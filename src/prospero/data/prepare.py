@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from prospero import distributed
 from prospero.data.bigram import bigram_bits_per_byte
 from prospero.data.cache import locked, publish, readable_errors
 from prospero.data.cleaning.pipeline import CleaningPipeline
@@ -162,6 +163,8 @@ def _open_if_there(directory: Path) -> PreparedData | None:
         return None
     try:
         prepared = open_prepared(directory)
+        if distributed.local_rank() == 0:  # once on each machine
+            prepared.verify()
     except DataError as error:
         log.warning("%s -- making it anew.", error)
         return None
