@@ -163,6 +163,10 @@ class TrainerConfig:
         if strategy is StrategyName.auto and devices * num_nodes > 1:
             strategy = StrategyName.ddp
         layout = _layout(strategy, devices, num_nodes, self.tensor_parallel, self.replicas)
+        if self.compile and layout.tensor_parallel > 1:  # torch 2.13: the backward of a DTensor's input gets a Tensor
+            raise ConfigError(
+                f"trainer.compile=true does not go with trainer.tensor_parallel={layout.tensor_parallel}; leave it out"
+            )
         return Hardware(accelerator, devices, num_nodes, strategy, precision, layout, self.cpu_offload)
 
     def build(
