@@ -93,7 +93,9 @@ class TrainConfig(PrepareConfig):
 
     def run_name(self) -> str:
         """Return the run's name: the one given, else what is trained on what."""
-        return scrub(self.name or "") or "_".join(registry.name_of(g, type(getattr(self, g))) or g for g in ("data", "model"))
+        return scrub(self.name or "") or "_".join(
+            registry.name_of(g, type(getattr(self, g))) or g for g in ("data", "model")
+        )
 
 
 def train(config: TrainConfig) -> int:
