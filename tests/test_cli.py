@@ -45,7 +45,7 @@ MISTAKES = [
     (["plugins=[no_such_module]"], "there is no module 'no_such_module'"),
     (["global_batch_size=6", "micro_batch_size=4"], "micro_batch_size=4 does not divide global_batch_size=6"),
     (["name=${oc.env:SURELY_NOT_SET}"], "SURELY_NOT_SET"),
-    (["resume=no/such/file.ckpt", "run_dir={tmp}"], "neither auto, last, best nor a checkpoint file"),
+    (["resume=no/such/folder", "run_dir={tmp}"], "neither auto, last, best nor the folder of a checkpoint or run"),
     (["trainer.accelerator=gpu"], "GPU"),
     (["trainer=fsdp"], "trainer.accelerator=cpu trainer.devices=2"),
     (["data=files", "outputs_dir={tmp}"], "data.path"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -81,7 +82,7 @@ class FolderWriter:
             buffer = self._buffers.get(part.key)
             if buffer is None or buffer.shape != source.shape or buffer.dtype != source.dtype:
                 buffer = torch.empty(source.shape, dtype=source.dtype, pin_memory=source.is_cuda)
-            buffer.copy_(source, non_blocking=source.is_cuda)
+            _copy(source, buffer)
             buffers[part.key] = part.tensor = buffer
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.synchronize()
@@ -166,6 +167,15 @@ def _part(name: str, tensor: Tensor, local: Tensor, piece: Piece) -> Part:
     whole = piece.numel == math.prod(tensor.shape)
     key = name if whole else f"{name}@{','.join(map(str, offsets))}"
     return Part(key, local[piece.local], name, tuple(tensor.shape), offsets)
+
+
+def _copy(source: Tensor, buffer: Tensor) -> None:
+    """Copy without torch's threads on a CPU: memory is the limit, and many small tensors would wait for them."""
+    if source.device.type == "cpu" and source.is_contiguous():
+        target: Any = buffer.reshape(-1).view(torch.uint8).numpy()
+        np.copyto(target, source.reshape(-1).view(torch.uint8).numpy())
+    else:
+        buffer.copy_(source, non_blocking=source.is_cuda)
 
 
 def make_room(save: Save, n_bytes: int) -> None:

@@ -15,7 +15,7 @@ class GenerateConfig:
     sampling: Any = "???"
     """How the next token is drawn."""
     run: str = "last"
-    """The run: last, a folder, a name, or a checkpoint file."""
+    """The run: last, a name, or a folder: of a run, a checkpoint or a model."""
     prompt: str = ""
     """The beginning of the text; without one the model starts a document of its own."""
     prompt_file: str | None = None
