@@ -234,9 +234,7 @@ def test_skipped_ranges_leave_exactly_those_positions_out(prepared):
                 data.skip([[3 * GLOBAL, 5 * GLOBAL]])
                 data.skip([[6 * GLOBAL, 7 * GLOBAL]])
                 loader = take(data.train_dataloader(), (5 * GLOBAL - start) // (ranks * micro))
-                rows += [
-                    tuple(row) for b in loader for row in torch.cat([b["input_ids"], b["labels"]], dim=1).tolist()
-                ]
+                rows += [tuple(row) for b in loader for row in torch.cat([b["input_ids"], b["labels"]], dim=1).tolist()]
             wanted = [row for step in (0, 1, 2, 5, 7) for row in whole[step]][start:]
             assert sorted(rows) == sorted(wanted)
 
@@ -253,6 +251,6 @@ def test_documents_of_a_range_are_those_whose_text_is_read(prepared, packing):
     for number in found.tolist():
         ids = shards.tokens(int(shards.document_ends[number - 1]) if number else 1, int(shards.document_ends[number]))
         document = "".join(map(chr, ids.tolist()))
-        pieces = {document[i : i + 12] for i in range(0, max(1, len(document) - 12))}
+        pieces = {document[i : i + 12] for i in range(max(1, len(document) - 12))}
         assert any(piece in text for piece in pieces for text in texts) or len(document) < 12, number
     assert data.name_document(int(found[0])).startswith(f"train#{found[0]} '")

@@ -60,6 +60,7 @@ def test_skipped_ranges_are_joined_and_jumped_over():
     assert skipped.ranges == [[4, 10]]
     assert skipped.positions(2, 6).tolist() == [2, 3, 10, 11]
     assert skipped.runs(2, 6) == [[2, 4], [10, 12]]
-    more = SkippedRanges([*skipped.ranges, *skipped.runs(5, 7)])  # gone back over sequences 5 and 6: positions 11 and 12
+    # gone back over sequences 5 and 6: positions 11 and 12
+    more = SkippedRanges([*skipped.ranges, *skipped.runs(5, 7)])
     assert more.ranges == [[4, 10], [11, 13]]
     assert more.positions(3, 7).tolist() == [3, 10, 13, 14]
