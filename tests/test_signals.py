@@ -22,6 +22,18 @@ def test_before_training_a_signal_ends_the_program_there(number):
     assert signal.getsignal(number) == before and not signals.watch.active
 
 
+def test_a_signal_of_one_program_does_not_end_the_next_in_the_same_process(monkeypatch):
+    left = []
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(signals.SignalWatch, "_exit", lambda self, number, line: left.append(line))
+    with pytest.raises(Interrupted), signals.watched():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    with signals.watched():
+        time.sleep(0.6)
+    assert left == []
+
+
 def test_once_training_runs_the_first_signal_is_remembered():
     with signals.watched() as watch:
         watch.defer()

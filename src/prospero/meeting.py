@@ -130,7 +130,7 @@ class Meeting:
                 if self.store.check([f"{what}/{rank}"]):
                     found[rank] = self.store.get(f"{what}/{rank}").decode()
             time.sleep(_POLL_SECONDS)
-        return found
+        return dict(sorted(found.items()))
 
     def _poll(self, happened: Callable[[], bool], seconds: float) -> bool:
         end = time.monotonic() + seconds

@@ -38,6 +38,8 @@ class SignalWatch:
         """Whether training runs, which saves before it leaves."""
         self.children: list[subprocess.Popen[bytes]] = []
         """Processes that this one has started as ranks of its run: they end with it."""
+        self.timers: list[threading.Timer] = []
+        """They end the process when the main thread does not notice a signal; cancelled when nothing is watched."""
         self._interrupts = 0
         self._raised = False
 
@@ -63,6 +65,7 @@ class SignalWatch:
             timer = threading.Timer(GRACE_SECONDS, self._exit_unless_noticed, (number,))
             timer.daemon = True
             timer.start()
+            self.timers.append(timer)
 
     def _exit_unless_noticed(self, number: int) -> None:
         if not self.received:
@@ -108,6 +111,8 @@ def watched() -> Iterator[SignalWatch]:
         stop.set()
         os.write(writer, b"\0")
         thread.join()
+        for timer in watch.timers:
+            timer.cancel()
         os.close(reader)
         os.close(writer)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.endurance.killing import Victim, after_rows, after_seconds, during_a_save, repeatable_metrics
 
-STEPS = 300
+STEPS = 120
 SETTINGS = [
     "data=files", "data.path=text.txt", "tokenizer=byte", "model=tiny", "model.n_layers=2", "model.d_model=48",
     "model.n_heads=2", "model.dropout=0.1", "seq_len=32", f"max_steps={STEPS}", "global_batch_size=8",
@@ -24,7 +24,7 @@ WAYS = {
     "fsdp": ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2"],
     "asynchronous saves": ["callbacks.checkpoints.asynchronous=true"],
 }
-SHORT_KILLS = {"one process": 3, "ddp": 2}
+SHORT_KILLS = {"one process": 2, "ddp": 1}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_killed_again_and_again_ends_the_same(way, place, long_form):
     for number in range(kills):
         least = STEPS * number // (kills + 1)  # rows that an earlier life may have written already
         if number == 0:
-            moment = during_a_save(after=10)
+            moment = during_a_save(after=10 if way != "ddp" else 30)
         elif number == 1 and long_form:
             moment = after_seconds(chance.uniform(0.5, 5.0))  # imports, preparation, the first steps
         else:
