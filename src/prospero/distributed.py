@@ -124,3 +124,17 @@ def sum_over_ranks(values: "torch.Tensor") -> "torch.Tensor":
     total = values.clone()
     dist.all_reduce(total, op=dist.ReduceOp.SUM)
     return total
+
+
+def leave(*, together: bool) -> None:
+    """End the process group, whose threads would else abort a process that leaves; every process calls it.
+
+    `together` says that all processes have come to the same end. Otherwise only gloo's group is ended: NCCL's could
+    wait for a process that is gone.
+    """
+    if not _initialised():
+        return
+    import torch.distributed as dist
+
+    if together or dist.get_backend() == "gloo":
+        dist.destroy_process_group()

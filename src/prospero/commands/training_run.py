@@ -344,12 +344,12 @@ class TrainingRun:
 
     @contextmanager
     def closing_loggers(self) -> Iterator[None]:
-        """Close every logger and let the folder go when training and testing are over, however they end."""
-        exit_code = 1
+        """Close every logger, let the folder go and part from the other processes when all is over, however it ends."""
+        exit_code, together = 1, False
         try:
             yield
             assert self.trainer_in_use is not None, "a run trains before it ends"
-            exit_code = self.exit_code(self.trainer_in_use)
+            exit_code, together = self.exit_code(self.trainer_in_use), True
         except Interrupted:
             if not signals.watch.deferred:
                 self.take_back()
@@ -357,6 +357,7 @@ class TrainingRun:
         finally:
             close_loggers(self.loggers or [], exit_code)
             self.release()
+            distributed.leave(together=together)
 
     def test_the_best(self, trainer: L.Trainer, module: TrainingModule, data: LanguageDataModule) -> None:
         """Measure the best checkpoint by val/loss (the last where none was validated) on the test split."""
