@@ -63,6 +63,9 @@ class FolderWriter:
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
         self._thread: threading.Thread | None = None
+        self._copied = threading.Event()
+        self._copied.set()
+        self._waited_seconds = 0.0
         self._error: DataError | None = None
 
     def take(self, tree: Any, final: Path, *, rank: int, world_size: int) -> Save:
@@ -77,16 +80,33 @@ class FolderWriter:
         Later changes of the tensors then do not matter.
         """
         buffers: dict[str, Tensor] = {}
+        devices: set[torch.device] = set()
         for part in save.parts:
             source = part.tensor
             buffer = self._buffers.get(part.key)
             if buffer is None or buffer.shape != source.shape or buffer.dtype != source.dtype:
                 buffer = torch.empty(source.shape, dtype=source.dtype, pin_memory=source.is_cuda)
-            _copy(source, buffer)
+            buffer.copy_(source, non_blocking=source.is_cuda)
             buffers[part.key] = part.tensor = buffer
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.synchronize()
+            devices |= {source.device} if source.is_cuda else set()
+        for device in devices:
+            with torch.cuda.device(device):
+                done = torch.cuda.Event()
+                done.record()
+                done.synchronize()
         self._buffers = buffers
+
+    def wait_until_copied(self) -> None:
+        """Return when the tensors of the save that a thread does may change; to be called before they do."""
+        if not self._copied.is_set():
+            start = time.perf_counter()
+            self._copied.wait()
+            self._waited_seconds += time.perf_counter() - start
+
+    def taken_wait(self) -> float:
+        """Return the seconds spent in `wait_until_copied` since the last call."""
+        seconds, self._waited_seconds = self._waited_seconds, 0.0
+        return seconds
 
     def write(self, save: Save) -> None:
         """Write this process's part and, in the first process, publish the folder; DataError when it fails."""
@@ -100,10 +120,18 @@ class FolderWriter:
             raise DataError(f"could not write the checkpoint {save.final}: {_reason(error)}") from error
 
     def write_in_thread(self, save: Save) -> None:
-        """Do the same in a thread of its own; `wait` gives the outcome."""
+        """Copy the tensors and write in a thread of its own; `wait` gives the outcome.
+
+        The copy is taken while the next step computes; whoever changes the tensors calls `wait_until_copied` first.
+        """
+        self._copied.clear()
 
         def work() -> None:
             try:
+                try:
+                    self.copy(save)
+                finally:
+                    self._copied.set()
                 self.write(save)
             except DataError as error:
                 self._error = error

@@ -63,7 +63,8 @@ class FolderCheckpoints(Strategy):
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to the folder `filepath`; a collective. Raises DataError in all processes alike.
 
-        With storage_options={"asynchronous": True} only a copy is taken now; `finish_save` tells how it went.
+        With storage_options={"asynchronous": True} a thread copies the tensors and writes; `wait_until_copied` before
+        they change, `finish_save` tells how it went.
         """
         options = dict(storage_options or {})
         asynchronous = bool(options.get("asynchronous"))
@@ -77,10 +78,13 @@ class FolderCheckpoints(Strategy):
         save.temporary = Path(self.broadcast(str(unfinished(final))))
         self._make_room(save)
         if asynchronous:
-            self.folder_writer.copy(save)
             self.folder_writer.write_in_thread(save)
         else:
             self._together(lambda: self.folder_writer.write(save))
+
+    def wait_until_copied(self) -> None:
+        """Return when the tensors may change that a thread is saving."""
+        self.folder_writer.wait_until_copied()
 
     def finish_save(self) -> DataError | None:
         """Wait for the save that a thread does and return what went wrong with it, if anything; a collective."""
@@ -126,12 +130,14 @@ class FolderCheckpoints(Strategy):
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         """Read this process's part of every tensor of the module."""
+        self.wait_until_copied()
         own = self._module.state_dict()
         state = {name: stored.like(own[name]) if name in own else stored for name, stored in _of(checkpoint)}
         self._module.load_state_dict(state, strict=strict)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         """Read this process's part of the optimisers' state, whatever the order and layout in which it was saved."""
+        self.wait_until_copied()
         for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"]):
             optimizer.load_state_dict(_state_for(optimizer, saved, self._module))
 

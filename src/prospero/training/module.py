@@ -222,11 +222,18 @@ class TrainingModule(L.LightningModule):
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clip the gradient's global norm, whatever the strategy, and let all ranks agree whether the step is taken."""
+        self.wait_until_copied()
         if self.max_grad_norm or self.guard.config.enabled or self.logs_step(self.step + 1):
             self._grad_norm = clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         if self.guard.config.enabled or self.trainer.world_size > 1:
             self._cast_vote(optimizer)
         self.updating = True
+
+    def wait_until_copied(self) -> None:
+        """Let a save in the background finish its copy: the weights, or what is made of them, are about to change."""
+        wait = getattr(self.trainer.strategy, "wait_until_copied", None)
+        if wait is not None:
+            wait()
 
     def _cast_vote(self, optimizer: Any) -> None:
         """Raise SkippedStep, or let a fused kernel leave the weights alone, when loss or gradient is not finite.

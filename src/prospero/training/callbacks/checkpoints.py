@@ -11,7 +11,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from prospero.checkpoints import folders
+from prospero.checkpoints import FolderWriter, folders
 from prospero.checkpoints.manifest import read_manifest
 from prospero.distributed import any_rank
 from prospero.errors import ConfigError, DataError, Interrupted
@@ -77,6 +77,7 @@ class Checkpoints(Checkpoint):
         self._failing = False
         self._gave_up = False
         self._measured: dict[str, float] = {}
+        self._writer: FolderWriter | None = None
 
     @property
     def last(self) -> Path | None:
@@ -172,6 +173,7 @@ class Checkpoints(Checkpoint):
         """
         started = time.perf_counter()
         module = training_module(pl_module)
+        self._writer = _strategy(trainer).folder_writer
         with module.pause():
             self._settle(trainer)
             self._refuse_broken_weights(trainer, pl_module)
@@ -204,6 +206,9 @@ class Checkpoints(Checkpoint):
     def step_metrics(self) -> dict[str, float]:
         """Return how long the save since the last row held training up, and its bytes."""
         measured, self._measured = self._measured, {}
+        waited = self._writer.taken_wait() if self._writer is not None else 0.0
+        if waited:
+            measured["train/checkpoint_stall_seconds"] = measured.get("train/checkpoint_stall_seconds", 0.0) + waited
         return measured
 
     def _enter(self, entry: dict[str, Any]) -> Callable[[], None]:

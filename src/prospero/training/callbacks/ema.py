@@ -72,7 +72,9 @@ class EMA(Callback):
     ) -> None:
         """Average the weights of the optimiser step that has just ended."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            self.update(training_module(pl_module).model, trainer.global_step)
+            module = training_module(pl_module)
+            module.wait_until_copied()
+            self.update(module.model, trainer.global_step)
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
@@ -112,6 +114,7 @@ class EMA(Callback):
     def _enter(self, pl_module: L.LightningModule) -> None:
         if not self.config.evaluate or not self.weights or self._kept is not None:
             return
+        training_module(pl_module).wait_until_copied()
         model = training_module(pl_module).model
         reshard(model)
         self._kept = [local(p.detach()).clone() for p in model.parameters()]

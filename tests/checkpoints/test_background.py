@@ -1,0 +1,36 @@
+"""A save in a thread: the tensors may change as soon as they are copied, and not before."""
+
+import time
+
+import torch
+
+from prospero.checkpoints import FolderWriter, read_folder
+from prospero.checkpoints.folders import name_of_step, unfinished
+from prospero.checkpoints.writing import make_room
+
+
+def test_tensors_may_change_once_they_are_copied(tmp_path, monkeypatch):
+    writer, weight = FolderWriter(), torch.arange(1000.0)
+    copy = writer.copy
+    monkeypatch.setattr(writer, "copy", lambda save: (time.sleep(0.3), copy(save)))
+    for step in (1, 2):  # the second uses the buffers of the first
+        before = weight.clone()
+        save = writer.take({"weight": weight}, tmp_path / name_of_step(step), rank=0, world_size=1)
+        save.temporary = unfinished(save.final)
+        make_room(save, save.n_bytes)
+        writer.write_in_thread(save)
+        writer.wait_until_copied()
+        weight.add_(1.0)
+        assert 0.2 < writer.taken_wait() < 5 and writer.taken_wait() == 0
+        assert writer.wait() is None
+        assert torch.equal(read_folder(save.final)["weight"], before)
+
+
+def test_a_copy_that_fails_does_not_keep_training_waiting(tmp_path, monkeypatch):
+    writer = FolderWriter()
+    monkeypatch.setattr(writer, "copy", lambda save: 1 / 0)
+    save = writer.take({"weight": torch.zeros(3)}, tmp_path / name_of_step(1), rank=0, world_size=1)
+    writer.write_in_thread(save)
+    writer.wait_until_copied()
+    error = writer.wait()
+    assert error is not None and "ZeroDivisionError" in str(error)
