@@ -103,8 +103,15 @@ class Rollbacks:
             f"; the documents of the bad steps: {', '.join(documents)}" if documents else "",
         )
         if module.trainer.is_global_zero:
+            self._forget_after(target.step)  # first: a run killed in between finds the trouble anew
             write_text(self.folder / FILE, json.dumps(self.records, indent=1) + "\n")
         return target.checkpoint
+
+    def _forget_after(self, step: int) -> None:
+        """Remove the checkpoints of the course that is given up."""
+        for path in list(folders.folders_of(self.folder / "checkpoints")):
+            if path.name > folders.name_of_step(step):
+                folders.remove_folder(path)
 
     def _times_at(self, step: int) -> int:
         """How often in a row the run has already gone back to `step`."""
