@@ -59,7 +59,6 @@ def test_a_mistake_is_one_line_and_exit_code_2(words, expected, capsys, tmp_path
 
     if torch.cuda.is_available() and any("gpu" in word or "fsdp" in word for word in words):
         pytest.skip("this machine has a GPU")
-    monkeypatch.delenv("PROSPERO_RUN_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
     code, _, errors = run(*(word.format(tmp=tmp_path) if "{tmp}" in word else word for word in words), capsys=capsys)
     assert code == 2

@@ -15,9 +15,7 @@ def test_there_are_notebooks():
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
-    monkeypatch.setenv("PROSPERO_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.delenv("PROSPERO_RUN_DIR", raising=False)
+def test_it_runs_from_top_to_bottom(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

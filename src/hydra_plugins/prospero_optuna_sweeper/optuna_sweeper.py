@@ -17,31 +17,17 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
+from prospero.sweeps.study import StudySettings, require_optuna, sampler_for
+
 if TYPE_CHECKING:
     from prospero.sweeps.sweep import Sweep
 
 
 @dataclass
-class OptunaSweeperConf:
+class OptunaSweeperConf(StudySettings):
     """Settings of the search, as hydra.sweeper.*; how many trials run side by side is hydra.launcher.slots."""
 
     _target_: str = "hydra_plugins.prospero_optuna_sweeper.optuna_sweeper.OptunaSweeper"
-    n_trials: int = 20
-    """Trials in all."""
-    sampler: str = "tpe"
-    """Who proposes the next trial: tpe, random, grid, cmaes."""
-    pruner: str = "successive_halving"
-    """Who ends a trial that falls behind: successive_halving, hyperband, none; it looks at every validation."""
-    seed: int = 1
-    """Seed of the proposals; the runs have their own."""
-    metric: str | None = None
-    """What is optimised, by its name in result.json; null is the run's objective, validation bits per byte."""
-    direction: str = "minimize"
-    """minimize or maximize."""
-    min_tokens: int | None = None
-    """Training tokens before the first pruning; null is 1 % of the first completed trial."""
-    reduction_factor: int = 4
-    """One in so many trials passes each rung, and a rung is so many times longer than the one before."""
     params: dict[str, str] = field(default_factory=dict)
     """Searched settings from a YAML file, setting -> values as on the command line, which goes before them."""
 
@@ -66,7 +52,6 @@ class OptunaSweeper(Sweeper):
         """Run the search; leaves by SystemExit when a signal ended it, or when no trial came to an end."""
         from hydra_plugins.prospero_grid_sweeper.grid_sweeper import checked_launcher
         from hydra_plugins.prospero_optuna_sweeper import search_space
-        from prospero.sweeps.study import StudySettings, require_optuna, sampler_for
 
         settings = StudySettings(**self.given)
         launcher: Any = checked_launcher(self.launcher, "optuna")
@@ -118,7 +103,6 @@ class Search:
         self.sweep.run(self._jobs(left), self._ended)
 
     def _jobs(self, left: list[Any]) -> Iterator[Any]:
-        from prospero.sweeps.study import sampler_for
 
         yield from left
         while (count := len(self._trials())) < self.settings.n_trials:

@@ -15,24 +15,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from prospero.sweeps.slots import LaunchSettings
+
 
 @dataclass
-class ProcessLauncherConf:
+class ProcessLauncherConf(LaunchSettings):
     """Settings of the launcher, as hydra.launcher.*"""
 
     _target_: str = "hydra_plugins.prospero_process_launcher.process_launcher.ProcessLauncher"
-    slots: int | None = None
-    """Jobs that run at the same time; null is 1, or what the GPUs allow when gpus_per_job is given."""
-    timeout_minutes: float | None = None
-    """A job that runs longer is ended and marked FAILED."""
-    gpus_per_job: int | None = None
-    """GPUs that each job sees (CUDA_VISIBLE_DEVICES); 0 hides them, null shares them evenly among the slots."""
-    threads_per_process: int | None = None
-    """CPU threads of each process (OMP_NUM_THREADS); null divides the processors by slots times processes of a job."""
-    grace_seconds: float = 60.0
-    """Seconds that a job has to save and leave before it is killed."""
-    retry_failed: bool = False
-    """Run the FAILED jobs of the last sweep of the same command again."""
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="process", node=ProcessLauncherConf, provider="prospero")
@@ -55,7 +45,6 @@ class ProcessLauncher(Launcher):
         """
         from prospero.secret_values import redacted_word
         from prospero.sweeps.folder import Identity, SweepFolder
-        from prospero.sweeps.slots import LaunchSettings
         from prospero.sweeps.sweep import Sweep
 
         launch = LaunchSettings(**self.given)

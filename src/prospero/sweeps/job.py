@@ -21,7 +21,6 @@ WORLD_VARIABLES = (
     "LOCAL_WORLD_SIZE",
     "MASTER_ADDR",
     "MASTER_PORT",
-    "PROSPERO_RUN_DIR",
     "WANDB_SERVICE",
 )
 """Variables that place a process in the world of another run; a job starts without them."""

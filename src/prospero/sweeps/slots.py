@@ -14,11 +14,17 @@ class LaunchSettings:
     """How jobs are started; the settings of hydra.launcher."""
 
     slots: int | None = None
+    """Jobs that run at the same time; null is 1, or what the GPUs allow when gpus_per_job is given."""
     timeout_minutes: float | None = None
+    """A job that runs longer is ended and marked FAILED."""
     gpus_per_job: int | None = None
+    """GPUs that each job sees (CUDA_VISIBLE_DEVICES); 0 hides them, null shares them evenly among the slots."""
     threads_per_process: int | None = None
+    """CPU threads of each process (OMP_NUM_THREADS); null divides the processors by slots times processes of a job."""
     grace_seconds: float = 60.0
+    """Seconds that a job has to save and leave before it is killed."""
     retry_failed: bool = False
+    """Run the FAILED jobs of the last sweep of the same command again."""
 
     def __post_init__(self) -> None:
         for name in ("slots", "threads_per_process"):

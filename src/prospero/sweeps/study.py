@@ -47,13 +47,21 @@ class StudySettings:
     """How a study samples, prunes and counts; plain values, so that they can be handed to a job."""
 
     n_trials: int = 20
+    """Trials in all."""
     sampler: str = "tpe"
+    """Who proposes the next trial: tpe, random, grid, cmaes."""
     pruner: str = "successive_halving"
+    """Who ends a trial that falls behind: successive_halving, hyperband, none; it looks at every validation."""
     seed: int = 1
+    """Seed of the proposals; the runs have their own."""
     metric: str | None = None
+    """What is optimised, by its name in result.json; null is the run's objective, validation bits per byte."""
     direction: str = "minimize"
+    """minimize or maximize."""
     min_tokens: int | None = None
+    """Training tokens before the first pruning; null is 1 % of the first completed trial."""
     reduction_factor: int = 4
+    """One in so many trials passes each rung, and a rung is so many times longer than the one before."""
 
     def __post_init__(self) -> None:
         if self.n_trials < 1:

@@ -1,5 +1,6 @@
 """What the loggers share: they write on rank 0 only, and none of them ever stops a run."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,20 +53,20 @@ class RunLogger(Logger):
         """End; always called once, however the run ends. `exit_code` is the run's."""
         self._safely("finish", lambda: self.finish(exit_code))
 
+    @abstractmethod
     def open_at(self, step: int) -> None:
         """Begin, or go on after `step`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Write one row."""
-        raise NotImplementedError
 
     def write_text(self, name: str, text: str, step: int) -> None:
         """Do nothing: only some loggers show text."""
 
+    @abstractmethod
     def finish(self, exit_code: int) -> None:
         """Flush and close."""
-        raise NotImplementedError
 
     def broken(self, what: str, error: Exception) -> None:
         """Say the error once and write nothing more."""
