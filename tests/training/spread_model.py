@@ -31,7 +31,7 @@ from prospero.training.parallel import Layout, parallelize
 
 TERMS = {
     "l2": L2Config(weight=0.1),
-    "l1": L1Config(weight=0.01),
+    "l1": L1Config(weight=0.01, stop_step=1),  # later a weight within rounding of 0 may lie on either side of its jump
     "l2_sp": L2SPConfig(weight=0.5),
     "orthogonality": OrthogonalityConfig(weight=0.01),
     "z_loss": ZLossConfig(weight=0.1),
