@@ -11,7 +11,7 @@ from prospero.errors import ConfigError
 from prospero.optim.adam import AdamConfig
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.lion import Lion, LionConfig
-from prospero.optim.muon import LrScale, MuonConfig
+from prospero.optim.muon import LrScale, MuonConfig, momentum_at
 from prospero.optim.newton_schulz import ProductType, orthogonalize, product_dtype
 from prospero.optim.schedules.linear import LinearConfig
 from prospero.optim.sgd import SGDConfig
@@ -142,7 +142,8 @@ class Matrices(nn.Module):
 @pytest.mark.parametrize("scale", list(LrScale))
 def test_muon_is_torchs_muon_and_adamw(nesterov, scale):
     ours, theirs = Matrices(), Matrices()
-    config = MuonConfig(nesterov=nesterov, lr_scale=scale, weight_decay=0.1, ns_dtype=ProductType.bfloat16)
+    settings = {"weight_decay": 0.1, "ns_dtype": ProductType.bfloat16, "momentum_warmup_steps": 0}  # torch's has none
+    config = MuonConfig(nesterov=nesterov, lr_scale=scale, **settings)
     optimizer = config.build(ours)
     matrices = [block.weight for block in theirs.blocks]
     rest = [p for p in theirs.parameters() if not any(p is m for m in matrices)]
@@ -161,6 +162,23 @@ def test_muon_is_torchs_muon_and_adamw(nesterov, scale):
         error = (p - q).norm() / (q - s).norm()
         is_matrix = any(q is m for m in matrices)
         assert error < (2e-2 if is_matrix else 1e-6), name  # bfloat16 products in another order
+
+
+def test_muons_momentum_rises_and_goes_on_after_a_resume():
+    assert [momentum_at(step, 0.95, 4) for step in (0, 1, 2, 4, 9)] == pytest.approx([0.85, 0.875, 0.9, 0.95, 0.95])
+    assert momentum_at(0, 0.5, 4) == 0.5 and momentum_at(0, 0.95, 0) == 0.95
+    model = Matrices()
+    optimizer = MuonConfig(momentum_warmup_steps=4).build(model)
+    weight = model.blocks[0].weight
+    buffer = torch.zeros_like(weight)
+    for step in range(6):
+        if step == 3:
+            state = optimizer.state_dict()
+            optimizer = MuonConfig(momentum_warmup_steps=4).build(model)
+            optimizer.load_state_dict(state)
+        take_steps(model, optimizer, 1, seed=step)
+        buffer.lerp_(weight.grad, 1 - momentum_at(step, 0.95, 4))
+        torch.testing.assert_close(optimizer.state[weight]["momentum_buffer"], buffer)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -196,6 +214,7 @@ def test_product_type_is_as_asked():
         (lambda: SGDConfig(momentum=0.0, nesterov=True), "nesterov"),
         (lambda: LionConfig(weight_decay=-0.1), "weight_decay=-0.1"),
         (lambda: MuonConfig(ns_steps=0), "ns_steps=0"),
+        (lambda: MuonConfig(momentum_warmup_steps=-1), "momentum_warmup_steps=-1"),
         (lambda: MuonConfig(adamw_betas=[1.0, 0.9]), "adamw_betas="),
     ],
 )

@@ -16,6 +16,9 @@ from prospero.optim.newton_schulz import ProductType, orthogonalize, product_dty
 from prospero.optim.param_groups import check_cover, hidden_matrices, is_decayed, trainable_parameters
 from prospero.optim.sharded import local, local_grad
 
+FIRST_MOMENTUM = 0.85
+"""Where the momentum's warm-up begins, as in the modded-nanogpt records (2024) and nanochat."""
+
 
 class LrScale(Enum):
     """How a matrix's shape scales its step."""
@@ -35,6 +38,8 @@ class MuonConfig:
     """Peak learning rate of the hidden matrices."""
     momentum: float = 0.95
     """Decay of the average of the gradient."""
+    momentum_warmup_steps: int = 300
+    """Steps over which the momentum rises linearly to its value from 0.85 (it stays put when it is lower)."""
     nesterov: bool = True
     """Look ahead along the momentum."""
     weight_decay: float = 0.01
@@ -60,6 +65,8 @@ class MuonConfig:
         check_betas("adamw_betas", self.adamw_betas)
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"momentum={self.momentum} cannot be; give a number from 0 to below 1")
+        if self.momentum_warmup_steps < 0:
+            raise ConfigError(f"momentum_warmup_steps={self.momentum_warmup_steps} cannot be; give 0 or more steps")
         if not 1 <= self.ns_steps <= 100:
             raise ConfigError(f"ns_steps={self.ns_steps} cannot be; give 1 to 100 iterations (5 is usual)")
 
@@ -74,6 +81,8 @@ class MuonConfig:
                 "lr": self.lr,
                 "weight_decay": self.weight_decay,
                 "momentum": self.momentum,
+                "momentum_warmup_steps": self.momentum_warmup_steps,
+                "steps": 0,
                 "nesterov": self.nesterov,
                 "ns_steps": self.ns_steps,
                 "ns_dtype": self.ns_dtype.value,
@@ -98,8 +107,8 @@ class Muon(torch.optim.Optimizer):
 
     An inner AdamW works on this optimiser's own groups and state, which it is handed anew at each step: there is one
     state dict, and schedules, clipping and checkpoints see one optimiser. Values equal those of `torch.optim.Muon`
-    within the rounding of the products. Sharded matrices are gathered one kind at a time, since orthogonalising needs
-    the whole matrix; each rank then keeps its part of the step.
+    (which has no warm-up of the momentum) within the rounding of the products. Sharded matrices are gathered one kind
+    at a time, since orthogonalising needs the whole matrix; each rank then keeps its part of the step.
     """
 
     def __init__(
@@ -154,8 +163,10 @@ class Muon(torch.optim.Optimizer):
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
         momenta = [local(self.state[p]["momentum_buffer"]) for p in parameters]
         grads = [local_grad(p) for p in parameters]
-        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])  # pyright: ignore[reportPrivateImportUsage]
-        directions = torch._foreach_lerp(grads, momenta, group["momentum"]) if group["nesterov"] else momenta  # pyright: ignore[reportPrivateImportUsage]
+        momentum = momentum_at(group["steps"], group["momentum"], group["momentum_warmup_steps"])
+        group["steps"] += 1
+        torch._foreach_lerp_(momenta, grads, 1 - momentum)  # pyright: ignore[reportPrivateImportUsage]
+        directions = torch._foreach_lerp(grads, momenta, momentum) if group["nesterov"] else momenta  # pyright: ignore[reportPrivateImportUsage]
         dtype = product_dtype(ProductType(group["ns_dtype"]), directions[0].device)
         whole = [_gather(p, direction) for p, direction in zip(parameters, directions)]
         lr = float(group["lr"])
@@ -163,6 +174,14 @@ class Muon(torch.optim.Optimizer):
         for p, update in zip(parameters, orthogonalize(whole, group["ns_steps"], dtype)):
             scale = _lr_scale(LrScale(group["lr_scale"]), *p.shape)
             local(p).add_(_part(p, update), alpha=-lr * scale)
+
+
+def momentum_at(step: int, momentum: float, warmup_steps: int) -> float:
+    """Return the momentum of step `step`, counted from 0: early on, gradients go out of date faster than later."""
+    if step >= warmup_steps:
+        return momentum
+    first = min(FIRST_MOMENTUM, momentum)
+    return first + (momentum - first) * step / warmup_steps
 
 
 def _lr_scale(kind: LrScale, rows: int, columns: int) -> float:
