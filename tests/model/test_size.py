@@ -11,8 +11,8 @@ from prospero.paths import config_dir
 CONFIGS = {"transformer": TransformerConfig, "lstm": LSTMConfig, "gru": GRUConfig}
 
 PARAMETERS = {
-    ("tiny", 1024): 237_888,
-    ("small", 1024): 2_164_416,
+    ("tiny", 1024): 238_016,
+    ("small", 1024): 2_164_928,
     ("base", 50257): 123_551_232,
     ("large", 50257): 778_109_440,
     ("xl", 50257): 1_560_041_600,

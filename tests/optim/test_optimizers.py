@@ -150,7 +150,7 @@ def test_muon_is_torchs_muon_and_adamw(nesterov, scale):
     muon = torch.optim.Muon(matrices, lr=0.02, weight_decay=0.1, nesterov=nesterov, adjust_lr_fn=scale.value)
     head = {"params": [theirs.head.weight], "weight_decay": 0.1}
     others = {"params": [p for p in rest if p is not theirs.head.weight], "weight_decay": 0.0}
-    adamw = torch.optim.AdamW([head, others], lr=3e-3, betas=(0.9, 0.95), fused=True)
+    adamw = torch.optim.AdamW([head, others], lr=6e-3, betas=(0.9, 0.95), fused=True)
     start = Matrices()
     for step in range(5):
         take_steps(ours, optimizer, 1, seed=step)

@@ -21,6 +21,7 @@ from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.sharded import local
+from prospero.training.callbacks.early_stopping import EarlyStopping
 from prospero.training.callbacks.ema import EMA, EMAConfig
 from prospero.training.loggers.metrics_file import MetricsFile, metric_series
 from prospero.training.module import TrainingModule
@@ -39,11 +40,15 @@ CASES: dict[str, dict[str, Any]] = {
     "hsdp": {"devices": 4, "strategy": StrategyName.hsdp, "replicas": 2},
     "both": {"devices": 4, "strategy": StrategyName.tensor_parallel, "tensor_parallel": 2},
 }
-"""Case -> settings of the trainer; `+everything` behind a name adds clipping, accumulation, regularisers and EMA."""
+"""Case -> settings of the trainer.
+
+`+everything` behind a name adds clipping, accumulation, regularisers and EMA; `+stopping` adds early stopping.
+"""
 
 
 def train(folder: Path, case: str) -> dict[str, Any]:
-    name, _, everything = case.partition("+")
+    name, _, extra = case.partition("+")
+    everything = extra == "everything"
     settings = CASES[name]
     torch.manual_seed(5)
     terms = {"l2": L2Config(weight=0.01).build(), "z_loss": ZLossConfig(weight=0.01).build()} if everything else {}
@@ -60,6 +65,7 @@ def train(folder: Path, case: str) -> dict[str, Any]:
     ranks = settings["devices"] // settings.get("tensor_parallel", 2 if name == "tensor_parallel" else 1)
     accumulate = 4 if everything else 1
     ema = EMA(EMAConfig(decay=0.9, start_step=2))
+    never_better = EarlyStopping(patience=1, min_delta=100.0)
     run_dir = folder / f"{case}_run"
     trainer = tiny_trainer(
         run_dir,
@@ -67,7 +73,7 @@ def train(folder: Path, case: str) -> dict[str, Any]:
         accumulate=accumulate,
         val_every_steps=8,
         loggers=[MetricsFile(run_dir)],
-        callbacks=[ema] if everything else [],
+        callbacks=[ema] if everything else [never_better] if extra == "stopping" else [],
         **settings,
     )
     trainer.fit(module, datamodule=TinyData(BATCH, BATCH // ranks // accumulate))

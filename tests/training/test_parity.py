@@ -15,6 +15,7 @@ from tests.training.spread_model import SPREADS, train_spread
 
 ROOT = Path(__file__).resolve().parents[2]
 TWO = [name for name, settings in CASES.items() if settings["devices"] == 2 and name != "bf16"]
+STOPPED = ["fsdp+stopping", "tensor_parallel+stopping"]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
 
@@ -31,7 +32,7 @@ def start(processes: int, folder: Path, cases: list[str]) -> None:
 def results(tmp_path_factory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("parity")
     bf16 = ["bf16"] if trainer._cpu_accepts_bf16() else []
-    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *bf16])
+    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *STOPPED, *bf16])
     start(4, folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
     alone = {case: train(folder, case) for case in ("one", "one+everything")}
     return {file.stem: torch.load(file) for file in folder.glob("*.pt")} | alone
@@ -50,6 +51,13 @@ def test_losses_validations_weights_and_average_are_those_of_one_process(results
         assert ours[kind].keys() == theirs[kind].keys()
         for key, value in theirs[kind].items():
             torch.testing.assert_close(ours[kind][key], value, rtol=1e-3, atol=2e-5, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.mark.parametrize("case", STOPPED)
+def test_early_stopping_ends_all_processes_after_the_same_validation(results, case):
+    found, unstopped = results[case]["metrics"], results["one"]["metrics"]
+    assert [step for step, _ in found["val/loss"]] == [8, 16] and found["train/loss"][-1][0] == 16
+    assert found["val/loss"] == [(step, pytest.approx(value, rel=1e-5)) for step, value in unstopped["val/loss"][:2]]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from prospero.commands.prepare import PrepareConfig
 from prospero.errors import ConfigError
 from prospero.secret_values import scrub
 
-QUICK_START_STEPS = 500
+QUICK_START_STEPS = 300
 """Length of a run that no limit was given for: minutes on two CPU cores."""
 
 

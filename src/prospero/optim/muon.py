@@ -50,7 +50,7 @@ class MuonConfig:
     """Number format of the iterations' products: bfloat16, float32, or auto (bfloat16 where the processor has it)."""
     lr_scale: LrScale = LrScale.original
     """original: max(1, rows / columns)^0.5 (Jordan); match_rms_adamw: 0.2 max(rows, columns)^0.5 (arXiv:2502.16982)."""
-    adamw_lr: float = 3e-3
+    adamw_lr: float = 6e-3
     """Peak learning rate of the rest."""
     adamw_betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
     """AdamW's decay of the averages of the gradient and of its square."""
