@@ -15,7 +15,7 @@ from tests.training.spread_model import SPREADS, train_spread
 
 ROOT = Path(__file__).resolve().parents[2]
 TWO = [name for name, settings in CASES.items() if settings["devices"] == 2 and name != "bf16"]
-STOPPED = ["fsdp+stopping", "tensor_parallel+stopping"]
+STOPPED = ["fsdp+stopping"]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
 
