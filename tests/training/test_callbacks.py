@@ -14,7 +14,7 @@ from prospero.checkpoints import writing
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError, DataError
 from prospero.training.callbacks import checkpoints as checkpoints_file
-from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
+from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig, seconds_to_next_save
 from prospero.training.callbacks.convergence import ConvergenceConfig, Split, improvement_ratio
 from prospero.training.callbacks.early_stopping import EarlyStoppingConfig
 from prospero.training.callbacks.progress import ProgressConfig, duration
@@ -50,6 +50,28 @@ def test_last_and_best_are_kept_and_named(tmp_path, monkeypatch):
     assert found["best"] == "step_00000006"
     assert names(tmp_path) == ["step_00000006", "step_00000010", "step_00000011"]
     assert [entry["file"] for entry in found["checkpoints"]] == names(tmp_path)
+
+
+def test_saves_by_the_clock_are_as_frequent_as_they_are_cheap(tmp_path, monkeypatch):
+    assert [seconds_to_next_save(10.0, seconds) for seconds in (0.0, 0.02, 0.5, 60.0)] == [10.0, 10.0, 100.0, 600.0]
+    assert seconds_to_next_save(0.1, 0.0) == pytest.approx(6.0)
+    monkeypatch.setattr(checkpoints_file, "SOONEST_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints_file, "SHARE_OF_TIME", 1e9)
+    settings = {"max_steps": 25, "val_every_steps": 0}
+    fit(tmp_path, [CheckpointsConfig(keep_last=9).build(RunFacts(run_dir=tmp_path))], **settings)
+    assert names(tmp_path) == ["step_00000010", "step_00000020", "step_00000025"]
+
+    class Trouble(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            pl_module.guard.bad = [object()] if 8 <= batch_idx < 12 else []
+
+    rest = tmp_path / "trouble"
+    monkeypatch.setattr(type(tiny_module().guard), "read", lambda self, record: None)
+    fit(rest, [Trouble(), CheckpointsConfig(keep_last=9).build(RunFacts(run_dir=rest))], **settings)
+    assert names(rest) == ["step_00000020", "step_00000025"]
+    none = tmp_path / "none"
+    fit(none, [CheckpointsConfig(every_minutes=None).build(RunFacts(run_dir=none))], **settings)
+    assert names(none) == ["step_00000025"]
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

@@ -118,6 +118,10 @@ class TrainingRun:
         log.info("run folder: %s", folder)
         found = meeting.share("checkpoint", lambda: str(_checkpoint_to_resume(config, folder) or ""))
         checkpoint = Path(found) if found else None
+        if checkpoint is not None:
+            log.info("continuing from %s", checkpoint)
+        elif not fresh:
+            log.info("the folder holds no checkpoint yet: starting at the first step")
         return cls(config, folder, hardware, checkpoint, plain_config, fresh=fresh, meeting=meeting, lock=lock)
 
     @contextmanager

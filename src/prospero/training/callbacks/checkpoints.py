@@ -24,7 +24,12 @@ from prospero.training.run_facts import RunFacts
 
 INDEX = "index.json"
 MONITOR = "val/loss"
-_MINUTES_CHECKED_EVERY_STEPS = 10
+CLOCK_READ_EVERY_STEPS = 10
+SHARE_OF_TIME = 0.005
+"""Saves come sooner than `every_minutes` as long as they take no more than this share of the time."""
+SOONEST_SECONDS = 10.0
+BYTES_PER_SECOND = 1e9
+"""Speed of the disk by which the save of a thread is judged, whose own time training does not see."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,7 +39,7 @@ class CheckpointsConfig:
     every_steps: int | None = None
     """Optimiser steps between saves; null saves at the end and by the other rules only."""
     every_minutes: float | None = 10.0
-    """Minutes between saves; null for none by the clock."""
+    """At most these minutes between saves, and fewer while a save costs little of them; null: none by the clock."""
     keep_last: int = 1
     """How many of the newest to keep."""
     keep_best: int = 1
@@ -72,6 +77,7 @@ class Checkpoints(Checkpoint):
         self.entries: list[dict[str, Any]] = []
         self._due = False
         self._last_save = time.monotonic()
+        self._save_seconds = 0.0
         self._entries_before: list[dict[str, Any]] = []  # those to return to when the save of a thread fails
         self._pending = False
         self._failing = False
@@ -133,9 +139,11 @@ class Checkpoints(Checkpoint):
     def _is_due(self, step: int, pl_module: L.LightningModule) -> bool:
         if self.config.every_steps is not None and step % self.config.every_steps == 0:
             return True
-        if self.config.every_minutes is None or step % _MINUTES_CHECKED_EVERY_STEPS:
+        in_trouble = training_module(pl_module).guard.bad  # then the one before is what the run may have to go back to
+        if self.config.every_minutes is None or step % CLOCK_READ_EVERY_STEPS or in_trouble:
             return False
-        return any_rank(time.monotonic() - self._last_save >= 60 * self.config.every_minutes, pl_module.device)
+        wait = seconds_to_next_save(self.config.every_minutes, self._save_seconds)
+        return any_rank(time.monotonic() - self._last_save >= wait, pl_module.device)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save when this is among the best, or when a save is due."""
@@ -197,10 +205,9 @@ class Checkpoints(Checkpoint):
                     raise
         self._due = False
         self._last_save = time.monotonic()
-        self._measured = {
-            "train/checkpoint_stall_seconds": time.perf_counter() - started,
-            "train/checkpoint_bytes": float(_strategy(trainer).saved_bytes),
-        }
+        stall, size = time.perf_counter() - started, float(_strategy(trainer).saved_bytes)
+        self._save_seconds = max(stall, size / BYTES_PER_SECOND) if self.config.asynchronous else stall
+        self._measured = {"train/checkpoint_stall_seconds": stall, "train/checkpoint_bytes": size}
         return path
 
     def step_metrics(self) -> dict[str, float]:
@@ -275,6 +282,11 @@ class Checkpoints(Checkpoint):
             "checkpoints": self.entries,
         }
         return json.dumps(index, indent=1) + "\n"
+
+
+def seconds_to_next_save(every_minutes: float, save_seconds: float) -> float:
+    """Return how long after a save that took `save_seconds` the next is due: a small model loses less to a kill."""
+    return min(60 * every_minutes, max(SOONEST_SECONDS, save_seconds / SHARE_OF_TIME))
 
 
 def _strategy(trainer: L.Trainer) -> FolderCheckpoints:
