@@ -40,7 +40,8 @@ def records_of(file: Path) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.strip().startswith("{")]
 
 
-def test_an_offline_run_can_be_read_back(tmp_path):
+def test_an_offline_run_can_be_read_back(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     facts = RunFacts(run_dir=tmp_path, name="small", tags=["a"], config={"model": {"n_layers": 2}, "key": "***"})
     logger = WandbConfig(tags=["b"]).build(facts)
     logger.resume_at(0)
@@ -57,6 +58,8 @@ def test_an_offline_run_can_be_read_back(tmp_path):
     losses = [(row["step"], row["tokens"], row["train/loss"]) for row in rows if "train/loss" in row]
     assert losses == [(1, 40, 2.5), (2, 80, 1.25)]
     assert any(key.startswith("samples") for row in rows for key in row)
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "prospero"]
+    assert said.startswith("W&B: logged offline (no key was found); send it later with: wandb sync ")
 
 
 def test_a_failure_of_wandb_is_one_warning(tmp_path, monkeypatch, caplog):

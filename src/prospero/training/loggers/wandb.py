@@ -96,6 +96,9 @@ class WandbLogger(RunLogger):
         mode = resolve_mode(self.config.mode)
         if mode is not Mode.online:
             self.run = self._init(mode)
+            if mode is Mode.offline:
+                why = "no key was found" if self.config.mode is Mode.auto and not has_key() else "as asked"
+                log.info("W&B: logged offline (%s); send it later with: %s", why, self._sync_command())
             return
         try:
             check_server()
