@@ -39,7 +39,7 @@ class MuonConfig:
     momentum: float = 0.95
     """Decay of the average of the gradient."""
     momentum_warmup_steps: int = 300
-    """Steps over which the momentum rises linearly to its value from 0.85 (it stays put when it is lower)."""
+    """Steps over which the momentum rises linearly from FIRST_MOMENTUM; a lower momentum is constant."""
     nesterov: bool = True
     """Look ahead along the momentum."""
     weight_decay: float = 0.01

@@ -139,8 +139,9 @@ class Checkpoints(Checkpoint):
     def _is_due(self, step: int, pl_module: L.LightningModule) -> bool:
         if self.config.every_steps is not None and step % self.config.every_steps == 0:
             return True
-        in_trouble = training_module(pl_module).guard.bad  # then the one before is what the run may have to go back to
-        if self.config.every_minutes is None or step % CLOCK_READ_EVERY_STEPS or in_trouble:
+        if self.config.every_minutes is None or step % CLOCK_READ_EVERY_STEPS:
+            return False
+        if training_module(pl_module).guard.bad:  # the save before the trouble is what the run may have to go back to
             return False
         wait = seconds_to_next_save(self.config.every_minutes, self._save_seconds)
         return any_rank(time.monotonic() - self._last_save >= wait, pl_module.device)
