@@ -126,7 +126,7 @@ def test_every_command_of_the_help_composes(verb):
     """The examples are real: each is composed (not run) by the program itself, in one process per verb."""
     import shlex
 
-    from prospero.help_text import EXAMPLES
+    from prospero.configuration.help_text import EXAMPLES
 
     commands = []
     for command, _ in EXAMPLES[verb]:

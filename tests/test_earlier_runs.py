@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from prospero.checkpoint import find_checkpoint, load_model
+from prospero.checkpoints.model_folder import load_model
+from prospero.checkpoints.run_checkpoints import find_checkpoint
 
 ROOT = Path(__file__).parents[1]
 FIXTURE = Path(__file__).parent / "fixtures" / "run_before_the_move"

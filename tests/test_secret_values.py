@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from prospero import cli, configuration, registry, secret_values
-from prospero.schema import schema
+from prospero import cli, registry, secret_values
+from prospero.configuration import composition
+from prospero.configuration.schema import schema
+from prospero.plain import plain
 from prospero.secret_values import is_secret, redacted_word, remember, remember_environment, scrub
 
 ROOT = Path(__file__).parent.parent
@@ -81,10 +83,10 @@ def composed(*words):
 
     from prospero.paths import config_dir
 
-    configuration.register()
+    composition.register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return configuration.typed(compose("train", overrides=list(words)))
+        return composition.typed(compose("train", overrides=list(words)))
 
 
 def test_what_came_from_the_environment_is_written_as_it_was_given(monkeypatch):
@@ -93,10 +95,10 @@ def test_what_came_from_the_environment_is_written_as_it_was_given(monkeypatch):
     config = composed("tags=['${oc.env:OUR_NAME}', x]", "max_steps=${oc.env:OUR_STEPS}", "name=${oc.env:OUR_NAME}")
     assert config.run_name() == "${oc.env:OUR_NAME}", "the name of a folder"
     assert config.max_steps == 7 and config.tags == ["a name of ours", "x"]
-    written = configuration.redact(configuration.plain(config))
+    written = composition.redact(plain(config))
     assert written["max_steps"] == "${oc.env:OUR_STEPS}"
     assert written["tags"] == ["${oc.env:OUR_NAME}", "x"]
-    assert "a name of ours" not in configuration.rerunnable(config, "train")
+    assert "a name of ours" not in composition.rerunnable(config, "train")
 
 
 FOREIGN = [

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from prospero import distributed, secret_values
+from prospero import secret_values
 from prospero.errors import ConfigError, Interrupted, ProsperoError, suggest
+from prospero.processes import ranks
 
 VERBS = {
     "train": "prospero.commands.train:train",
@@ -54,7 +55,7 @@ def main(verb: str | None = None, arguments: list[str] | None = None) -> NoRetur
             print(f"error: {secret_values.scrub(str(error))}", file=sys.stderr)
         code = error.exit_code
     except Interrupted as error:
-        if not distributed.is_launched_child():
+        if not ranks.is_launched_child():
             print(error, file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
@@ -81,13 +82,13 @@ def _said_by_another_rank(error: Exception) -> bool:
     """Tell the other processes of the run about `error`; return whether one of them says it to the user."""
     if not any(name in os.environ for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID")):
         return False
-    from prospero import meeting
+    from prospero.processes import rendezvous
 
-    return meeting.tell_failure(error)
+    return rendezvous.tell_failure(error)
 
 
 def _verb_from(given: list[str]) -> tuple[str, list[str]]:
-    from prospero import help_text
+    from prospero.configuration import help_text
 
     if not given or given[0] in ("-h", "--help", "help"):
         print(help_text.overview())
@@ -111,7 +112,7 @@ def run(verb: str, given: list[str]) -> int:
     _check_options(given)
     root = ROOT_OF.get(verb, verb)
     if "-h" in given or "--help" in given:
-        from prospero import help_text
+        from prospero.configuration import help_text
 
         print(help_text.of_verb(verb, root, given))
         return 0
@@ -124,7 +125,7 @@ def run(verb: str, given: list[str]) -> int:
 
 def _run_plain(verb: str, given: list[str]) -> int:
     if "-h" in given or "--help" in given:
-        from prospero import help_text
+        from prospero.configuration import help_text
 
         print(help_text.of_plain_verb(verb))
         return 0
@@ -137,10 +138,11 @@ def _run_plain(verb: str, given: list[str]) -> int:
 def _compose_and_call(verb: str, root: str, given: list[str]) -> int:
     import hydra
 
-    from prospero import configuration, configuration_errors, paths
+    from prospero import paths
+    from prospero.configuration import composition, rewording
 
-    configuration.register()
-    folders = configuration.load_plugins(_plugins_in(given))
+    composition.register()
+    folders = composition.load_plugins(_plugins_in(given))
     if folders:
         given = [*given, f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"]
     composed: list[Any] = []
@@ -152,11 +154,11 @@ def _compose_and_call(verb: str, root: str, given: list[str]) -> int:
     program, sys.argv = sys.argv, [sys.argv[0], *given]
     try:
         hydra.main(version_base="1.3", config_path=str(paths.config_dir()), config_name=root)(task)()
-        config = configuration.typed(composed[0]) if composed else None
+        config = composition.typed(composed[0]) if composed else None
     except ProsperoError:
         raise
     except Exception as error:
-        line = configuration_errors.explain(error, root, given)
+        line = rewording.explain(error, root, given)
         if line is None:
             raise
         raise ConfigError(line) from error

@@ -106,8 +106,8 @@ PARTS: dict[str, dict[str, str]] = {
 """group -> name -> "module:Config class"."""
 
 ROOTS: dict[str, str] = {
-    "prepare": "prospero.commands.prepare:PrepareConfig",
-    "train": "prospero.commands.train:TrainConfig",
+    "prepare": "prospero.data.settings:PrepareConfig",
+    "train": "prospero.training.settings:TrainConfig",
     "generate": "prospero.commands.generate:GenerateConfig",
 }
 """Verb -> root Config class."""

@@ -4,7 +4,8 @@ import pytest
 import torch
 from tests.training.tiny import SEQ_LEN, VOCAB, TinyConfig, TinyData, tiny_module, tiny_trainer
 
-from prospero.checkpoint import describe_model, load_model, read_checkpoint
+from prospero.checkpoints.model_folder import describe_model, load_model
+from prospero.checkpoints.run_checkpoints import read_checkpoint
 from prospero.cli import main
 from prospero.commands.checkpoint import checkpoint
 from prospero.data.tokenizer.byte import ByteTokenizerConfig

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from prospero.batch import IGNORE_INDEX
 from prospero.data.augmentation.none import NoAugmentationConfig
 from prospero.data.augmentation.token_noise import TokenNoiseConfig
 from prospero.data.datamodule import LanguageDataModule
@@ -12,7 +13,6 @@ from prospero.data.packing.best_fit import BestFitPackingConfig
 from prospero.data.packing.concat import ConcatPackingConfig
 from prospero.data.prepare import prepare
 from prospero.errors import ConfigError, DataError
-from prospero.objective.ignore_index import IGNORE_INDEX
 from tests.data.shard_making import sentences, settings, write_corpus
 
 GLOBAL = 8

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from prospero.objective.ignore_index import IGNORE_INDEX
+from prospero.batch import IGNORE_INDEX
 
 
 class TinyModel(nn.Module):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from prospero.batch import IGNORE_INDEX
 from prospero.errors import ConfigError, DataError
-from prospero.objective.ignore_index import IGNORE_INDEX
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
 from prospero.objective.objective import Objective
 from prospero.objective.regularizers.activation import ActivationConfig

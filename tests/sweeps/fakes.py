@@ -5,8 +5,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from prospero.runs.result import Status
 from prospero.sweeps.folder import Identity, SweepFolder
-from prospero.sweeps.job import Job, JobResult, Status
+from prospero.sweeps.job import Job, JobResult
 from prospero.sweeps.slots import LaunchSettings
 from prospero.sweeps.sweep import Sweep
 

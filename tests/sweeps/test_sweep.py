@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from prospero.errors import ConfigError
+from prospero.runs.result import Status
 from prospero.sweeps.folder import SweepFolder
-from prospero.sweeps.job import Status
 from prospero.sweeps.slots import LaunchSettings
 from tests.sweeps.fakes import fake_program, identity, open_sweep, run_sweep, starts
 

@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
+from prospero.runs.result import Status
 from prospero.sweeps import table
-from prospero.sweeps.job import Status
 from tests.sweeps.fakes import result
 
 

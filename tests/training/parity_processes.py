@@ -21,9 +21,10 @@ from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.sharded import local
+from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.early_stopping import EarlyStopping
 from prospero.training.callbacks.ema import EMA, EMAConfig
-from prospero.training.loggers.metrics_file import MetricsFile, metric_series
+from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.trainer import Precision, StrategyName
 from tests.training.spread_model import SPREADS, train_spread, whole

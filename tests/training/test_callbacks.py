@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from prospero.checkpoints import writing
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError, DataError
+from prospero.runs.metrics import metric_series
 from prospero.training.callbacks import checkpoints as checkpoints_file
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig, seconds_to_next_save
 from prospero.training.callbacks.convergence import ConvergenceConfig, Split, improvement_ratio
@@ -20,7 +21,7 @@ from prospero.training.callbacks.early_stopping import EarlyStoppingConfig
 from prospero.training.callbacks.progress import ProgressConfig, duration
 from prospero.training.callbacks.samples import SamplesConfig, _forget_after
 from prospero.training.callbacks.throughput import ThroughputConfig, measure_peak_flops
-from prospero.training.loggers.metrics_file import MetricsFile, metric_series
+from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.run_facts import RunFacts
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 

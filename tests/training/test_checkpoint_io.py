@@ -13,18 +13,19 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from prospero.checkpoint import find_checkpoint, read_checkpoint
 from prospero.checkpoints import writing
 from prospero.checkpoints.folders import remove_left_over
 from prospero.checkpoints.manifest import read_manifest, verify_folder
+from prospero.checkpoints.run_checkpoints import find_checkpoint, read_checkpoint
 from prospero.errors import DataError
 from prospero.optim.adam import AdamConfig
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.lion import LionConfig
 from prospero.optim.muon import MuonConfig
 from prospero.optim.sgd import SGDConfig
+from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.checkpoints import CheckpointsConfig
-from prospero.training.loggers.metrics_file import MetricsFile, metric_series
+from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.run_facts import RunFacts
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prospero.checkpoint import read_checkpoint
+from prospero.checkpoints.run_checkpoints import read_checkpoint
 from prospero.errors import ConfigError, DataError
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
 from prospero.training.callbacks.ema import EMA, EMAConfig, averaged, restore

@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from prospero.training.loggers.metrics_file import MetricsFile, metric_series, read_metrics
+from prospero.runs.metrics import metric_series, read_metrics
+from prospero.training.loggers.metrics_file import MetricsFile
 
 
 def write(logger, steps, *, val_every=0, start=True):

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
 from prospero.training.divergence import RollBack, TrainingDiverged
-from prospero.training.loggers.metrics_file import MetricsFile, metric_series
+from prospero.training.loggers.metrics_file import MetricsFile
 from tests.endurance.killing import repeatable_metrics
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from prospero.checkpoint import read_checkpoint
 from prospero.checkpoints.manifest import read_manifest
-from prospero.training.loggers.metrics_file import metric_series
+from prospero.checkpoints.run_checkpoints import read_checkpoint
+from prospero.runs.metrics import metric_series
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -162,7 +162,7 @@ class Search:
         """Write the end of a trial into the journal; a stopped one stays running there and is continued later."""
         from optuna.trial import TrialState
 
-        from prospero.sweeps.job import Status
+        from prospero.runs.result import Status
 
         number, value = result.job.number, result.objective
         finite = value is not None and math.isfinite(value)
@@ -178,7 +178,8 @@ class Search:
 
     def say_best(self) -> None:
         """Print the best trial as a command that trains it again."""
-        from prospero.sweeps.job import Status, program
+        from prospero.runs.result import Status
+        from prospero.sweeps.job import program
         from prospero.sweeps.table import best_first
 
         best = next(iter(best_first(self.sweep.results, maximize=self.sweep.maximize)), None)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from prospero.errors import ConfigError, DataError, suggest
+from prospero.plain import flat
 
 
 def checkpoint(words: list[str]) -> int:
@@ -44,7 +45,8 @@ def verify(path: Path) -> int:
 
 def merge(path: Path, out: Path | None = None) -> int:
     """Write the weights of a checkpoint (of a run: its best one) as one model folder that `generate` opens."""
-    from prospero.checkpoint import is_checkpoint, load_model, save_model_folder
+    from prospero.checkpoints.model_folder import load_model, save_model_folder
+    from prospero.checkpoints.run_checkpoints import is_checkpoint
 
     source = _checkpoint_of(path)
     beside = source.parent if source.parent.name == "checkpoints" else source
@@ -61,9 +63,9 @@ def merge(path: Path, out: Path | None = None) -> int:
 
 def show(path: Path) -> int:
     """Print what a checkpoint (of a run: its newest) holds: step, tokens, metrics, settings, tensors, files."""
-    from prospero.checkpoint import read_checkpoint
     from prospero.checkpoints.manifest import read_manifest
     from prospero.checkpoints.reading import read_tensors
+    from prospero.checkpoints.run_checkpoints import read_checkpoint
 
     folder = _checkpoint_of(path, "last")
     manifest, memory = read_manifest(folder), read_checkpoint(folder, lazy=True)["prospero"]
@@ -71,7 +73,7 @@ def show(path: Path) -> int:
     print(f"written by {manifest['world_size']} process(es), {manifest['strategy']}")
     for title in ("metrics", "config"):
         print(f"\n{title}:")
-        for name, value in _flat(memory.get(title) or {}):
+        for name, value in flat(memory.get(title) or {}).items():
             print(f"  {name} = {value}")
     tensors = sorted(read_tensors(folder).values(), key=lambda tensor: (-tensor.n_bytes, tensor.name))
     print(f"\n{len(tensors)} tensors, {_size(sum(tensor.n_bytes for tensor in tensors))}:")
@@ -84,9 +86,9 @@ def show(path: Path) -> int:
 
 
 def _folders_in(path: Path) -> list[Path]:
-    from prospero.checkpoint import is_checkpoint
     from prospero.checkpoints.folders import folders_of
     from prospero.checkpoints.manifest import MANIFEST
+    from prospero.checkpoints.run_checkpoints import is_checkpoint
 
     _exists(path)
     if is_checkpoint(path) or (path / MANIFEST).is_file():
@@ -100,7 +102,7 @@ def _folders_in(path: Path) -> list[Path]:
 
 
 def _checkpoint_of(path: Path, which: str = "best") -> Path:
-    from prospero.checkpoint import find_checkpoint, is_checkpoint
+    from prospero.checkpoints.run_checkpoints import find_checkpoint, is_checkpoint
 
     _exists(path)
     if is_checkpoint(path):
@@ -125,16 +127,6 @@ def _where(manifest: Mapping[str, Any]) -> str:
     loss = manifest.get("val/loss")
     validated = f", val/loss {loss:.4f}" if loss is not None else ""
     return f", step {manifest['step']:,}, {manifest['tokens'] or 0:,} tokens{validated}"
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    lines: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            lines += _flat(value, f"{before}{name}.")
-        else:
-            lines.append((f"{before}{name}", value))
-    return lines
 
 
 def _size(n_bytes: int) -> str:

@@ -9,8 +9,8 @@ from prospero.commands.prepare import prepare_data
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from prospero.commands.train import TrainConfig
     from prospero.optim.lr_finder import LRCurve
+    from prospero.training.settings import TrainConfig
 
 RANGE_TEST_STEPS = 100
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from prospero import runs
 from prospero.errors import ConfigError
+from prospero.runs import find as find_run
 
 
 @dataclass(kw_only=True, slots=True)
@@ -39,13 +39,13 @@ def generate(config: GenerateConfig) -> int:
     import time
 
     from prospero import log as logging_setup
-    from prospero.checkpoint import load_model
+    from prospero.checkpoints.model_folder import load_model
     from prospero.generation.generate import stream
     from prospero.log import log
 
     logging_setup.configure()
     prompt = _prompt(config)
-    place = Path(config.run) if Path(config.run).is_file() else runs.find(config.run, config.outputs_dir)
+    place = Path(config.run) if Path(config.run).is_file() else find_run.find(config.run, config.outputs_dir)
     model, tokenizer, description = load_model(place)
     if tokenizer is None:
         raise ConfigError(f"{place} has no tokenizer.json, so it cannot write text; give the run's folder")

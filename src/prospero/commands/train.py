@@ -1,101 +1,13 @@
 """`train`: from raw text to a trained, measured model, in one run folder.
 
-`train(config)` at the end of the file reads as the recipe. Nothing heavy is imported at the top: composing a
-configuration, `--help` and the parent of a sweep need the settings alone.
+`train(config)` reads as the recipe. Nothing heavy is imported at the top: composing a configuration, `--help` and the
+parent of a sweep need the settings alone.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from prospero import registry, signals
-from prospero.commands.prepare import PrepareConfig
-from prospero.errors import ConfigError
-from prospero.secret_values import scrub
-
-QUICK_START_STEPS = 300
-"""Length of a run that no limit was given for: minutes on two CPU cores."""
-
-
-@dataclass(kw_only=True, slots=True)
-class TrainConfig(PrepareConfig):
-    """All settings of a training run; the groups hold the parts."""
-
-    packing: Any = "???"
-    """How documents fill sequences."""
-    augmentation: Any = "???"
-    """Noise on the inputs of training."""
-    model: Any = "???"
-    """The network."""
-    loss: Any = "???"
-    """What is minimised."""
-    regularizers: dict[str, Any] = field(default_factory=dict)
-    """Named, weighted terms added to the loss."""
-    optimizer: Any = "???"
-    """The update rule."""
-    schedule: Any = "???"
-    """The learning rate over the run."""
-    trainer: Any = "???"
-    """Device, strategy, precision, and how often to validate."""
-    callbacks: dict[str, Any] = field(default_factory=dict)
-    """What happens beside the steps: checkpoints, samples, early stopping."""
-    logger: dict[str, Any] = field(default_factory=dict)
-    """Where metrics go besides metrics.csv."""
-    sampling: Any = "???"
-    """How the samples during training are drawn."""
-
-    name: str | None = None
-    """Name of the run; without one it is made of the chosen data and model."""
-    run_dir: str | None = None
-    """Folder of the run; without one it is <outputs_dir>/train/<date>_<time>_<name>."""
-    resume: str | None = None
-    """Continue a run: auto (whatever run_dir holds), last, best, or the path of a checkpoint."""
-    tags: list[str] = field(default_factory=list)
-    """Words to find the run by; written to its files and loggers."""
-    seed: int = 1
-    """Seed of the weights, of the order of the data and of all noise."""
-    seq_len: int = 256
-    """Length of a training sequence, in tokens."""
-    max_steps: int | None = None
-    """Stop after this many optimiser steps; without any of the three limits, QUICK_START_STEPS."""
-    max_tokens: int | None = None
-    """Stop after this many training tokens, rounded up to a whole step."""
-    max_minutes: float | None = None
-    """Stop after this many minutes of training."""
-    train_sequences: int | None = None
-    """Train on this many sequences of the training split only, over and over; null takes all."""
-    global_batch_size: int = 16
-    """Sequences per optimiser step, over all devices."""
-    micro_batch_size: int | None = None
-    """Sequences per device and forward pass; without one the whole share of a device; the rest is accumulated."""
-
-    def __post_init__(self) -> None:
-        for name in (
-            "seq_len",
-            "global_batch_size",
-            "micro_batch_size",
-            "train_sequences",
-            "max_steps",
-            "max_tokens",
-            "max_minutes",
-        ):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name}={value} is not possible; give a number above zero")
-        if self.micro_batch_size and self.global_batch_size % self.micro_batch_size:
-            raise ConfigError(
-                f"micro_batch_size={self.micro_batch_size} does not divide global_batch_size={self.global_batch_size}"
-            )
-
-    def limits(self) -> dict[str, Any]:
-        """Return max_steps, max_tokens and max_minutes, with the quick start's length when none is given."""
-        given = {"max_steps": self.max_steps, "max_tokens": self.max_tokens, "max_minutes": self.max_minutes}
-        return given if any(value is not None for value in given.values()) else given | {"max_steps": QUICK_START_STEPS}
-
-    def run_name(self) -> str:
-        """Return the run's name: the one given, else what is trained on what."""
-        return scrub(self.name or "") or "_".join(
-            registry.name_of(g, type(getattr(self, g))) or g for g in ("data", "model")
-        )
+from prospero.processes import signals
+from prospero.training.settings import TrainConfig
 
 
 def train(config: TrainConfig) -> int:

@@ -12,51 +12,47 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 import torch
 
-from prospero import configuration, distributed, paths, runs, signals
 from prospero import log as logging_setup
-from prospero.checkpoint import (
-    describe_model,
-    find_checkpoint,
-    is_checkpoint,
-    load_model,
-    read_checkpoint,
-    save_model_folder,
-)
+from prospero import paths
 from prospero.checkpoints.folders import remove_left_over
 from prospero.checkpoints.manifest import verify_folder
+from prospero.checkpoints.model_folder import describe_model, load_model, save_model_folder
+from prospero.checkpoints.run_checkpoints import find_checkpoint, is_checkpoint, read_checkpoint
 from prospero.commands.prepare import describe, prepare_data
+from prospero.configuration import composition
 from prospero.data.datamodule import LanguageDataModule
 from prospero.errors import ConfigError, Interrupted, ProsperoError
 from prospero.log import log
-from prospero.meeting import ALONE, Meeting, flat, one_per_folder
 from prospero.model.numerics import NumericsChoice, apply_numerics, measure_numerics
 from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
-from prospero.run_lock import RunLock
+from prospero.plain import flat, plain
+from prospero.processes import launch, ranks, signals
+from prospero.processes.rendezvous import ALONE, Rendezvous, one_per_folder
+from prospero.processes.run_lock import RunLock
+from prospero.runs import find as find_run
+from prospero.runs.environment import write_environment
+from prospero.runs.report import write_report
+from prospero.runs.result import RESULT_FILE, Status
 from prospero.secret_values import is_secret, scrub
-from prospero.sweeps import RESULT_FILE
-from prospero.sweeps.job import Status
-from prospero.training import launch
 from prospero.training.callbacks import pruning
 from prospero.training.callbacks.ema import averaged
 from prospero.training.callbacks.progress import duration
 from prospero.training.divergence import TrainingDiverged
-from prospero.training.environment import write_environment
 from prospero.training.guards.rollback import Rollbacks
 from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
 from prospero.training.loggers import close_loggers
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.parallel import check_tensor_parallel
-from prospero.training.report import write_report
 from prospero.training.run_facts import RunFacts
 from prospero.training.trainer import Hardware
 
 if TYPE_CHECKING:
-    from prospero.commands.train import TrainConfig
     from prospero.data.prepare import PreparedData
     from prospero.data.tokenizer.tokenizer import Tokenizer
     from prospero.model.base import LanguageModel
+    from prospero.training.settings import TrainConfig
 
 
 WRITTEN_AT_START = ("log.txt", "config.yaml", "environment.json", "code.diff", "numerics.json")
@@ -87,7 +83,7 @@ class TrainingRun:
     """The results of the final validation and test."""
     fresh: bool = True
     """Whether the folder held no run before."""
-    meeting: Meeting = ALONE
+    rendezvous: Rendezvous = ALONE
     """Where the processes of the run agree before they train."""
     lock: RunLock | None = None
     """Keeps a second process out of the folder; held by rank 0."""
@@ -102,41 +98,41 @@ class TrainingRun:
     def start(cls, config: "TrainConfig") -> "TrainingRun":
         """Look at the machine, make the run folder, and write down what is to be run before anything runs."""
         hardware = config.trainer.hardware()
-        plain_config = configuration.redact(configuration.plain(config))
-        meeting = launch.join(hardware.devices, hardware.num_nodes)
-        compared = flat(configuration.plain(config), without=DECIDED_BY_RANK_0)
-        meeting.same("settings", compared, hidden=is_secret)
-        folder = runs.agree(meeting, config)
-        lock = RunLock(folder).take() if distributed.is_rank_zero() else None
+        plain_config = composition.redact(plain(config))
+        rendezvous = launch.join(hardware.devices, hardware.num_nodes)
+        compared = flat(plain(config), without=DECIDED_BY_RANK_0)
+        rendezvous.same("settings", compared, hidden=is_secret)
+        folder = find_run.agree(rendezvous, config)
+        lock = RunLock(folder).take() if ranks.is_rank_zero() else None
         fresh = not (folder / "config.yaml").exists()
-        if distributed.is_rank_zero():
+        if ranks.is_rank_zero():
             logging_setup.configure(folder / "log.txt")
-            paths.write_text(folder / "config.yaml", configuration.rerunnable(config, "train"))
+            paths.write_text(folder / "config.yaml", composition.rerunnable(config, "train"))
             write_environment(folder)
         else:
             logging_setup.configure(level=logging_setup.SILENT)
         log.info("run folder: %s", folder)
-        found = meeting.share("checkpoint", lambda: str(_checkpoint_to_resume(config, folder) or ""))
+        found = rendezvous.share("checkpoint", lambda: str(_checkpoint_to_resume(config, folder) or ""))
         checkpoint = Path(found) if found else None
         if checkpoint is not None:
             log.info("continuing from %s", checkpoint)
         elif not fresh:
             log.info("the folder holds no checkpoint yet: starting at the first step")
-        return cls(config, folder, hardware, checkpoint, plain_config, fresh=fresh, meeting=meeting, lock=lock)
+        return cls(config, folder, hardware, checkpoint, plain_config, fresh=fresh, rendezvous=rendezvous, lock=lock)
 
     @contextmanager
     def discarded_on_mistake(self) -> Iterator[None]:
         """Take back the folder of a new run whose settings or data turn out to be impossible before it trains."""
         try:
             yield
-            self.meeting.all_ready()
+            self.rendezvous.all_ready()
         except (ProsperoError, Interrupted):
             self.take_back()
             raise
 
     def take_back(self) -> None:
         """Remove what a new run wrote before its first step, and the folder when nothing else is in it."""
-        if self.fresh and distributed.is_rank_zero():
+        if self.fresh and ranks.is_rank_zero():
             logging_setup.configure()
             self.release()
             for name in WRITTEN_AT_START:
@@ -155,8 +151,8 @@ class TrainingRun:
         Raises ConfigError when machines with caches of their own have prepared different data.
         """
         cache = Path(self.config.outputs_dir, "data")
-        prepared = one_per_folder(self.meeting, cache, lambda: prepare_data(self.config))
-        self.meeting.same("data", {"fingerprint": prepared.fingerprint})
+        prepared = one_per_folder(self.rendezvous, cache, lambda: prepare_data(self.config))
+        self.rendezvous.same("data", {"fingerprint": prepared.fingerprint})
         return prepared
 
     def data(self, prepared: "PreparedData") -> LanguageDataModule:
@@ -181,7 +177,7 @@ class TrainingRun:
             train_sequences=config.train_sequences,
             val_sequences=config.trainer.val_sequences,
             document_ids=getattr(config.model, "document_attention", False),
-            rank=distributed.rank() // self.hardware.tensor_parallel,
+            rank=ranks.rank() // self.hardware.tensor_parallel,
             world_size=self.hardware.data_parallel_size,
         )
 
@@ -200,7 +196,7 @@ class TrainingRun:
         model = config.model.build(vocab_size=tokenizer.vocab_size, max_seq_len=config.seq_len)
         check_tensor_parallel(model, self.hardware.tensor_parallel)
         if self.numerics is None:
-            measured = self.meeting.share("numerics", lambda: asdict(self._measured_numerics(model)))
+            measured = self.rendezvous.share("numerics", lambda: asdict(self._measured_numerics(model)))
             self.numerics = NumericsChoice(**measured)
             log.info("numerics: %s", self.numerics.summary())
         apply_numerics(model, self.numerics)
@@ -361,7 +357,7 @@ class TrainingRun:
         finally:
             close_loggers(self.loggers or [], exit_code)
             self.release()
-            distributed.leave(together=together)
+            ranks.leave(together=together)
 
     def test_the_best(self, trainer: L.Trainer, module: TrainingModule, data: LanguageDataModule) -> None:
         """Measure the best checkpoint by val/loss (the last where none was validated) on the test split."""
@@ -385,7 +381,7 @@ class TrainingRun:
 
     def write_results(self, module: TrainingModule, prepared: "PreparedData") -> None:
         """Write model/, the result file, the receipt and the report, and say where they are; on rank 0 alone."""
-        if not distributed.is_rank_zero() or self.tested is None:
+        if not ranks.is_rank_zero() or self.tested is None:
             return
         model, _, description = load_model(self.tested)
         weights = model.state_dict()
@@ -436,7 +432,7 @@ class TrainingRun:
 
         A process that another one started leaves with 0: only what all agreed on comes here, and the first says it.
         """
-        if distributed.is_launched_child():
+        if ranks.is_launched_child():
             return 0
         return max(int(getattr(callback, "exit_code", 0)) for callback in trainer.callbacks)  # type: ignore[attr-defined]
 

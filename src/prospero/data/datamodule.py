@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from prospero.batch import IGNORE_INDEX
 from prospero.data.augmentation.augmentation import Augmentation
 from prospero.data.packing.concat import ConcatPackingConfig
 from prospero.data.packing.packing import Packing
@@ -20,7 +21,6 @@ from prospero.data.prepare import PreparedData
 from prospero.data.sampler import SequenceOrder, SkippedRanges
 from prospero.data.shards import TokenShards
 from prospero.errors import ConfigError, DataError
-from prospero.objective.ignore_index import IGNORE_INDEX
 
 ENDLESS = 10**12
 """Micro-batches that the training loader says it has; the limit of a run is its number of steps."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from prospero import distributed
 from prospero.data.bigram import bigram_bits_per_byte
 from prospero.data.cache import locked, publish, readable_errors
 from prospero.data.cleaning.pipeline import CleaningPipeline
@@ -25,6 +24,7 @@ from prospero.data.spool import Spool
 from prospero.data.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from prospero.errors import ConfigError, DataError
 from prospero.log import log
+from prospero.processes import ranks
 
 
 class SourceConfig(Protocol):
@@ -163,7 +163,7 @@ def _open_if_there(directory: Path) -> PreparedData | None:
         return None
     try:
         prepared = open_prepared(directory)
-        if distributed.local_rank() == 0:  # once on each machine
+        if ranks.local_rank() == 0:  # once on each machine
             prepared.verify()
     except DataError as error:
         log.warning("%s -- making it anew.", error)

@@ -23,8 +23,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from prospero.batch import IGNORE_INDEX
 from prospero.errors import ConfigError, DataError
-from prospero.objective.ignore_index import IGNORE_INDEX
 from prospero.objective.losses.cross_entropy import CrossEntropy
 from prospero.objective.regularizers.base import (
     HiddenRegularizer,

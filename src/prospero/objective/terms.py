@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from prospero.objective.ignore_index import IGNORE_INDEX
+from prospero.batch import IGNORE_INDEX
 
 _BLOCK_ELEMENTS_CPU = 2**20  # 4 MB of float32: measured best of 2**19 .. 2**24 on two cores
 _BLOCK_ELEMENTS_ACCELERATOR = 2**26

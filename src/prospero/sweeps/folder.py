@@ -19,7 +19,8 @@ import psutil
 
 from prospero.errors import ConfigError
 from prospero.paths import write_text
-from prospero.sweeps.job import Job, JobResult, Status, read_metrics, short
+from prospero.runs.result import Status, read_result
+from prospero.sweeps.job import Job, JobResult, short
 from prospero.sweeps.runner import end_orphan
 
 SWEEP_FILE = "sweep.json"
@@ -118,7 +119,7 @@ class SweepFolder:
         entry = self._entry(job.number)
         if entry is None:
             return None
-        status, metrics = Status(entry["status"]), read_metrics(job.folder)
+        status, metrics = Status(entry["status"]), read_result(job.folder)
         if not status.ended and metrics.get("status") in (Status.done.value, Status.pruned.value):
             status = Status(metrics["status"])  # it came to its end while nobody was there to write it down
         if status in (Status.done, Status.pruned) and not metrics:

@@ -1,16 +1,14 @@
 """One job of a sweep: which settings, how its process is started, and how it ended."""
 
-import json
 import os
 import shlex
 import sys
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from prospero.runs.result import Status
 from prospero.secret_values import redacted_word
-from prospero.sweeps import RESULT_FILE
 
 WORLD_VARIABLES = (
     "LOCAL_RANK",
@@ -27,24 +25,6 @@ WORLD_VARIABLES = (
 
 CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
 """Options of the sweep's command line that say where settings are found; every job gets them too."""
-
-
-class Status(Enum):
-    """How a job stands."""
-
-    waiting = "WAITING"
-    running = "RUNNING"
-    stopped = "STOPPED"
-    """Ended with the sweep before its time; the same command goes on with it."""
-    done = "DONE"
-    pruned = "PRUNED"
-    """Ended by the sweep's pruner: others were better after as many tokens."""
-    failed = "FAILED"
-
-    @property
-    def ended(self) -> bool:
-        """Whether the job is over for good."""
-        return self in (Status.done, Status.pruned, Status.failed)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -102,22 +82,6 @@ class JobResult:
         ended = f"{name} {self.objective:.4f}" if self.objective is not None else f"exit code {self.exit_code}"
         words = " ".join(self.job.label())
         return f"[{self.job.number}] {words}: {self.status.value}, {ended}, {self.seconds:.0f} s"
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return what the run in `folder` wrote at its end; an empty dict when it has written nothing readable."""
-    try:
-        found = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def status_of_result(metrics: dict[str, Any]) -> Status:
-    """DONE or PRUNED, as the run says itself; FAILED when it has written no result."""
-    if not metrics:
-        return Status.failed
-    return Status.pruned if metrics.get("status") == Status.pruned.value else Status.done
 
 
 def program() -> list[str]:

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 
 import psutil
 
-from prospero.sweeps.job import WORLD_VARIABLES, Job, JobResult, Status, read_metrics, short, shown, status_of_result
+from prospero.runs.result import Status, read_result, status_of_result
+from prospero.sweeps.job import WORLD_VARIABLES, Job, JobResult, short, shown
 from prospero.sweeps.slots import LaunchSettings, Slot, free_port, make_slots, threads
 
 POLL_SECONDS = 0.2
@@ -133,7 +134,7 @@ class Runner:
             running.console.write(f"ended after {limit} minutes\n".encode())
             code = TIMED_OUT
         running.console.close()
-        metrics = read_metrics(running.job.folder) if code == 0 else {}
+        metrics = read_result(running.job.folder) if code == 0 else {}
         status = status_of_result(metrics) if code == 0 else Status.failed
         if code != 0 and running.told and not running.over_time:
             status = Status.stopped

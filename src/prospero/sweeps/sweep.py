@@ -4,8 +4,9 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from prospero.runs.result import Status
 from prospero.sweeps.folder import SweepFolder
-from prospero.sweeps.job import Job, JobResult, Status, short
+from prospero.sweeps.job import Job, JobResult, short
 from prospero.sweeps.runner import Runner, last_words
 from prospero.sweeps.slots import LaunchSettings
 from prospero.sweeps.table import screen_table, write_table

@@ -6,7 +6,8 @@ import statistics
 from pathlib import Path
 
 from prospero.paths import atomic_path
-from prospero.sweeps.job import JobResult, Status
+from prospero.runs.result import Status
+from prospero.sweeps.job import JobResult
 
 STUDENT_95 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
 """Two-sided 95 % quantiles of Student's t by degrees of freedom (1.96 beyond the table)."""

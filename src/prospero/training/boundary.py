@@ -11,9 +11,9 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from lightning.pytorch.trainer.states import TrainerFn
 
-from prospero import signals
-from prospero.distributed import any_rank
 from prospero.log import log
+from prospero.processes import signals
+from prospero.processes.ranks import any_rank
 from prospero.training.divergence import RollBack
 from prospero.training.guards.vote import FLAGS
 from prospero.training.horizon import StepEstimate

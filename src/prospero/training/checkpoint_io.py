@@ -13,9 +13,9 @@ from prospero.checkpoints import FolderWriter, StoredTensor, read_folder
 from prospero.checkpoints.folders import unfinished
 from prospero.checkpoints.manifest import verify_folder
 from prospero.checkpoints.writing import Save, make_room
-from prospero.distributed import any_rank, sum_over_ranks
 from prospero.errors import DataError
 from prospero.log import log
+from prospero.processes.ranks import any_rank, sum_over_ranks
 
 _LAZY = ("state_dict/", "optimizer_states/")
 """Tensors that are read where they go, each process only its part."""

@@ -17,11 +17,11 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from prospero.batch import IGNORE_INDEX
 from prospero.checkpoints import laid_out_like
-from prospero.distributed import sum_over_ranks
 from prospero.log import log
-from prospero.objective.ignore_index import IGNORE_INDEX
 from prospero.optim.clipping import clip_grad_norm_
+from prospero.processes.ranks import sum_over_ranks
 from prospero.training.divergence import SkippedStep, diverged
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.step_guard import StepGuard, StepRecord

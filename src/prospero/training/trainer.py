@@ -15,13 +15,13 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.strategies import Strategy
 
-from prospero import distributed
 from prospero.errors import ConfigError, suggest
 from prospero.log import log
+from prospero.processes import ranks
+from prospero.processes.launch import cluster_environment
 from prospero.training.boundary import StepBoundary, take_over_signals
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.watchdog import Watchdog
-from prospero.training.launch import cluster_environment
 from prospero.training.parallel import Layout
 from prospero.training.strategies import CopiesStrategy, FSDP2Strategy, OneDeviceStrategy
 
@@ -152,9 +152,9 @@ class TrainerConfig:
     def hardware(self) -> "Hardware":
         """Look at this machine and return what the run will use; ConfigError names what is missing."""
         accelerator = _resolve_accelerator(self.accelerator, self.strategy)
-        if distributed.launched_externally():
-            devices = distributed.local_world_size()
-            num_nodes = max(self.num_nodes, distributed.world_size() // devices)
+        if ranks.launched_externally():
+            devices = ranks.local_world_size()
+            num_nodes = max(self.num_nodes, ranks.world_size() // devices)
         else:
             devices, num_nodes = self.devices or _default_devices(accelerator), self.num_nodes
         _check_device_count(accelerator, devices)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from prospero.batch import IGNORE_INDEX
 from prospero.data.packing.concat import ConcatPackingConfig
-from prospero.objective.ignore_index import IGNORE_INDEX
 from tests.data.shard_making import make_shards, random_documents
 
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.checkpoints import CheckpointsConfig
-from prospero.training.loggers.metrics_file import MetricsFile, metric_series
+from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.run_facts import RunFacts
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 

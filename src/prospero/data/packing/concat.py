@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prospero.batch import IGNORE_INDEX
 from prospero.data.shards import TokenShards
-from prospero.objective.ignore_index import IGNORE_INDEX
 
 
 @dataclass(kw_only=True, slots=True)

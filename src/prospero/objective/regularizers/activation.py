@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prospero.batch import IGNORE_INDEX
 from prospero.errors import ConfigError
-from prospero.objective.ignore_index import IGNORE_INDEX
 from prospero.objective.regularizers.base import HiddenRegularizer, RegularizerConfig
 
 

@@ -13,10 +13,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from prospero.checkpoints import FolderWriter, folders
 from prospero.checkpoints.manifest import read_manifest
-from prospero.distributed import any_rank
 from prospero.errors import ConfigError, DataError, Interrupted
 from prospero.log import log
 from prospero.paths import write_text
+from prospero.processes.ranks import any_rank
 from prospero.training.checkpoint_io import FolderCheckpoints
 from prospero.training.divergence import TrainingDiverged, diverged, weights_are_finite
 from prospero.training.module import training_module

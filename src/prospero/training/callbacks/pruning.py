@@ -10,9 +10,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 
-from prospero import distributed
 from prospero.log import log
-from prospero.sweeps.job import Status
+from prospero.processes import ranks
+from prospero.runs.result import Status
 from prospero.sweeps.study import TRIAL_VARIABLE, trial_of_environment
 from prospero.training.module import training_module
 
@@ -67,5 +67,5 @@ def from_environment() -> list[Callback]:
 
     if TRIAL_VARIABLE not in os.environ:
         return []
-    found = trial_of_environment() if distributed.is_rank_zero() else None
+    found = trial_of_environment() if ranks.is_rank_zero() else None
     return [Pruning(*(found or (None, None)))]

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prospero.checkpoint import read_checkpoint
 from prospero.checkpoints import folders
+from prospero.checkpoints.run_checkpoints import read_checkpoint
 from prospero.errors import DataError
 from prospero.log import log
 from prospero.paths import write_text
@@ -124,10 +124,10 @@ class Rollbacks:
 
     def _target(self, last_good_step: int) -> Target:
         """The newest whole checkpoint that is not younger than `last_good_step`; rank 0 looks."""
-        from prospero import distributed
+        from prospero.processes import ranks
 
         found: dict[str, Any] = {}
-        if distributed.is_rank_zero():
+        if ranks.is_rank_zero():
             candidates = [
                 path
                 for path in folders.folders_of(self.folder / "checkpoints")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prospero.distributed import sum_over_ranks
+from prospero.processes.ranks import sum_over_ranks
 
 FLAGS = ("SIGINT", "SIGTERM", "SIGUSR1", "STOP file", "max_minutes")
 """Reasons to stop, the weightier first; each is a number that is above zero when some rank has it."""

@@ -18,7 +18,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from prospero import distributed
+from prospero.processes import ranks
 
 EXIT_CODE = 4
 HANG_FILE = ".hang"
@@ -99,7 +99,7 @@ class Watchdog(Callback):
     @property
     def stacks_file(self) -> Path:
         """Where this process writes its stacks."""
-        return self.run_dir / f"stacks_rank{distributed.rank()}.txt"
+        return self.run_dir / f"stacks_rank{ranks.rank()}.txt"
 
     def _read_hang(self) -> str | None:
         try:
@@ -109,7 +109,7 @@ class Watchdog(Callback):
 
     def _tell_the_others(self) -> None:
         if self._read_hang() == self._known_hang:
-            text = f"rank {distributed.rank()}, process {os.getpid()}, {datetime.now().isoformat()}"
+            text = f"rank {ranks.rank()}, process {os.getpid()}, {datetime.now().isoformat()}"
             (self.run_dir / HANG_FILE).write_text(text, encoding="utf-8")
 
     def _end(self, why: str) -> None:
@@ -120,11 +120,9 @@ class Watchdog(Callback):
             file.flush()
             faulthandler.dump_traceback(file=file, all_threads=True)
         line = f"error: {why}; the stacks of all processes are in {self.run_dir}/stacks_rank*.txt\n"
-        if distributed.is_rank_zero():
+        if ranks.is_rank_zero():
             os.write(2, line.encode())
             with open(self.run_dir / "log.txt", "a", encoding="utf-8") as file:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} ERROR {line}")
-        time.sleep(
-            3 * self.poll_seconds + (not distributed.is_rank_zero())
-        )  # the others write theirs; rank 0 goes first
+        time.sleep(3 * self.poll_seconds + (not ranks.is_rank_zero()))  # the others write theirs; rank 0 goes first
         self.leave(EXIT_CODE)

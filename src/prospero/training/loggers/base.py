@@ -6,8 +6,8 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
-from prospero import distributed
 from prospero.log import log
+from prospero.processes import ranks
 
 
 class RunLogger(Logger):
@@ -74,7 +74,7 @@ class RunLogger(Logger):
         log.warning("%s failed to %s (%s); training goes on without it", self.title, what, first_line(error))
 
     def _safely(self, what: str, action: Callable[[], None]) -> None:
-        if self.off or not distributed.is_rank_zero():
+        if self.off or not ranks.is_rank_zero():
             return
         try:
             action()

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from prospero.paths import write_text
+from prospero.runs.metrics import METRICS_FILE, read_metrics
 from prospero.training.loggers.base import RunLogger
 
-METRICS_FILE = "metrics.csv"
 _FIRST_COLUMNS = ("step", "tokens")
 
 
@@ -97,32 +97,6 @@ def _write_all(file: int, data: bytes, offset: int) -> None:
         data = data[os.write(file, data) :]
 
 
-def read_metrics(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a metrics.csv as written, cells that are empty left out; [] when there is no file.
-
-    A last line without its end (the process was killed inside the write) is left out.
-    """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return []
-    whole = text[: text.rfind("\n") + 1]
-    rows = csv.DictReader(io.StringIO(whole))
-    return [
-        {name: cell for name, cell in row.items() if name and cell} for row in rows if (row.get("step") or "").isdigit()
-    ]
-
-
 def _header(path: Path) -> list[str]:
     with open(path, encoding="utf-8", errors="replace", newline="") as file:
         return next(csv.reader(file), [])
-
-
-def metric_series(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return metric -> [(step, value), ...] of a metrics.csv."""
-    series: dict[str, list[tuple[int, float]]] = {}
-    for row in read_metrics(path):
-        for name, cell in row.items():
-            if name != "step":
-                series.setdefault(name, []).append((int(row["step"]), float(cell)))
-    return series

@@ -1,7 +1,7 @@
 """How the processes of a run come to be: by torchrun, by SLURM's srun, or started here; then all go the same way.
 
 `python train.py trainer.devices=2` starts the second process before anything is prepared, with the same command line,
-so that every launch has the same story: join the meeting, agree, prepare, train.
+so that every launch has the same story: join the rendezvous, agree, prepare, train.
 """
 
 import atexit
@@ -16,9 +16,9 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-from prospero import distributed, meeting, signals
 from prospero.errors import ConfigError
-from prospero.meeting import ALONE, Meeting
+from prospero.processes import ranks, rendezvous, signals
+from prospero.processes.rendezvous import ALONE, Rendezvous
 
 LAST_WORDS_SECONDS = 10.0
 """How long a process may go on after one it has started has died: time for its own error to be raised and said."""
@@ -26,8 +26,8 @@ LEAVE_SECONDS = 60.0
 """How long the started processes may take to end after the first has."""
 
 
-def join(devices: int, num_nodes: int) -> Meeting:
-    """Return the meeting of this run's `devices * num_nodes` processes, having started those of this machine if needed.
+def join(devices: int, num_nodes: int) -> Rendezvous:
+    """Return the rendezvous of this run's `devices * num_nodes` processes, having started those of this machine.
 
     Raises ConfigError when a launcher's variables do not fit together or rank 0 cannot be reached.
     """
@@ -35,18 +35,18 @@ def join(devices: int, num_nodes: int) -> Meeting:
     if world_size == 1:
         return ALONE
     _share_the_cores(devices)
-    if distributed.under_slurm():
+    if ranks.under_slurm():
         environment = SLURMEnvironment(auto_requeue=False)
         os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
-    elif not distributed.launched_externally() and "LOCAL_RANK" not in os.environ:
+    elif not ranks.launched_externally() and "LOCAL_RANK" not in os.environ:
         return _start_children(devices, num_nodes)
     address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT", "")
     if not address or not port.isdigit():
         raise ConfigError("this process has a rank but no MASTER_ADDR and MASTER_PORT; start it with torchrun or srun")
-    rank = distributed.rank()
-    if rank == 0 and not meeting.agent_holds_the_store():
-        return meeting.host(address, int(port), world_size)[0]
-    return meeting.join(address, int(port), rank, world_size)
+    rank = ranks.rank()
+    if rank == 0 and not rendezvous.agent_holds_the_store():
+        return rendezvous.host(address, int(port), world_size)[0]
+    return rendezvous.join(address, int(port), rank, world_size)
 
 
 def cluster_environment() -> list[Any]:
@@ -55,9 +55,9 @@ def cluster_environment() -> list[Any]:
     Under SLURM Lightning would catch SIGUSR1 itself, and in a job script without srun it would wait for processes that
     nobody starts.
     """
-    if distributed.under_slurm():
+    if ranks.under_slurm():
         return [SLURMEnvironment(auto_requeue=False)]
-    if "SLURM_NTASKS" in os.environ and not distributed.launched_externally():
+    if "SLURM_NTASKS" in os.environ and not ranks.launched_externally():
         return [LightningEnvironment()]
     return []
 
@@ -71,8 +71,8 @@ def _share_the_cores(processes: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _start_children(devices: int, num_nodes: int) -> Meeting:
-    """Host the meeting (on the first machine) and start the other processes of this machine."""
+def _start_children(devices: int, num_nodes: int) -> Rendezvous:
+    """Host the rendezvous (on the first machine) and start the other processes of this machine."""
     node = int(os.environ.get("NODE_RANK", "0"))
     if num_nodes > 1 and ("MASTER_ADDR" not in os.environ or not os.environ.get("MASTER_PORT", "").isdigit()):
         raise ConfigError(
@@ -84,9 +84,9 @@ def _start_children(devices: int, num_nodes: int) -> Meeting:
     world_size = devices * num_nodes
     world = {"LOCAL_RANK": "0", "NODE_RANK": str(node), "LOCAL_WORLD_SIZE": str(devices), "WORLD_SIZE": str(world_size)}
     if node == 0:
-        opened, port = meeting.host(address, port, world_size)
+        opened, port = rendezvous.host(address, port, world_size)
     else:
-        opened = meeting.join(address, port, node * devices, world_size)
+        opened = rendezvous.join(address, port, node * devices, world_size)
     os.environ.update(world, MASTER_ADDR=address, MASTER_PORT=str(port))
     children = [
         subprocess.Popen(_this_command(), env={**os.environ, "LOCAL_RANK": str(local_rank)})

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from prospero import distributed
 from prospero.errors import Interrupted
+from prospero.processes import ranks
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
 GRACE_SECONDS = 5.0
@@ -72,7 +72,7 @@ class SignalWatch:
             self._exit(number, f"interrupted by {signal.Signals(number).name}")
 
     def _exit(self, number: int, line: str) -> None:
-        if distributed.is_rank_zero():
+        if ranks.is_rank_zero():
             os.write(2, f"{line}\n".encode())
         for child in self.children:
             child.kill()
@@ -118,7 +118,7 @@ def watched() -> Iterator[SignalWatch]:
 
 
 def _listen(reader: int, stop: threading.Event) -> None:
-    parent = os.getppid() if distributed.is_launched_child() else None
+    parent = os.getppid() if ranks.is_launched_child() else None
     while not stop.is_set():
         readable, _, _ = select.select([reader], [], [], _POLL_SECONDS if parent is not None else None)
         if readable:

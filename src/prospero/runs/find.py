@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from prospero.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
-    from prospero.commands.train import TrainConfig
-    from prospero.meeting import Meeting
+    from prospero.processes.rendezvous import Rendezvous
+    from prospero.training.settings import TrainConfig
 
 
-def agree(meeting: "Meeting", config: "TrainConfig") -> Path:
+def agree(rendezvous: "Rendezvous", config: "TrainConfig") -> Path:
     """Return the run's folder in every process: rank 0 makes it, whatever the others were given.
 
     Raises ConfigError in a process that does not see the folder.
@@ -23,10 +23,10 @@ def agree(meeting: "Meeting", config: "TrainConfig") -> Path:
         resume = config.resume is not None
         return str(create(config.outputs_dir, config.run_dir, config.run_name(), resume=resume).resolve())
 
-    folder = Path(meeting.share("run folder", make))
+    folder = Path(rendezvous.share("run folder", make))
     if not folder.is_dir():
         raise ConfigError(
-            f"the run folder {folder} of rank 0 is not to be seen from rank {meeting.rank}; give run_dir= on a disk "
+            f"the run folder {folder} of rank 0 is not to be seen from rank {rendezvous.rank}; give run_dir= on a disk "
             "that all machines share (prepared data may lie on disks of their own: outputs_dir=)"
         )
     return _as_given(folder)

@@ -7,9 +7,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from prospero import configuration, registry
-from prospero.help_text import preset_comment
+from prospero import registry
+from prospero.configuration import composition
+from prospero.configuration.help_text import preset_comment
 from prospero.paths import config_dir
+from prospero.plain import plain
 
 CONF = config_dir()
 NEEDS = {"tokenizer/pretrained.yaml": ["tokenizer.path=tokenizer.json"]}
@@ -19,7 +21,7 @@ PRESETS = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
 
 @pytest.fixture(autouse=True)
 def clean_hydra():
-    configuration.register()
+    composition.register()
     GlobalHydra.instance().clear()
     yield
     GlobalHydra.instance().clear()
@@ -37,7 +39,7 @@ def choose(preset: Path) -> str:
 
 @pytest.mark.parametrize("preset", PRESETS, ids=str)
 def test_preset_composes_and_types(preset):
-    config = configuration.typed(composed(choose(preset), *NEEDS.get(str(preset), [])))
+    config = composition.typed(composed(choose(preset), *NEEDS.get(str(preset), [])))
     group = preset.parts[0]
     value = getattr(config, group, None)
     if group in registry.MULTIPLE:
@@ -53,7 +55,7 @@ def test_preset_restates_no_default(preset):
     if group not in registry.PARTS or len(own.get("defaults", [])) != 2:
         return
     part = str(own.defaults[0]).removeprefix(f"/schema/{group}/").split("@")[0]
-    defaults = OmegaConf.structured(configuration.schema(registry.PARTS[group][part]))
+    defaults = OmegaConf.structured(composition.schema(registry.PARTS[group][part]))
     for key, value in own.items():
         if key != "defaults":
             default = OmegaConf.to_container(defaults, enum_to_str=True, throw_on_missing=False)[key]
@@ -73,20 +75,20 @@ def test_every_registered_part_has_a_preset(group):
 
 
 def test_a_saved_config_composes_to_itself(tmp_path):
-    config = configuration.typed(
+    config = composition.typed(
         composed("model=lstm", "regularizers=[l2,z_loss]", "cleaning=[prose,stop_words]", "seq_len=32", "tags=[a,b]")
     )
-    (tmp_path / "config.yaml").write_text(configuration.rerunnable(config, "train"))
+    (tmp_path / "config.yaml").write_text(composition.rerunnable(config, "train"))
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
-        again = configuration.typed(compose("config"))
+        again = composition.typed(compose("config"))
     assert again == config
     assert list(again.cleaning) == list(config.cleaning), "the order of the steps is kept"
 
 
 def test_secrets_are_redacted():
     plain = {"logger": {"wandb": {"api_key": "abc", "project": "p"}}, "tokenizer": {"vocab_size": 3}}
-    assert configuration.redact(plain) == {
+    assert composition.redact(plain) == {
         "logger": {"wandb": {"api_key": "<redacted>", "project": "p"}},
         "tokenizer": {"vocab_size": 3},
     }
@@ -104,9 +106,9 @@ def test_a_plugin_brings_its_part_and_its_presets(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        configuration.load_plugins(["my_parts_for_test"])
-        config = configuration.typed(composed("optimizer=mine", "optimizer.lr=0.25"))
+        composition.load_plugins(["my_parts_for_test"])
+        config = composition.typed(composed("optimizer=mine", "optimizer.lr=0.25"))
         assert type(config.optimizer).__name__ == "MineConfig" and config.optimizer.lr == 0.25
-        assert configuration.plain(config)["optimizer"] == {"lr": 0.25}
+        assert plain(config)["optimizer"] == {"lr": 0.25}
     finally:
         registry.ADDED.clear()

@@ -7,20 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from prospero import checkpoint as room
-from prospero.checkpoint import (
-    build_model,
-    describe_model,
-    find_checkpoint,
-    from_plain,
-    load_model,
-    save_model_folder,
-    to_plain,
-)
+from prospero.checkpoints import model_folder as room
 from prospero.checkpoints.manifest import read_manifest, verify_folder
+from prospero.checkpoints.model_folder import build_model, describe_model, load_model, save_model_folder
+from prospero.checkpoints.run_checkpoints import find_checkpoint
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import DataError
 from prospero.model.transformer import Position, TransformerConfig
+from prospero.plain import from_plain, plain
 from prospero.registry import PARTS
 from prospero.training.callbacks.checkpoints import CheckpointsConfig
 from prospero.training.run_facts import RunFacts
@@ -70,9 +64,9 @@ def test_a_model_folder_gives_the_same_logits_tied_weights_and_tokenizer(folder)
 
 def test_settings_survive_as_plain_values():
     config = TransformerConfig(n_layers=1, d_model=16, n_heads=2, position=Position.learned)
-    plain = to_plain(config)
-    assert plain["position"] == "learned"
-    assert from_plain(TransformerConfig, plain) == config
+    values = plain(config)
+    assert values["position"] == "learned"
+    assert from_plain(TransformerConfig, values) == config
     description = describe_model(config, vocab_size=32, max_seq_len=8)
     assert description["name"] == "transformer"
     assert build_model(description).vocab_size == 32
@@ -95,7 +89,7 @@ def test_loading_needs_no_lightning(folder):
 
     code = (
         "import sys; sys.modules['lightning'] = None; sys.path.insert(0, '.')\n"
-        "from prospero.checkpoint import read_safetensors, build_model, describe_model\n"
+        "from prospero.checkpoints.model_folder import read_safetensors, build_model, describe_model\n"
         "from prospero.model.transformer import TransformerConfig as T\n"
         f"read_safetensors(__import__('pathlib').Path({str(folder / 'model.safetensors')!r}))\n"
         "build_model(describe_model(T(n_layers=1, d_model=16, n_heads=2), vocab_size=8, max_seq_len=4))\n"

@@ -1,13 +1,14 @@
-"""Processes of one run agree in a store; here several members of one meeting live in threads of one process."""
+"""Processes of one run agree in a store; here several members of one rendezvous live in threads of one process."""
 
 import threading
 import time
 
 import pytest
 
-from prospero import meeting as room
 from prospero.errors import ConfigError
-from prospero.meeting import ALONE, Meeting, StoppedByAnotherRank, flat, one_per_folder
+from prospero.plain import flat
+from prospero.processes import rendezvous as room
+from prospero.processes.rendezvous import ALONE, Rendezvous, StoppedByAnotherRank, one_per_folder
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_alone_there_is_nothing_to_agree_on(tmp_path):
     ALONE.same("settings", {"a": 1})
     ALONE.all_ready()
     assert ALONE.failed(ValueError()) is False
-    assert one_per_folder(Meeting(), tmp_path, lambda: 5) == 5
+    assert one_per_folder(Rendezvous(), tmp_path, lambda: 5) == 5
 
 
 def test_flat_names_every_setting():

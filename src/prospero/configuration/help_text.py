@@ -4,8 +4,8 @@ from dataclasses import is_dataclass
 from pathlib import Path
 
 from prospero import registry
+from prospero.configuration.schema import field_docs, schema
 from prospero.paths import config_dir
-from prospero.schema import field_docs, schema
 
 SUMMARIES = {
     "train": "train a language model, from raw text to a measured model in a run folder",

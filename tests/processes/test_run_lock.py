@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from prospero.errors import ConfigError
-from prospero.run_lock import FILE, RunLock
+from prospero.processes.run_lock import FILE, RunLock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from prospero.run_lock import RunLock
+from prospero.processes.run_lock import RunLock
 lock = RunLock(Path(sys.argv[1])).take()
 print("held", flush=True)
 time.sleep(60)

@@ -1,30 +1,27 @@
-"""What a checkpoint and a model folder hold, and how a model comes back from one. Needs torch, not Lightning.
+"""What a model folder holds, and how a model comes back from one or from a checkpoint. Needs torch, not Lightning.
 
 Nothing here executes what a file says: tensors are read by safetensors, all else is JSON, and the architecture is
 rebuilt from plain values through the table of parts. Every folder has a manifest with the SHA-256 of its files, which
 are compared whenever it is read.
 
-    <run>/model/                       model.safetensors, config.json, tokenizer.json: what is used, shared, converted
-    <run>/checkpoints/step_00000400/   weights, optimiser, schedule, counters, metrics: what training goes on from
+    <run>/model/   model.safetensors, config.json, tokenizer.json: what is used, shared, converted
 """
 
-import importlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from enum import Enum
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
+from prospero import registry
 from prospero.checkpoints import folders
-from prospero.checkpoints.manifest import MANIFEST, read_manifest, sign_folder, verify_folder
-from prospero.errors import DataError, suggest
+from prospero.checkpoints.manifest import MANIFEST, sign_folder, verify_folder
+from prospero.checkpoints.run_checkpoints import OUR_KEY, find_checkpoint, is_checkpoint, model_state, read_checkpoint
+from prospero.errors import ConfigError, DataError, suggest
 from prospero.log import log
 from prospero.paths import fsync_file, write_text
-from prospero.registry import PARTS
+from prospero.plain import from_plain, plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,62 +32,21 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 """Of the description of a model."""
 MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE = "model.safetensors", "config.json", "tokenizer.json"
-_STATE_PREFIX = "model."  # of the language model inside Lightning's state dict
-_OUR_KEY = "prospero"
-STATE_FILE = "state.json"
-MONITOR = "val/loss"
-
-
-# Plain values ---------------------------------------------------------------------------------------------------------
-
-
-def to_plain(value: Any) -> Any:
-    """Return settings as dicts, lists, strings and numbers: a dataclass by its fields, an Enum by its name."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def from_plain(kind: Any, value: Any) -> Any:
-    """Return `value`, as `to_plain` wrote it, as the type `kind`; DataError for a setting that `kind` does not have."""
-    if get_origin(kind) in (Union, UnionType):
-        members = [member for member in get_args(kind) if member is not type(None)]
-        return None if value is None else from_plain(members[0], value)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        if value not in kind.__members__:
-            raise DataError(
-                f"'{value}' is none of {', '.join(kind.__members__)}; the file is of another version of Prospero"
-            )
-        return kind[value]
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = get_type_hints(kind)
-        for name in value:
-            if name not in hints:
-                raise DataError(
-                    f"{kind.__name__} has no setting '{name}'.{suggest(name, hints)} The file is of another version"
-                )
-        return kind(**{name: from_plain(hints[name], item) for name, item in value.items()})
-    return value
 
 
 def describe_model(config: Any, *, vocab_size: int, max_seq_len: int) -> dict[str, Any]:
     """Return all that `build_model` needs, as plain values: the part's name in the table, settings and sizes."""
-    target = f"{type(config).__module__}:{type(config).__qualname__}"
-    name = next((name for name, entry in PARTS["model"].items() if entry == target), None)
+    name = registry.name_of("model", type(config))
     if name is None:
+        kind = type(config)
         raise DataError(
-            f"{target} is not in the table of parts, so a model saved with it could not be loaded; register it"
+            f"{kind.__module__}:{kind.__qualname__} is not in the table of parts, so a model saved with it could not "
+            "be loaded; register it: prospero.registry.register('model', <name>, <class>)"
         )
     return {
         "format_version": FORMAT_VERSION,
         "name": name,
-        "settings": to_plain(config),
+        "settings": plain(config),
         "vocab_size": vocab_size,
         "max_seq_len": max_seq_len,
     }
@@ -101,16 +57,15 @@ def build_model(description: Mapping[str, Any]) -> "LanguageModel":
     version, name = description.get("format_version"), description.get("name", "")
     if version != FORMAT_VERSION:
         raise DataError(f"the model is of format version {version}; this Prospero reads version {FORMAT_VERSION}")
-    if name not in PARTS["model"]:
+    try:
+        kind: Any = registry.config_class("model", name)
+    except ConfigError as error:
+        known = registry.names("model")
         raise DataError(
-            f"there is no model '{name}'.{suggest(name, PARTS['model'])} If a plugin brings it, name it in plugins="
-        )
-    module, _, kind = PARTS["model"][name].partition(":")
-    config = from_plain(getattr(importlib.import_module(module), kind), description["settings"])
+            f"there is no model '{name}'.{suggest(name, known)} If a plugin brings it, name it in plugins="
+        ) from error
+    config = from_plain(kind, description["settings"])
     return config.build(vocab_size=description["vocab_size"], max_seq_len=description["max_seq_len"])
-
-
-# Model folders --------------------------------------------------------------------------------------------------------
 
 
 def save_model_folder(
@@ -165,7 +120,7 @@ def load_model(path: Path | str, *, device: Any = "cpu") -> "tuple[LanguageModel
         tokenizer_places = [place]
     else:
         checkpoint = read_checkpoint(place, lazy=True)
-        config = {"model": checkpoint[_OUR_KEY].get("model"), "facts": _small_facts(checkpoint[_OUR_KEY])}
+        config = {"model": checkpoint[OUR_KEY].get("model"), "facts": _small_facts(checkpoint[OUR_KEY])}
         if not config["model"]:
             raise DataError(f"{place} does not say what model it holds; it was not written by a run of Prospero")
         model = build_model(config["model"])
@@ -197,72 +152,6 @@ def _verify_model_folder(folder: Path) -> None:
         verify_folder(folder)
     else:
         log.warning("%s has no %s, so damage to it would not be found", folder, MANIFEST)
-
-
-# Checkpoints ----------------------------------------------------------------------------------------------------------
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether `path` is the folder of a checkpoint, good or damaged."""
-    return (path / STATE_FILE).is_file() or (path.is_dir() and path.name.startswith("step_"))
-
-
-def read_checkpoint(path: Path, *, lazy: bool = False) -> dict[str, Any]:
-    """Return the contents of a checkpoint folder with whole tensors on the CPU; DataError when it is damaged.
-
-    All hashes are compared first, and nothing is executed. With `lazy` every tensor is a StoredTensor, not yet read.
-    """
-    from prospero.checkpoints import read_folder
-
-    if not path.is_dir():
-        raise DataError(f"there is no checkpoint folder {path}")
-    verify_folder(path)
-    if not (path / STATE_FILE).is_file():
-        raise DataError(f"{path} is no checkpoint of Prospero")
-    checkpoint = read_folder(path, lazy=lambda name: True)
-    if not isinstance(checkpoint, dict) or _OUR_KEY not in checkpoint or "state_dict" not in checkpoint:
-        raise DataError(f"{path} is no checkpoint of Prospero")
-    return checkpoint if lazy else _whole(checkpoint)
-
-
-def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model's own tensors of a checkpoint, by the model's own names."""
-    state = checkpoint["state_dict"]
-    return {name.removeprefix(_STATE_PREFIX): t for name, t in state.items() if name.startswith(_STATE_PREFIX)}
-
-
-def find_checkpoint(run_dir: Path, which: str = "last") -> Path | None:
-    """Return the `last` or `best` checkpoint of a run whose every byte is as written, None when there is none.
-
-    `best` has the lowest val/loss, and is the last where none was validated. A damaged one is passed over, with one
-    warning that names it.
-    """
-    candidates: list[tuple[Path, float | None]] = []
-    for folder in folders.folders_of(run_dir / "checkpoints"):
-        try:
-            candidates.append((folder, read_manifest(folder).get(MONITOR)))
-        except DataError as error:
-            log.warning("passing over the checkpoint %s: %s", folder.name, error)
-    if which == "best":
-        candidates.sort(key=lambda found: found[1] if found[1] is not None else float("inf"))
-    for folder, _ in candidates:
-        try:
-            verify_folder(folder)
-            return folder
-        except DataError as error:
-            log.warning("passing over the checkpoint %s: %s", folder.name, error)
-    return None
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_whole(item) for item in value)
-    return value.whole() if hasattr(value, "whole") else value
-
-
-# Details --------------------------------------------------------------------------------------------------------------
 
 
 def read_safetensors(path: Path) -> dict[str, "Tensor"]:

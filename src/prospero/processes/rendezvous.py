@@ -10,18 +10,18 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prospero import distributed
 from prospero.errors import ConfigError, ProsperoError
+from prospero.processes import ranks
 
 Value = TypeVar("Value")
 
 JOIN_SECONDS = 300.0
-"""How long a process waits for rank 0 to open the meeting."""
+"""How long a process waits for rank 0 to open the rendezvous."""
 VERDICT_SECONDS = 10.0
 """How long a failed process waits for rank 0 to say its error, before it says it itself."""
 _POLL_SECONDS = 0.05
@@ -32,7 +32,7 @@ class StoppedByAnotherRank(ProsperoError):
     """This process leaves because another failed; rank 0 says why, this one stays silent."""
 
 
-class Meeting:
+class Rendezvous:
     """The store that the processes of a run share until they train; with one process every question is answered."""
 
     def __init__(self, store: Any = None, rank: int = 0, world_size: int = 1) -> None:
@@ -144,20 +144,20 @@ class Meeting:
         return False
 
 
-ALONE = Meeting()
-"""The meeting of a run of one process."""
+ALONE = Rendezvous()
+"""The rendezvous of a run of one process."""
 
 _current = ALONE
 
 
-def host(address: str, port: int, world_size: int) -> tuple[Meeting, int]:
-    """Open the meeting on rank 0; return it and the port (a free one is found for port 0)."""
+def host(address: str, port: int, world_size: int) -> tuple[Rendezvous, int]:
+    """Open the rendezvous on rank 0; return it and the port (a free one is found for port 0)."""
     store = _tcp_store(address, port, master=True, seconds=JOIN_SECONDS)
     return _open(store, 0, world_size), store.port
 
 
-def join(address: str, port: int, rank: int, world_size: int, *, seconds: float = JOIN_SECONDS) -> Meeting:
-    """Join the meeting that rank 0, or torchrun's agent, holds; ConfigError when nobody answers within `seconds`."""
+def join(address: str, port: int, rank: int, world_size: int, *, seconds: float = JOIN_SECONDS) -> Rendezvous:
+    """Join the rendezvous that rank 0, or torchrun's agent, holds; ConfigError when nobody answers within `seconds`."""
     try:
         store = _tcp_store(address, port, master=False, seconds=seconds)
     except RuntimeError as error:
@@ -168,12 +168,12 @@ def join(address: str, port: int, rank: int, world_size: int, *, seconds: float 
     return _open(store, rank, world_size)
 
 
-def _open(store: Any, rank: int, world_size: int) -> Meeting:
+def _open(store: Any, rank: int, world_size: int) -> Rendezvous:
     global _current
     from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
 
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    _current = Meeting(PrefixStore(f"prospero/{attempt}", store), rank, world_size)
+    _current = Rendezvous(PrefixStore(f"prospero/{attempt}", store), rank, world_size)
     return _current
 
 
@@ -189,27 +189,27 @@ def agent_holds_the_store() -> bool:
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
-def one_per_folder(meeting: Meeting, folder: Path, make: Callable[[], Value]) -> Value:
+def one_per_folder(rendezvous: Rendezvous, folder: Path, make: Callable[[], Value]) -> Value:
     """Return `make()` in every process; those that see rank 0's `folder` call it after rank 0 has.
 
     A file that rank 0 leaves there shows who shares the folder. The others (machines with disks of their own) go on at
     once; on each machine the lock inside `make` lets one of them work.
     """
-    if meeting.world_size == 1:
+    if rendezvous.world_size == 1:
         return make()
-    name = meeting.share("mark in the cache", lambda: _leave_mark(folder))
+    name = rendezvous.share("mark in the cache", lambda: _leave_mark(folder))
     try:
         shared = (folder / name).exists()
-        if meeting.rank:
-            meeting.put(f"looked/{meeting.rank}")
+        if rendezvous.rank:
+            rendezvous.put(f"looked/{rendezvous.rank}")
         else:
-            meeting.gather("looked")
+            rendezvous.gather("looked")
     finally:
-        if meeting.rank == 0:
+        if rendezvous.rank == 0:
             (folder / name).unlink(missing_ok=True)
-    made = meeting.rank == 0 or not shared
+    made = rendezvous.rank == 0 or not shared
     value = make() if made else None
-    meeting.share("data of rank 0", lambda: True)
+    rendezvous.share("data of rank 0", lambda: True)
     return make() if value is None else value
 
 
@@ -226,26 +226,18 @@ def _leave_mark(folder: Path) -> str:
 def tell_failure(error: BaseException) -> bool:
     """Tell the other processes of the run, if there are any, about `error`; return whether this one may be silent.
 
-    Works before the meeting is opened too: under torchrun a mistake of one process alone is told through the agent.
+    Works before the rendezvous is opened too: under torchrun a mistake of one process alone is told through the agent.
     """
     if isinstance(error, StoppedByAnotherRank):
         return True
-    meeting = _current
-    if meeting is ALONE and agent_holds_the_store() and distributed.world_size() > 1:
+    rendezvous = _current
+    if rendezvous is ALONE and agent_holds_the_store() and ranks.world_size() > 1:
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         try:
-            meeting = join(address, port, distributed.rank(), distributed.world_size(), seconds=5.0)
+            rendezvous = join(address, port, ranks.rank(), ranks.world_size(), seconds=5.0)
         except ConfigError:
             return False
-    return meeting.failed(error)
-
-
-def flat(settings: Any, path: str = "", *, without: Iterable[str] = ()) -> dict[str, Any]:
-    """Return nested plain values as dotted names -> values, leaving out the names in `without`."""
-    if isinstance(settings, Mapping) and settings:
-        pairs = [(f"{path}.{key}" if path else str(key), value) for key, value in settings.items()]
-        return {n: v for name, value in pairs if name not in without for n, v in flat(value, name).items()}
-    return {path: settings}
+    return rendezvous.failed(error)
 
 
 def _first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> list[Any]:

@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from prospero import registry
+from prospero.configuration.help_text import menu
 from prospero.errors import suggest
-from prospero.help_text import menu
 
 
 def explain(error: Exception, root: str, given: list[str]) -> str | None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from prospero.paths import atomic_path, write_text
+from prospero.plain import flat
+from prospero.runs.metrics import METRICS_FILE, metric_series
 from prospero.secret_values import scrub
-from prospero.training.loggers.metrics_file import METRICS_FILE, metric_series
 
 Series = Mapping[str, list[tuple[int, float]]]
 
@@ -62,8 +63,8 @@ def write_report(
         _curves(series),
         _samples(run_dir / "samples.md"),
         _panel("Data", _lines(receipt_lines)),
-        _panel("Settings", _table(flatten(config))),
-        _panel("Environment", _table(flatten(_read_json(run_dir / "environment.json")))),
+        _panel("Settings", _table(flat(config))),
+        _panel("Environment", _table(flat(_read_json(run_dir / "environment.json")))),
     ]
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -83,17 +84,6 @@ def draw_loss(series: Series, path: Path, title: str) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
         temporary.chmod(0o644)
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as `a.b.c` -> value, in order."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def smooth(values: list[float]) -> list[float]:

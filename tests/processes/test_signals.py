@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from prospero import signals
 from prospero.errors import Interrupted
+from prospero.processes import signals
 
 
 @pytest.mark.parametrize("number", signals.SIGNALS)
@@ -45,7 +45,7 @@ def test_once_training_runs_the_first_signal_is_remembered():
 
 BUSY = """
 import ctypes, sys
-from prospero import signals
+from prospero.processes import signals
 signals.GRACE_SECONDS = 0.3
 with signals.watched() as watch:
     if sys.argv[1] == "deferred":

@@ -19,8 +19,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
 
 from prospero import registry, secret_values
+from prospero.configuration.schema import schema
 from prospero.errors import ConfigError, suggest
-from prospero.schema import schema
+from prospero.plain import plain
 from prospero.secret_values import REDACTED, is_secret, scrub
 
 _from_environment: dict[str, tuple[Any, str]] = {}
@@ -47,7 +48,8 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
     """
     import hydra
 
-    from prospero import configuration_errors, paths
+    from prospero import paths
+    from prospero.configuration import rewording
 
     register()
     given = list(settings or [])
@@ -57,7 +59,7 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
     except ConfigError:
         raise
     except Exception as error:
-        line = configuration_errors.explain(error, verb, given)
+        line = rewording.explain(error, verb, given)
         if line is None:
             raise
         raise ConfigError(line) from error
@@ -253,21 +255,6 @@ def real_class(light: type) -> Any:
         return light
     module, _, name = source.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def plain(value: Any) -> Any:
-    """Turn settings into plain values (dict, list, str, number, bool, None), fit for JSON, YAML and checkpoints."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, Path):
-        return str(value)
-    return value
 
 
 def redact(value: Any, path: str = "") -> Any:

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from prospero.plain import flat
+from prospero.runs.environment import write_environment
+from prospero.runs.report import smooth, write_report
 from prospero.secret_values import redacted_word
-from prospero.training.environment import write_environment
 from prospero.training.loggers.metrics_file import MetricsFile
-from prospero.training.report import flatten, smooth, write_report
 
 
 def test_the_page_shows_everything_and_executes_nothing(tmp_path):
@@ -70,4 +71,4 @@ def test_secrets_of_the_command_line(word, shown):
 def test_smoothing_does_not_lag_and_flatten_keeps_order():
     line = [float(i) for i in range(100)]
     assert smooth(line) == pytest.approx(line)
-    assert list(flatten({"b": {"c": 1, "d": {}}, "a": 2})) == ["b.c", "b.d", "a"]
+    assert list(flat({"b": {"c": 1, "d": {}}, "a": 2})) == ["b.c", "b.d", "a"]

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from prospero import registry
-from prospero.schema import field_docs, schema
+from prospero.configuration.schema import field_docs, schema
 
 SOURCE = '''
 """A part with heavy imports at the top."""
@@ -107,7 +107,8 @@ def test_every_registered_part_has_a_schema_with_documented_fields(path):
 
 def test_schema_equals_the_real_class():
     """Same fields, same defaults, for every part: reading the source loses nothing."""
-    from prospero.configuration import plain, real_class
+    from prospero.configuration.composition import real_class
+    from prospero.plain import plain
 
     for group, parts in registry.PARTS.items():
         for name, path in parts.items():

@@ -1,0 +1,28 @@
+"""All settings between raw text and token shards. Nothing heavy is imported here."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(kw_only=True, slots=True)
+class PrepareConfig:
+    """All settings between raw text and token shards; `train` shares them."""
+
+    data: Any = "???"
+    """Where the text comes from."""
+    cleaning: dict[str, Any] = field(default_factory=dict)
+    """The cleaning steps, in their order."""
+    dedup: Any = "???"
+    """Removal of repeated documents."""
+    split: Any = "???"
+    """How documents are shared out to train, validation and test."""
+    tokenizer: Any = "???"
+    """How text becomes tokens."""
+    outputs_dir: str = "outputs"
+    """Folder under which everything is written; prepared data lie in <outputs_dir>/data."""
+    buffer_mb: int = 64
+    """Megabytes of memory for text on its way through the preparation, whatever the size of the corpus."""
+    plugins: list[str] = field(default_factory=list)
+    """Python modules of your own that register parts; imported before anything is composed."""
+    traceback: bool = False
+    """Show the full traceback of an error (`debug=traceback` sets it)."""

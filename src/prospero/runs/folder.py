@@ -1,0 +1,135 @@
+"""The folder of a run: the name of every file in it, once. Its writers and its readers both go through RunFolder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where the files of one run are; a file need not exist."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Every setting of the run; `python train.py --config-dir <folder> --config-name config` runs it again."""
+        return self.path / "config.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What the run said."""
+        return self.path / "log.txt"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, processor, commit, command line."""
+        return self.path / "environment.json"
+
+    @property
+    def code_diff(self) -> Path:
+        """Changes of the clone since its commit."""
+        return self.path / "code.diff"
+
+    @property
+    def numerics(self) -> Path:
+        """How the model computes on this machine."""
+        return self.path / "numerics.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Every number, by step and tokens."""
+        return self.path / "metrics.csv"
+
+    @property
+    def samples(self) -> Path:
+        """What the model wrote on the way."""
+        return self.path / "samples.md"
+
+    @property
+    def receipt(self) -> Path:
+        """What was read, kept and dropped, and why."""
+        return self.path / "receipt.json"
+
+    @property
+    def result(self) -> Path:
+        """How the run ended and what it measured."""
+        return self.path / "result.json"
+
+    @property
+    def report(self) -> Path:
+        """Curves, samples, settings and the data's receipt on one page."""
+        return self.path / "report.html"
+
+    @property
+    def loss_picture(self) -> Path:
+        """Training and validation loss."""
+        return self.path / "loss.png"
+
+    @property
+    def model(self) -> Path:
+        """The model folder: safetensors, config, tokenizer."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The run's tokenizer, so that a checkpoint alone can write text."""
+        return self.path / "checkpoints/tokenizer.json"
+
+    @property
+    def rollbacks(self) -> Path:
+        """The times that the run went back, and the data it left out."""
+        return self.path / "rollbacks.json"
+
+    @property
+    def diagnosis(self) -> Path:
+        """Why the run gave up: losses, documents, advice."""
+        return self.path / "diagnosis.json"
+
+    @property
+    def stop(self) -> Path:
+        """A file that asks the run to save and leave."""
+        return self.path / "STOP"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains in the folder."""
+        return self.path / ".lock"
+
+    @property
+    def hang(self) -> Path:
+        """Written by a process that has found that nothing moves."""
+        return self.path / ".hang"
+
+    @property
+    def wandb_run_id(self) -> Path:
+        """The id of the run in W&B."""
+        return self.path / "wandb_run_id"
+
+    @property
+    def wandb(self) -> Path:
+        """W&B's own files."""
+        return self.path / "wandb"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def console(self) -> Path:
+        """What a job of a sweep printed."""
+        return self.path / "console.log"
+
+    def stacks(self, rank: int) -> Path:
+        """Where process `rank` writes the stacks of its threads when nothing moves."""
+        return self.path / f"stacks_rank{rank}.txt"
+
+    @property
+    def holds_a_run(self) -> bool:
+        """Whether a run has begun here."""
+        return self.config.is_file()
