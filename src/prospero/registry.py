@@ -58,6 +58,7 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "loss": {
         "cross_entropy": "prospero.objective.losses.cross_entropy:CrossEntropyConfig",
+        "focal": "prospero.objective.losses.focal:FocalConfig",
     },
     "regularizers": {
         "l2": "prospero.objective.regularizers.l2:L2Config",
@@ -86,6 +87,14 @@ PARTS: dict[str, dict[str, str]] = {
     "trainer": {
         "lightning": "prospero.training.trainer:TrainerConfig",
     },
+    "metrics": {
+        "loss": "prospero.evaluation.metrics.loss:LossMetricConfig",
+        "perplexity": "prospero.evaluation.metrics.perplexity:PerplexityConfig",
+        "bits_per_byte": "prospero.evaluation.metrics.bits_per_byte:BitsPerByteConfig",
+        "accuracy": "prospero.evaluation.metrics.accuracy:AccuracyConfig",
+        "loss_by_position": "prospero.evaluation.metrics.loss_by_position:LossByPositionConfig",
+        "loss_by_source": "prospero.evaluation.metrics.loss_by_source:LossBySourceConfig",
+    },
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
         "throughput": "prospero.training.callbacks.throughput:ThroughputConfig",
@@ -112,7 +121,7 @@ ROOTS: dict[str, str] = {
 }
 """Verb -> root Config class."""
 
-MULTIPLE = frozenset({"cleaning", "regularizers", "callbacks", "logger"})
+MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "metrics", "callbacks", "logger"})
 """Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
 
 ADDED: dict[str, dict[str, type]] = {}

@@ -174,7 +174,9 @@ def _typed_node(node: Any, path: str) -> Any:
     if isinstance(node, DictConfig):
         light = OmegaConf.get_type(node)
         if light is not None and dataclasses.is_dataclass(light):
-            return _typed_part(node, light, path)
+            part = _typed_part(node, light, path)
+            # A config.yaml of before `loss` became a list holds one loss where several may now stand.
+            return {registry.name_of(path, type(part)): part} if path in registry.MULTIPLE else part
         _refuse_untyped(node, path)
         return {key: _typed_node(_value(node, key, path), _join(path, key)) for key in node}
     if isinstance(node, ListConfig):

@@ -1,56 +1,72 @@
 """The objective: the regularised empirical risk  min over theta of  sum_i l(f(x_i; theta), y_i) + lambda R(theta).
 
+It owns the forward pass: it is given the model and a batch, so that whoever trains, measures or tests a learning rate
+never calls the model by hand.
+
 How one number comes out right whatever the micro-batches and the ranks. Let n be the number of target tokens of the
 whole global batch, W the ranks over whose gradients the mean is taken, and let each call return
 
-    total = W * (sum of l and of the output terms over this micro-batch's targets) / n
+    total = W * (sum of weight_k l_k and of the output terms over this micro-batch's targets) / n
             + [last micro-step] * sum_k lambda_k R_k(theta)
 
 Then the **sum over micro-steps of the mean over ranks** of `total`, and of its gradient, is the mean loss of the global
 batch plus sum_k lambda_k R_k: the factor W undoes the mean over ranks for what each rank sums by itself, while R, the
-same on every rank, passes through the mean unchanged. `gradient_average_over` is W: the number of ranks that hold
-different data (data-parallel size), not those that share it (tensor parallel); 1 without averaging. A trainer that
-divides each micro-step by the number of accumulated ones (as Lightning does) must multiply `total` by that number.
+same on every rank, passes through the mean unchanged. A trainer that divides each micro-step by the number of
+accumulated ones (as Lightning does) must multiply `total` by that number.
 
 Every entry of `parts` follows the same rule (sum over micro-steps, mean over ranks), and they add up to `total`; every
 call names the same parts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from prospero.batch import IGNORE_INDEX
+from prospero.batch import Batch
 from prospero.errors import ConfigError, DataError
-from prospero.objective.losses.cross_entropy import CrossEntropy
+from prospero.objective.losses.base import Loss
 from prospero.objective.regularizers.base import (
     HiddenRegularizer,
     ParameterRegularizer,
     Regularizer,
     TokenRegularizer,
 )
-from prospero.objective.terms import TokenTerm, chunked_term_sums, term_sums
+from prospero.objective.terms import (
+    MeasuredTokens,
+    Output,
+    TokenTerm,
+    chunked_term_sums,
+    measured_tokens,
+    term_sums,
+)
 from prospero.optim.param_groups import decayed_parameters
 
 Kind = TypeVar("Kind", bound=Regularizer)
 
 
-class Output(Protocol):
-    """What the objective reads of a `ModelOutput`."""
+class Metric(Protocol):
+    """What `measure` feeds: see `prospero.evaluation.metrics.base.TokenMetric`."""
 
-    hidden: Tensor
-    logits: Tensor | None
+    reads: frozenset[str]
 
-
-class Head(Protocol):
-    """What the objective asks of a model: logits from hidden states."""
-
-    def project(self, hidden: Tensor) -> Tensor:
-        """Return the logits [..., V] of `hidden` [..., D]."""
+    def update(self, scores: MeasuredTokens, batch: Batch) -> None:
+        """Take the scores of one micro-batch."""
         ...
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Share:
+    """Which part of an optimiser step a micro-batch is."""
+
+    step: int = 0
+    """Optimiser steps taken before, on which weights of regularisers may depend."""
+    last_micro_step: bool = True
+    """Whether it is the last of its step, in which the terms on parameters are counted."""
+    gradient_average_over: int = 1
+    """W: the ranks that hold different data and whose gradients are averaged; tensor parallel ranks share theirs."""
 
 
 @dataclass(slots=True)
@@ -60,22 +76,26 @@ class ObjectiveOutput:
     total: Tensor
     """Scalar to call backward on."""
     parts: dict[str, Tensor]
-    """Name -> weighted contribution to `total`, detached scalars; the loss under its own name."""
+    """Name -> weighted contribution to `total`, detached scalars; each loss and regulariser under its own name."""
 
 
 class Objective:
-    """A loss and named regularisers, summed with their weights.
+    """Named losses and named regularisers, summed with their weights.
 
-    Give the model's output without logits (`model(..., logits=False)`): the objective then projects the hidden states
-    itself, in chunks if the loss says so, and writes the logits' gradient over the logits. Logits that are given are
-    used as they are and left whole.
+    The model is asked for hidden states (`logits=False`): the objective projects them itself, in chunks if a loss says
+    so, and writes the logits' gradient over the logits. Logits that a model returns all the same are used and left
+    whole.
     """
 
-    def __init__(self, loss: CrossEntropy, regularizers: Mapping[str, Regularizer] | None = None) -> None:
-        self.loss = loss
+    def __init__(self, losses: Mapping[str, Loss], regularizers: Mapping[str, Regularizer] | None = None) -> None:
+        self.losses = dict(losses)
         self.regularizers = dict(regularizers or {})
-        if loss.name in self.regularizers:
-            raise ConfigError(f"regularizers.{loss.name} has the name of the loss; give it another")
+        if not self.losses:
+            raise ConfigError("loss=[] leaves nothing to learn; choose at least one, such as loss=[cross_entropy]")
+        for name in self.losses.keys() & self.regularizers.keys():
+            raise ConfigError(f"regularizers.{name} has the name of a loss; give it another")
+        chunks = [loss.chunk_tokens for loss in self.losses.values() if loss.chunk_tokens is not None]
+        self.chunk_tokens = min(chunks, default=None)
         self._bound = False
 
     def bind(self, model: nn.Module) -> None:
@@ -91,45 +111,44 @@ class Objective:
                 term.bind(parameters)
         self._bound = True
 
-    def __call__(
-        self,
-        model: Head,
-        output: Output,
-        batch: Mapping[str, Any],
-        *,
-        step: int,
-        target_tokens: int,
-        last_micro_step: bool = True,
-        gradient_average_over: int = 1,
-    ) -> ObjectiveOutput:
-        """Return this micro-batch's contribution; see the head of this file for what it adds up to.
+    @property
+    def bound(self) -> bool:
+        """Whether `bind` has been called."""
+        return self._bound
 
-        `batch["labels"]` is [B, T] with IGNORE_INDEX where there is no target. `step` counts optimiser steps from 0,
-        `target_tokens` the targets of the whole global batch: all ranks, all micro-steps.
+    def __call__(self, model: Any, batch: Batch, share: Share) -> ObjectiveOutput:
+        """Run `model` forward and return this micro-batch's contribution; the head of this file says what adds up.
+
+        Raises DataError when the global batch has no target.
         """
-        if target_tokens < 1:
+        if batch.target_tokens < 1:
             raise DataError("the global batch has no target token; nothing can be learnt from it")
-        scale = gradient_average_over / target_tokens
-        total, parts = self._token_part(model, output, batch["labels"], step, scale)
+        output = model(**batch.inputs, logits=False)
+        scale = share.gradient_average_over / batch.target_tokens
+        total, parts = self._token_part(model, output, batch.labels, share.step, scale)
         added: dict[str, Tensor] = {}
         for name, term in self._of_kind(HiddenRegularizer).items():
-            weight = term.weight_at(step) * scale
+            weight = term.weight_at(share.step) * scale
             added[name] = weight * term.token_sum(output.hidden, batch) if weight else total.new_zeros(())
         for name, term in self._of_kind(ParameterRegularizer).items():
             if not self._bound:
                 raise RuntimeError("call Objective.bind(model) before the first step: a term acts on the parameters")
-            weight = term.weight_at(step) if last_micro_step else 0.0
+            weight = term.weight_at(share.step) if share.last_micro_step else 0.0
             added[name] = weight * term.value() if weight else total.new_zeros(())
         for name, contribution in added.items():
             total = total + contribution
             parts[name] = contribution.detach()
         return ObjectiveOutput(total, parts)
 
-    def loss_sum(self, model: Head, output: Output, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (sum of the loss alone over the targets, number of targets), for validation; no regulariser counts."""
-        with torch.no_grad():
-            sums = self._sums([self.loss], torch.ones(1, device=labels.device), model, output, labels)[1]
-        return sums[0], (labels != IGNORE_INDEX).sum()
+    @torch.no_grad()
+    def measure(self, model: Any, batch: Batch, metrics: Iterable[Metric]) -> None:
+        """Run `model` forward and hand each token's scores to `metrics`; no regulariser counts."""
+        metrics = list(metrics)
+        output = model(**batch.inputs, logits=False)
+        reads = frozenset[str]().union(*(metric.reads for metric in metrics))
+        scores = measured_tokens(self.losses.values(), model.project, output, batch.labels, reads, self.chunk_tokens)
+        for metric in metrics:
+            metric.update(scores, batch)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """Return what a resumed run needs: regulariser -> its tensors; empty unless one keeps some (l2_sp)."""
@@ -143,10 +162,10 @@ class Objective:
             terms[name].load_state_dict(state[name])
 
     def _token_part(
-        self, model: Head, output: Output, labels: Tensor, step: int, scale: float
+        self, model: Any, output: Output, labels: Tensor, step: int, scale: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        weights = {self.loss.name: scale}
-        terms: dict[str, TokenTerm] = {self.loss.name: self.loss}
+        terms: dict[str, TokenTerm] = dict(self.losses)
+        weights = {name: loss.weight * scale for name, loss in self.losses.items()}
         parts = {}
         for name, term in self._of_kind(TokenRegularizer).items():
             parts[name] = torch.zeros((), device=labels.device)
@@ -159,16 +178,15 @@ class Objective:
         return total, parts
 
     def _sums(
-        self, terms: list[TokenTerm], weights: Tensor, model: Head, output: Output, labels: Tensor
+        self, terms: list[TokenTerm], weights: Tensor, model: Any, output: Output, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return (weights . sums, sums) of the token terms, by the form that the loss's setting asks for."""
+        """Return (weights . sums, sums) of the token terms, in chunks where the losses ask for them."""
         hidden, labels = output.hidden.flatten(0, -2), labels.flatten()
-        chunk = self.loss.chunk_tokens
         if output.logits is not None:
             logits = output.logits.flatten(0, -2)
             sums = term_sums(terms, lambda _: logits, hidden, labels, private=False)
-        elif chunk is not None and chunk < labels.shape[0]:
-            return chunked_term_sums(terms, weights, model.project, hidden, labels, chunk)
+        elif self.chunk_tokens is not None and self.chunk_tokens < labels.shape[0]:
+            return chunked_term_sums(terms, weights, model.project, hidden, labels, self.chunk_tokens)
         else:
             sums = term_sums(terms, model.project, hidden, labels)
         return (sums * weights).sum(), sums

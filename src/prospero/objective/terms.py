@@ -9,9 +9,9 @@ the logits themselves, so that no second [N, V] tensor is made.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -56,6 +56,45 @@ class TokenTerm(ABC):
     @abstractmethod
     def per_token(self, scores: TokenScores) -> Tensor:
         """Return the term of each token, [N] float32; tokens without a target are left out by the caller."""
+
+
+class WeightedTerm(Protocol):
+    """A loss: a token term with a weight."""
+
+    weight: float
+    reads: frozenset[str]
+
+    def per_token(self, scores: TokenScores) -> Tensor:
+        """Return the loss of each token, [N]."""
+        ...
+
+
+class Output(Protocol):
+    """What is read of a `ModelOutput`."""
+
+    hidden: Tensor
+    logits: Tensor | None
+
+
+@dataclass(slots=True)
+class MeasuredTokens:
+    """What a metric of validation sees of a micro-batch: numbers of each position, [B, T], without a graph.
+
+    The last three are None unless a metric `reads` them.
+    """
+
+    mask: Tensor
+    """bool: whether the position is a target; elsewhere the other numbers mean nothing."""
+    nats: Tensor
+    """float32: -log p(label)."""
+    loss: Tensor
+    """float32: the sum of weight x loss; nats where cross_entropy is the only loss."""
+    predicted: Tensor | None
+    """int64: the likeliest token."""
+    entropy: Tensor | None
+    """float32: the entropy of the prediction, in nats."""
+    logits: Tensor | None
+    """[B, T, V], in the precision of the head."""
 
 
 class _RowScores(torch.autograd.Function):
@@ -219,3 +258,54 @@ def _parameters_of(project: Project, hidden: Tensor) -> list[Tensor]:
             leaves[id(leaf)] = leaf
         stack.extend(next_node for next_node, _ in node.next_functions)
     return list(leaves.values())
+
+
+def measured_tokens(
+    losses: Iterable[WeightedTerm],
+    project: Project,
+    output: Output,
+    labels: Tensor,
+    reads: frozenset[str],
+    chunk_tokens: int | None = None,
+) -> MeasuredTokens:
+    """Return the numbers of each position of `labels` [B, T]; the logits of `chunk_tokens` tokens live at a time.
+
+    `reads` names the fields of `MeasuredTokens` that are wanted besides the first three: predicted, entropy, logits.
+    """
+    losses = list(losses)
+    hidden, flat = output.hidden.flatten(0, -2), labels.flatten()
+    size = len(flat) if chunk_tokens is None else chunk_tokens
+    columns: dict[str, list[Tensor]] = {}
+    for start in range(0, len(flat), size):
+        rows = slice(start, start + size)
+        logits = project(hidden[rows]) if output.logits is None else output.logits.flatten(0, -2)[rows]
+        for name, column in _measure_rows(losses, logits, flat[rows], reads).items():
+            columns.setdefault(name, []).append(column)
+    whole = {name: torch.cat(parts).unflatten(0, labels.shape) for name, parts in columns.items()}
+    return MeasuredTokens(
+        mask=labels != IGNORE_INDEX,
+        nats=whole["nats"],
+        loss=whole["loss"],
+        predicted=whole.get("predicted"),
+        entropy=whole.get("entropy"),
+        logits=whole.get("logits"),
+    )
+
+
+def _measure_rows(
+    losses: list[WeightedTerm], logits: Tensor, labels: Tensor, reads: frozenset[str]
+) -> dict[str, Tensor]:
+    """Return the columns of `MeasuredTokens` for some rows of logits."""
+    needed = frozenset[str]().union(*(loss.reads for loss in losses))
+    needed |= {"expected_logit"} if "entropy" in reads else set()
+    with torch.autocast(logits.device.type, enabled=False):
+        scores = token_scores(logits, labels, needed)
+        columns = {"nats": scores.log_sum_exp - scores.target_logit}
+        columns["loss"] = torch.stack([loss.weight * loss.per_token(scores) for loss in losses]).sum(0)
+        if "predicted" in reads:
+            columns["predicted"] = logits.argmax(-1)
+        if scores.expected_logit is not None and "entropy" in reads:
+            columns["entropy"] = scores.log_sum_exp - scores.expected_logit
+        if "logits" in reads:
+            columns["logits"] = logits
+    return columns

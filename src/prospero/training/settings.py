@@ -23,7 +23,7 @@ class TrainConfig(PrepareConfig):
     model: Any = "???"
     """The network."""
     loss: Any = "???"
-    """What is minimised."""
+    """What is minimised: one loss or several, each with its weight."""
     regularizers: dict[str, Any] = field(default_factory=dict)
     """Named, weighted terms added to the loss."""
     optimizer: Any = "???"
@@ -32,6 +32,8 @@ class TrainConfig(PrepareConfig):
     """The learning rate over the run."""
     trainer: Any = "???"
     """Device, strategy, precision, and how often to validate."""
+    metrics: dict[str, Any] | None = None
+    """What a validation measures; null (a config.yaml of before this setting): loss, perplexity and bits per byte."""
     callbacks: dict[str, Any] = field(default_factory=dict)
     """What happens beside the steps: checkpoints, samples, early stopping."""
     logger: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +47,8 @@ class TrainConfig(PrepareConfig):
     """Folder of the run; without one it is <outputs_dir>/train/<date>_<time>_<name>."""
     resume: str | None = None
     """Continue a run: auto (whatever run_dir holds), last, best, or the path of a checkpoint."""
+    monitor: str = "val/loss"
+    """The number of validation by which the best checkpoint, early stopping, pruning and a sweep's table judge."""
     tags: list[str] = field(default_factory=list)
     """Words to find the run by; written to its files and loggers."""
     seed: int = 1

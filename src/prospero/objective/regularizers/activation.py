@@ -1,13 +1,11 @@
 """AR and TAR: penalties on the size and the change of hidden states, made for recurrent language models."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from prospero.batch import IGNORE_INDEX
+from prospero.batch import IGNORE_INDEX, Batch
 from prospero.errors import ConfigError
 from prospero.objective.regularizers.base import HiddenRegularizer, RegularizerConfig
 
@@ -44,14 +42,14 @@ class Activation(HiddenRegularizer):
         super().__init__(config)
         self.ar, self.tar = ar, tar
 
-    def token_sum(self, hidden: Tensor, batch: Mapping[str, Any]) -> Tensor:
+    def token_sum(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Return the sum over targets, a scalar; `hidden` is [B, T, D]."""
         hidden = hidden.float()
-        mask = batch["labels"] != IGNORE_INDEX  # [B, T]
+        mask = batch.labels != IGNORE_INDEX  # [B, T]
         size = torch.where(mask, hidden.square().mean(-1), 0.0).sum()
         pairs = mask[:, 1:]
-        if batch.get("document_ids") is not None:
-            documents = batch["document_ids"]
+        documents = batch.inputs.get("document_ids")
+        if documents is not None:
             pairs = pairs & (documents[:, 1:] == documents[:, :-1])
         change = torch.where(pairs, (hidden[:, 1:] - hidden[:, :-1]).square().mean(-1), 0.0).sum()
         return self.ar * size + self.tar * change

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Partial, Replicate
 
+from prospero.batch import Batch
 from prospero.errors import ConfigError
 from prospero.objective.terms import TokenTerm
 
@@ -75,7 +76,7 @@ class HiddenRegularizer(Regularizer, ABC):
     """R as a mean over target tokens of a function of the hidden states."""
 
     @abstractmethod
-    def token_sum(self, hidden: Tensor, batch: Mapping[str, Any]) -> Tensor:
+    def token_sum(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Return the sum over this micro-batch's targets, a scalar; `hidden` is [B, T, D]."""
 
 

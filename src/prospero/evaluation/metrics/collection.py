@@ -1,0 +1,62 @@
+"""The metrics of a run together: fed by one forward pass, named as they are published."""
+
+import math
+from collections.abc import Mapping
+
+from torch import nn
+
+from prospero.errors import ConfigError, suggest
+from prospero.evaluation.metrics.base import TokenMetric
+from prospero.evaluation.metrics.loss import LossMetric
+from prospero.evaluation.monitor import Monitor
+
+LOSS = "loss"
+"""Always measured: it tells a run that has diverged."""
+
+
+class TokenMetrics(nn.Module):
+    """Named metrics; `val/<name>`, or `val/<name>/<part>` for those that return several numbers."""
+
+    def __init__(self, metrics: Mapping[str, TokenMetric]) -> None:
+        super().__init__()
+        chosen = metrics if LOSS in metrics else {LOSS: LossMetric(), **metrics}
+        self.by_name = nn.ModuleDict(dict(chosen))
+
+    @property
+    def members(self) -> dict[str, TokenMetric]:
+        """The metrics by name."""
+        return {name: metric for name, metric in self.by_name.items() if isinstance(metric, TokenMetric)}
+
+    def reset(self) -> None:
+        """Begin the sums again."""
+        for metric in self.members.values():
+            metric.reset()
+
+    def compute(self, split: str) -> dict[str, float]:
+        """Return every number by the name under which it is published; a collective."""
+        found: dict[str, float] = {}
+        for name, metric in self.members.items():
+            value = metric.compute()
+            if isinstance(value, dict):
+                found |= {f"{split}/{name}/{part}": float(number) for part, number in value.items()}
+            else:
+                found[f"{split}/{name}"] = float(value)
+        return {name: value for name, value in found.items() if not math.isnan(value) or name == f"{split}/{LOSS}"}
+
+    def names(self) -> list[str]:
+        """Return the names of all numbers of a validation."""
+        return [
+            name
+            for key, metric in self.members.items()
+            for name in ([f"val/{key}/{part}" for part in metric.parts] or [f"val/{key}"])
+        ]
+
+    def monitor(self, name: str) -> Monitor:
+        """Return what watches the number `name`; ConfigError when no metric of the run measures it."""
+        if name not in self.names():
+            known = ", ".join(self.names())
+            raise ConfigError(
+                f"monitor={name} is not measured.{suggest(name, self.names())} Measured are {known}; choose more with "
+                "metrics=[...]"
+            )
+        return Monitor(name, higher_is_better=self.members[name.split("/")[1]].higher_is_better)
