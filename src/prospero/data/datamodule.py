@@ -280,5 +280,5 @@ def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: 
     )
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
