@@ -1,5 +1,7 @@
 """Batches: the same sequences for the same step on any number of ranks, workers and micro-steps, from any cursor."""
 
+import json
+
 import lightning as L
 import numpy as np
 import pytest
@@ -43,18 +45,22 @@ def take(loader, n):
     return [next(iterator) for _ in range(n)]
 
 
+def whole_rows(batch):
+    """Return the inputs and the labels of each sequence, one behind the other."""
+    return torch.cat([batch.inputs["input_ids"], batch.labels], dim=1).tolist()
+
+
 def global_batches(prepared, steps, *, ranks=1, start=0, **changes):
     """Return, for each step, the sorted rows (inputs, labels) of all ranks and micro-steps, and the counts seen."""
     found = [[] for _ in range(steps)]
     counts = [set() for _ in range(steps)]
     for rank in range(ranks):
         data = module(prepared, rank=rank, world_size=ranks, **changes)
-        data.consumed_sequences = start
+        data.advance(start)
         for i, batch in enumerate(take(data.train_dataloader(), steps * data.accumulate)):
             step = i // data.accumulate
-            rows = torch.cat([batch["input_ids"], batch["labels"]], dim=1)
-            found[step] += [tuple(row) for row in rows.tolist()]
-            counts[step].add((batch["target_tokens"], batch["sequences"]))
+            found[step] += [tuple(row) for row in whole_rows(batch)]
+            counts[step].add((batch.target_tokens, batch.sequences))
     return [sorted(rows) for rows in found], counts
 
 
@@ -87,11 +93,12 @@ def test_an_epoch_has_every_sequence_once_and_batches_span_epochs(prepared):
     data = module(prepared, global_batch_size=7, micro_batch_size=7)
     n = data.sequences_per_epoch
     assert n % 7, "this test is about epochs that end within a batch"
-    rows = torch.cat([batch["labels"] for batch in take(data.train_dataloader(), 2 * n // 7 + 1)]).tolist()
+    rows = torch.cat([batch.labels for batch in take(data.train_dataloader(), 2 * n // 7 + 1)]).tolist()
     everything = sorted(data.train_packing.read(np.arange(n))["labels"].tolist())
     assert sorted(rows[:n]) == everything == sorted(rows[n : 2 * n])
     assert rows[:n] != rows[n : 2 * n]
-    data.consumed_sequences = n + n // 2
+    data.advance(n)
+    data.advance(n // 2)
     assert data.epoch == pytest.approx(1.5, abs=0.01)
 
 
@@ -99,14 +106,14 @@ def test_training_can_keep_to_the_first_sequences(prepared):
     data = module(prepared, train_sequences=GLOBAL)
     first = sorted(data.train_packing.read(np.arange(GLOBAL))["labels"].tolist())
     for batch in take(data.train_dataloader(), 3):
-        assert sorted(batch["labels"].tolist()) == first
+        assert sorted(batch.labels.tolist()) == first
 
 
 def test_fewer_sequences_than_a_global_batch(prepared):
     data = module(prepared, seq_len=2000, global_batch_size=64, micro_batch_size=64)
     assert data.sequences_per_epoch < 64
     batch = take(data.train_dataloader(), 1)[0]
-    assert batch["input_ids"].shape == (64, 2000)
+    assert batch.inputs["input_ids"].shape == (64, 2000)
 
 
 @pytest.mark.parametrize("micro", [1, 3, 8])
@@ -119,9 +126,9 @@ def test_validation_covers_every_token_once(prepared, ranks, micro):
         batches = list(loader)
         lengths.add((len(batches), len(loader)))
         for i, batch in enumerate(batches):
-            assert batch["input_ids"].shape == (micro, 64)
-            labels += batch["labels"][batch["labels"] != IGNORE_INDEX].tolist()
-            totals[i] = batch["target_tokens"]
+            assert batch.inputs["input_ids"].shape == (micro, 64)
+            labels += batch.labels[batch.labels != IGNORE_INDEX].tolist()
+            totals[i] = batch.target_tokens
     assert sorted(labels) == sorted(prepared.splits["val"].all_tokens[1:].tolist())
     assert len(lengths) == 1 and lengths.pop()[0] == len(totals)
     assert sum(totals.values()) == prepared.splits["val"].n_tokens - 1
@@ -129,16 +136,16 @@ def test_validation_covers_every_token_once(prepared, ranks, micro):
 
 def test_part_of_the_validation_is_spread_and_the_same_each_time(prepared):
     data = module(prepared, val_sequences=5, micro_batch_size=2)
-    first = torch.cat([batch["input_ids"] for batch in data.val_dataloader()])
-    again = torch.cat([batch["input_ids"] for batch in data.val_dataloader()])
+    first = torch.cat([batch.inputs["input_ids"] for batch in data.val_dataloader()])
+    again = torch.cat([batch.inputs["input_ids"] for batch in data.val_dataloader()])
     assert torch.equal(first, again) and len(first) == 6
-    assert sum(batch["sequences"] for batch in data.val_dataloader()) == 5
-    assert sum((batch["labels"] != IGNORE_INDEX).any(dim=1).sum().item() for batch in data.val_dataloader()) == 5
+    assert sum(batch.sequences for batch in data.val_dataloader()) == 5
+    assert sum((batch.labels != IGNORE_INDEX).any(dim=1).sum().item() for batch in data.val_dataloader()) == 5
 
 
 def test_validation_is_packed_the_same_whatever_the_training_packing(prepared):
     rows = [
-        torch.cat([batch["labels"] for batch in module(prepared, packing=packing).val_dataloader()])
+        torch.cat([batch.labels for batch in module(prepared, packing=packing).val_dataloader()])
         for packing in (ConcatPackingConfig(), BestFitPackingConfig())
     ]
     assert torch.equal(*rows)
@@ -152,25 +159,43 @@ def test_test_loader_is_there_when_the_split_is(prepared):
 
 
 def test_what_a_batch_holds(prepared):
-    batch = take(module(prepared).train_dataloader(), 1)[0]
-    assert {name: getattr(value, "dtype", type(value)) for name, value in batch.items()} == {
-        "input_ids": torch.int64,
-        "labels": torch.int64,
-        "target_tokens": int,
-        "sequences": int,
+    batch = take(module(prepared, micro_batch_size=2).train_dataloader(), 1)[0]
+    assert {name: (value.dtype, value.shape) for name, value in batch.inputs.items()} == {
+        "input_ids": (torch.int64, (2, 64))
     }
-    batch = take(module(prepared, document_ids=True).train_dataloader(), 1)[0]
-    assert batch["document_ids"].dtype == torch.int32 and batch["document_ids"].shape == (GLOBAL, 64)
-    assert "document_ids" in take(module(prepared, document_ids=True).val_dataloader(), 1)[0]
+    assert (batch.labels.dtype, batch.labels.shape, batch.facts) == (torch.int64, (2, 64), {})
+    assert (batch.sequences, batch.tokens, batch.target_tokens) == (GLOBAL, GLOBAL * 64, GLOBAL * 64)
+    assert torch.equal(batch.inputs["input_ids"][:, 1:], batch.labels[:, :-1])
+
+    batches = list(module(prepared, micro_batch_size=2).val_dataloader())
+    n = prepared.splits["val"].n_tokens - 1
+    assert sum(batch.target_tokens for batch in batches) == n
+    assert sum(batch.tokens for batch in batches) == 64 * sum(batch.sequences for batch in batches) == -(-n // 64) * 64
+
+
+def test_the_model_gets_document_ids_where_it_reads_them(prepared):
+    data = module(prepared, document_ids=True)
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        batch = take(loader, 1)[0]
+        assert set(batch.inputs) == {"input_ids", "document_ids"}
+        assert batch.inputs["document_ids"].dtype == torch.int32
+        assert batch.inputs["document_ids"].shape == (GLOBAL, 64)
+
+
+def test_a_batch_moves_to_another_device_as_it_is(prepared):
+    batch = take(module(prepared).train_dataloader(), 1)[0]
+    moved = batch.to(torch.device("meta"))
+    assert {t.device.type for t in (moved.labels, *moved.inputs.values())} == {"meta"}
+    assert (moved.sequences, moved.tokens, moved.target_tokens) == (batch.sequences, batch.tokens, batch.target_tokens)
 
 
 def test_noise_is_for_the_inputs_of_training_alone(prepared):
     plain, noisy = module(prepared), module(prepared, augmentation=TokenNoiseConfig(probability=0.5))
     before, after = (take(data.train_dataloader(), 1)[0] for data in (plain, noisy))
-    assert torch.equal(before["labels"], after["labels"])
-    assert 0.3 < (before["input_ids"] != after["input_ids"]).float().mean() < 0.6
+    assert torch.equal(before.labels, after.labels)
+    assert 0.3 < (before.inputs["input_ids"] != after.inputs["input_ids"]).float().mean() < 0.6
     before, after = (take(data.val_dataloader(), 1)[0] for data in (plain, noisy))
-    assert torch.equal(before["input_ids"], after["input_ids"])
+    assert torch.equal(before.inputs["input_ids"], after.inputs["input_ids"])
 
 
 def test_impossible_sizes_are_one_line(prepared):
@@ -187,13 +212,16 @@ class Recorder(L.LightningModule):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.seen, self.validated = [], 0
+        self.counts = None
 
     def training_step(self, batch, index):
-        self.seen += batch["input_ids"].tolist()
+        if self.counts is not None and index % 4 == 3:
+            self.counts.advance(batch.sequences)
+        self.seen += batch.inputs["input_ids"].tolist()
         return self.weight * 1.0
 
     def validation_step(self, batch, index):
-        self.validated += int((batch["labels"] != IGNORE_INDEX).sum())
+        self.validated += int((batch.labels != IGNORE_INDEX).sum())
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -203,20 +231,7 @@ class Recorder(L.LightningModule):
 def test_in_a_real_trainer(prepared):
     data = module(prepared, micro_batch_size=2, rank=None, world_size=None)
     recorder = Recorder()
-    trainer = L.Trainer(
-        max_steps=10,
-        accumulate_grad_batches=4,
-        val_check_interval=20,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        accelerator="cpu",
-        use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(recorder, datamodule=data)
+    trainer().fit(recorder, datamodule=data)
     expected, _ = global_batches(prepared, 10)
     seen = [sorted(map(tuple, recorder.seen[i : i + GLOBAL])) for i in range(0, 80, GLOBAL)]
     assert seen == [sorted(row[:64] for row in rows) for rows in expected]
@@ -230,11 +245,13 @@ def test_skipped_ranges_leave_exactly_those_positions_out(prepared):
             rows = []
             for rank in range(ranks):
                 data = module(prepared, rank=rank, world_size=ranks, micro_batch_size=micro)
-                data.consumed_sequences = start
+                data.advance(start)
                 data.skip([[3 * GLOBAL, 5 * GLOBAL]])
                 data.skip([[6 * GLOBAL, 7 * GLOBAL]])
                 loader = take(data.train_dataloader(), (5 * GLOBAL - start) // (ranks * micro))
-                rows += [tuple(row) for b in loader for row in torch.cat([b["input_ids"], b["labels"]], dim=1).tolist()]
+                rows += [
+                    tuple(row) for b in loader for row in torch.cat([b.inputs["input_ids"], b.labels], dim=1).tolist()
+                ]
             wanted = [row for step in (0, 1, 2, 5, 7) for row in whole[step]][start:]
             assert sorted(rows) == sorted(wanted)
 
@@ -245,12 +262,78 @@ def test_documents_of_a_range_are_those_whose_text_is_read(prepared, packing):
     data.skip([[4, 12]])
     batch = take(data.train_dataloader(), 1)[0]
     shards = prepared.splits["train"]
-    texts = ["".join(map(chr, row[row != IGNORE_INDEX].tolist())) for row in batch["labels"]]
-    found = data.documents_between(0, GLOBAL)
+    texts = ["".join(map(chr, row[row != IGNORE_INDEX].tolist())) for row in batch.labels]
+    found = data._documents_between(0, GLOBAL)
     assert len(found) >= len(texts) / 2
     for number in found.tolist():
         ids = shards.tokens(int(shards.document_ends[number - 1]) if number else 1, int(shards.document_ends[number]))
         document = "".join(map(chr, ids.tolist()))
         pieces = {document[i : i + 12] for i in range(max(1, len(document) - 12))}
         assert any(piece in text for piece in pieces for text in texts) or len(document) < 12, number
-    assert data.name_document(int(found[0])).startswith(f"train#{found[0]} '")
+    names = data.origins(0, GLOBAL, 3)
+    assert [name.split(" ")[0] for name in names[:3]] == [f"train#{number}" for number in found[:3]]
+    assert names[0].startswith(f"train#{found[0]} '") and names[3:] == [f"and {len(found) - 3} more"]
+    assert data.origins(0, GLOBAL, len(found)) == [data._name_document(int(number)) for number in found]
+    assert data.origins(5, 5, 3) == []
+
+
+def test_the_state_is_the_cursor_and_the_skipped_ranges(prepared):
+    data = module(prepared)
+    assert data.state_dict() == {"consumed_sequences": 0, "skipped": []}
+    data.advance(GLOBAL)
+    data.advance(2 * GLOBAL)
+    data.skip([[40, 48], [24, 32]])
+    state = data.state_dict()
+    assert state == {"consumed_sequences": 24, "skipped": [[24, 32], [40, 48]]}
+    assert json.loads(json.dumps(state)) == state
+
+    again = module(prepared)
+    again.load_state_dict(state)
+    assert again.state_dict() == state
+    for ours, theirs in zip(take(again.train_dataloader(), 5), take(data.train_dataloader(), 5)):
+        assert torch.equal(ours.labels, theirs.labels)
+
+    back = module(prepared)  # a run that goes back: what it skips stays skipped, the cursor goes where it is told
+    back.advance(80)
+    back.skip([[8, 16]])
+    back.load_state_dict({"consumed_sequences": 16, "skipped": [[24, 32]]})
+    assert back.state_dict() == {"consumed_sequences": 16, "skipped": [[8, 16], [24, 32]]}
+    state["skipped"].append([0, 1])
+    assert data.state_dict()["skipped"] == [[24, 32], [40, 48]]
+
+
+def trainer(**changes):
+    return L.Trainer(
+        **{
+            "max_steps": 10,
+            "accumulate_grad_batches": 4,
+            "val_check_interval": 20,
+            "check_val_every_n_epoch": None,
+            "num_sanity_val_steps": 0,
+            "accelerator": "cpu",
+            "use_distributed_sampler": False,
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        }
+        | changes
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_saves_the_state_and_gives_it_back_before_it_asks_for_batches(prepared, tmp_path):
+    data, recorder = module(prepared, micro_batch_size=2), Recorder()
+    first = trainer(max_steps=3)
+    data.skip([[32, 40]])
+    recorder.counts = data
+    first.fit(recorder, datamodule=data)
+    first.save_checkpoint(tmp_path / "saved.ckpt")
+    saved = torch.load(tmp_path / "saved.ckpt", weights_only=True)
+    assert saved["LanguageDataModule"] == {"consumed_sequences": 24, "skipped": [[32, 40]]}
+
+    again, resumed = module(prepared, micro_batch_size=2), Recorder()
+    trainer(max_steps=6).fit(resumed, datamodule=again, ckpt_path=tmp_path / "saved.ckpt", weights_only=True)
+    whole, _ = global_batches(prepared, 7)
+    seen = [sorted(map(tuple, resumed.seen[i : i + GLOBAL])) for i in range(0, 3 * GLOBAL, GLOBAL)]
+    assert seen == [sorted(row[:64] for row in whole[step]) for step in (3, 5, 6)]

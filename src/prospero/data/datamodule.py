@@ -5,7 +5,7 @@ the sequences of a global batch, so their union is the same on any number of dev
 `consumed_sequences`, and `skipped`: ranges of positions that a run went back over and does not read again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning as L
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from prospero.batch import IGNORE_INDEX
+from prospero.batch import IGNORE_INDEX, Batch
 from prospero.data.augmentation.augmentation import Augmentation
 from prospero.data.packing.concat import ConcatPackingConfig
 from prospero.data.packing.packing import Packing
@@ -27,8 +27,6 @@ ENDLESS = 10**12
 
 TOKENS_SHOWN, CHARACTERS_SHOWN = 24, 40
 """How much of a document's beginning is shown."""
-
-Batch = dict[str, Any]
 
 
 class PackingConfig(Protocol):
@@ -44,11 +42,10 @@ class AugmentationConfig(Protocol):
 
 
 class LanguageDataModule(L.LightningDataModule):
-    """Training, validation and test batches of a prepared corpus.
+    """Training, validation and test batches of a prepared corpus; `TrainingData` for the run that trains on it.
 
-    A batch is a dict: input_ids and labels, int64 [B, T]; document_ids, int32 [B, T], when `document_ids` is asked for;
-    target_tokens and sequences, the counts of the whole global batch (all ranks and micro-steps). `rank` and
-    `world_size` come from the trainer unless given. Validation and test are always packed by concatenation, so that
+    The inputs of a batch are input_ids, and document_ids when `document_ids` is asked for. `rank` and `world_size`
+    come from the trainer unless given. Validation and test are always packed by concatenation, so that
     losses can be compared across packings, and cover each token of the split once as a target; `val_sequences` takes
     that many sequences, evenly spread, instead of all, and `train_sequences` trains on the first that many alone. The
     trainer needs `use_distributed_sampler=False`.
@@ -78,7 +75,7 @@ class LanguageDataModule(L.LightningDataModule):
         self.seed, self.num_workers = seed, num_workers
         self.val_sequences, self.document_ids = val_sequences, document_ids
         self._rank, self._world_size = rank, world_size
-        self.consumed_sequences = 0
+        self._consumed_sequences = 0
         self.skipped = SkippedRanges()
         train = prepared.splits["train"]
         if train.n_tokens < seq_len + 1:
@@ -120,22 +117,50 @@ class LanguageDataModule(L.LightningDataModule):
         return n if self.train_sequences is None else min(n, self.train_sequences)
 
     @property
+    def consumed_sequences(self) -> int:
+        """Training sequences that are behind; the next training loader starts here."""
+        return self._consumed_sequences
+
+    @property
     def epoch(self) -> float:
         """Passes over the training split that are behind `consumed_sequences`."""
         return self.consumed_sequences / self.sequences_per_epoch
+
+    def advance(self, sequences: int) -> None:
+        """Note that a step has consumed that many more sequences."""
+        self._consumed_sequences += sequences
 
     def skip(self, ranges: Iterable[Sequence[int]]) -> None:
         """Leave out the positions [start, stop) of `ranges` as well; takes effect with the next training loader."""
         self.skipped = SkippedRanges([*self.skipped.ranges, *ranges])
 
-    def documents_between(self, first: int, last: int) -> np.ndarray:
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cursor and the skipped ranges; Lightning saves them in a checkpoint."""
+        return {"consumed_sequences": self._consumed_sequences, "skipped": [list(pair) for pair in self.skipped.ranges]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Put the cursor where `state_dict` says; its ranges are skipped besides those that are skipped already.
+
+        Lightning calls this before it asks for the training loader. A run that goes back to an older checkpoint has
+        ranges of its own, which the checkpoint does not know yet.
+        """
+        self._consumed_sequences = int(state_dict["consumed_sequences"])
+        self.skip(state_dict["skipped"])
+
+    def origins(self, first: int, last: int, limit: int) -> list[str]:
+        """Name at most `limit` documents in consumed sequences [first, last), and say how many there are besides."""
+        numbers = self._documents_between(first, last).tolist()
+        more = [f"and {len(numbers) - limit} more"] if len(numbers) > limit else []
+        return [self._name_document(number) for number in numbers[:limit]] + more
+
+    def _documents_between(self, first: int, last: int) -> np.ndarray:
         """Return the numbers, in the training split, of the documents in consumed sequences [first, last), sorted."""
         order = SequenceOrder(self.sequences_per_epoch, self.seed)
         runs = self.skipped.runs(first, last)
         parts = [self.train_packing.documents(order(start, stop)) for start, stop in runs]
         return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
-    def name_document(self, number: int) -> str:
+    def _name_document(self, number: int) -> str:
         """Return `train#17 'First Citizen: Before we'`: a document's number and how it begins."""
         shards = self.prepared.splits["train"]
         start = int(shards.document_ends[number - 1]) if number else 1
@@ -244,9 +269,15 @@ class EvaluationBatches(Dataset[Batch]):
 
 
 def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: int, sequences: int) -> Batch:
-    names = ("input_ids", "labels", "document_ids") if document_ids else ("input_ids", "labels")
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in names}
-    return tensors | {"target_tokens": target_tokens, "sequences": sequences}
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    names = ("input_ids", "document_ids") if document_ids else ("input_ids",)
+    return Batch(
+        inputs={name: tensors[name] for name in names},
+        labels=tensors["labels"],
+        sequences=sequences,
+        tokens=sequences * arrays["labels"].shape[1],
+        target_tokens=target_tokens,
+    )
 
 
 def _as_it_is(batch: Any) -> Any:
