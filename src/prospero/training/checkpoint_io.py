@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import Strategy
@@ -17,7 +18,7 @@ from prospero.errors import DataError
 from prospero.log import log
 from prospero.processes.ranks import any_rank, sum_over_ranks
 
-_LAZY = ("state_dict/", "optimizer_states/")
+_LAZY = ("state_dict/", "optimizer_states/", "ema/", "evaluation_weights/")
 """Tensors that are read where they go, each process only its part."""
 
 
@@ -31,6 +32,11 @@ class FolderCheckpoints(Strategy):
 
     saved_bytes: int = 0
     """Bytes of the tensors of the last save, over all processes."""
+
+    @property
+    def tensor_parallel(self) -> int:
+        """Neighbouring ranks that read the same data."""
+        return 1
 
     @property
     def folder_writer(self) -> FolderWriter:
@@ -155,6 +161,12 @@ class FolderCheckpoints(Strategy):
     @property
     def _world_size(self) -> int:
         return int(getattr(self, "world_size", 1))
+
+
+def folder_strategy(trainer: L.Trainer) -> FolderCheckpoints:
+    """Return the trainer's strategy, which is one of ours."""
+    assert isinstance(trainer.strategy, FolderCheckpoints), "a run needs one of Prospero's strategies"
+    return trainer.strategy
 
 
 def _of(checkpoint: Mapping[str, Any]) -> Any:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prospero.evaluation.monitor import Monitor
+
 if TYPE_CHECKING:
     from prospero.data.tokenizer.tokenizer import Tokenizer
 
@@ -32,5 +34,7 @@ class RunFacts:
     """`float32`, `bf16`, `bf16_true` or `float16`, as resolved."""
     seed: int = 0
     """The run's seed."""
+    monitor: Monitor = field(default_factory=Monitor)
+    """The number by which the run is judged."""
     sampling: Any = None
     """Settings of how samples are drawn (temperature, top-k, top-p); None draws greedily."""

@@ -1,6 +1,5 @@
-"""Checkpoints of a run: the newest N and the best K, each folder whole or absent, and an index that names them."""
+"""Checkpoints of a run: the newest N and the best K, each folder whole or absent."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,21 +8,22 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.trainer.states import TrainerFn
 
 from prospero.checkpoints import FolderWriter, folders
 from prospero.checkpoints.manifest import read_manifest
 from prospero.errors import ConfigError, DataError, Interrupted
+from prospero.evaluation.monitor import Monitor
 from prospero.log import log
-from prospero.paths import write_text
 from prospero.processes.ranks import any_rank
-from prospero.training.checkpoint_io import FolderCheckpoints
+from prospero.runs.folder import RunFolder
+from prospero.training.callbacks.base import StepCallback
+from prospero.training.checkpoint_io import folder_strategy
 from prospero.training.divergence import TrainingDiverged, diverged, weights_are_finite
-from prospero.training.module import training_module
+from prospero.training.lightning_seams import validates_at
+from prospero.training.module import TrainingModule, training_module
 from prospero.training.run_facts import RunFacts
 
-INDEX = "index.json"
-MONITOR = "val/loss"
+LOSS = "val/loss"
 CLOCK_READ_EVERY_STEPS = 10
 SHARE_OF_TIME = 0.005
 """Saves come sooner than `every_minutes` as long as they take no more than this share of the time."""
@@ -34,7 +34,7 @@ BYTES_PER_SECOND = 1e9
 
 @dataclass(kw_only=True, slots=True)
 class CheckpointsConfig:
-    """Saves to continue from and the best by validation loss."""
+    """Saves to continue from and the best by `monitor`."""
 
     every_steps: int | None = None
     """Optimiser steps between saves; null saves at the end and by the other rules only."""
@@ -43,7 +43,7 @@ class CheckpointsConfig:
     keep_last: int = 1
     """How many of the newest to keep."""
     keep_best: int = 1
-    """How many of the best by val/loss to keep; 0 saves none for being good."""
+    """How many of the best by `monitor` to keep; 0 saves none for being good."""
     asynchronous: bool = False
     """Training waits only for a copy in memory; a thread writes it, and the next save waits for that thread."""
 
@@ -60,19 +60,23 @@ class CheckpointsConfig:
 
     def build(self, run: RunFacts) -> "Checkpoints":
         """Return the callback that saves into `<run_dir>/checkpoints`."""
-        return Checkpoints(self, run.run_dir / "checkpoints", run.tokenizer)
+        return Checkpoints(self, RunFolder(run.run_dir), run.monitor, run.tokenizer)
 
 
-class Checkpoints(Checkpoint):
+class Checkpoints(StepCallback, Checkpoint):
     """Saves after whole optimiser steps only, validation included, so that a resumed run repeats nothing.
 
     Lightning runs it after all other callbacks. `entries` lists what is on disk, oldest first, and what a thread is
     writing. A save that fails (a full disk) costs a warning and the run goes on; only the last one must succeed.
     """
 
-    def __init__(self, config: CheckpointsConfig, folder: Path, tokenizer: Any = None) -> None:
+    def __init__(
+        self, config: CheckpointsConfig, run: RunFolder, monitor: Monitor | None = None, tokenizer: Any = None
+    ) -> None:
         self.config = config
-        self.folder = folder
+        self.run = run
+        self.folder = run.checkpoints
+        self.monitor = monitor or Monitor()
         self.tokenizer = tokenizer
         self.entries: list[dict[str, Any]] = []
         self._due = False
@@ -92,7 +96,7 @@ class Checkpoints(Checkpoint):
 
     @property
     def best(self) -> Path | None:
-        """The checkpoint with the lowest val/loss; None when none was validated."""
+        """The checkpoint with the best value of the monitor; None when none was validated."""
         ranked = self._ranked()
         return self.folder / ranked[0]["file"] if ranked else None
 
@@ -102,95 +106,93 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero:
             folders.remove_left_over(self.folder)
             self.entries = self._on_disk(trainer.global_step)
-            if self.tokenizer is not None and not (self.folder / "tokenizer.json").is_file():
-                self.tokenizer.save(self.folder / "tokenizer.json")  # with it a checkpoint alone can write text
+            if self.tokenizer is not None and not self.run.tokenizer.is_file():
+                self.tokenizer.save(self.run.tokenizer)  # with it a checkpoint alone can write text
         self.entries = trainer.strategy.broadcast(self.entries)
 
     def _on_disk(self, step: int) -> list[dict[str, Any]]:
-        """Return the entries up to `step`, oldest first; remove those after it and those that cannot be read."""
+        """Return the entries up to `step`, oldest first; remove those after it, put aside those that cannot be read."""
         entries = []
-        for folder in folders.folders_of(self.folder):
+        for folder in list(folders.folders_of(self.folder)):
             try:
                 facts = read_manifest(folder)
-                stale = facts["step"] > step
             except DataError as error:
-                log.warning("removing the checkpoint %s: %s", folder.name, error)
-                stale, facts = True, {}
-            if stale:
+                log.warning("the checkpoint %s is put aside as %s: %s", folder, folders.put_aside(folder).name, error)
+                continue
+            if facts["step"] > step:
                 folders.remove_folder(folder)
             else:
+                metrics = {LOSS: facts.get(LOSS), **facts.get("metrics", {})}
                 entry = {"file": folder.name, "step": facts["step"], "tokens": facts["tokens"]}
-                entries.append({**entry, MONITOR: facts.get(MONITOR)})
+                entries.append({**entry, "value": metrics.get(self.monitor.name)})
         return entries[::-1]
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Save when a save is due and no validation follows in this step."""
-        accumulate = trainer.accumulate_grad_batches
-        if (batch_idx + 1) % accumulate:
-            return
-        step = trainer.global_step
-        self._due = self._due or self._is_due(step, pl_module)
-        validates_now = (step * accumulate) % trainer.val_check_batch == 0  # pyright: ignore[reportOperatorIssue, reportAttributeAccessIssue]
-        if self._due and not validates_now and not trainer.should_stop:
-            self.save(trainer, pl_module)
+        self._due = self._due or self._is_due(module.step, module)
+        if self._due and not validates_at(trainer, module.step) and not trainer.should_stop:
+            self.save(trainer, module)
 
-    def _is_due(self, step: int, pl_module: L.LightningModule) -> bool:
+    def _is_due(self, step: int, module: TrainingModule) -> bool:
         if self.config.every_steps is not None and step % self.config.every_steps == 0:
             return True
         if self.config.every_minutes is None or step % CLOCK_READ_EVERY_STEPS:
             return False
-        if training_module(pl_module).guard.bad:  # the save before the trouble is what the run may have to go back to
+        if module.watch.guard.bad:  # the save before the trouble is what the run may have to go back to
             return False
         wait = seconds_to_next_save(self.config.every_minutes, self._save_seconds)
-        return any_rank(time.monotonic() - self._last_save >= wait, pl_module.device)
+        return any_rank(time.monotonic() - self._last_save >= wait, module.device)
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validated(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Save when this is among the best, or when a save is due."""
-        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
-            return
-        loss = self._loss(pl_module)
-        if self._due or (loss is not None and self._is_among_best(loss)):
-            self.save(trainer, pl_module, loss)
+        measured = {name: value for name, value in module.state.metrics.items() if name.startswith("val/")}
+        if self._due or self._is_among_best(measured.get(self.monitor.name)):
+            self.save(trainer, module, measured)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the last step, unless it already is; DataError when that cannot be done."""
         self._settle(trainer)
         if trainer.global_step > 0 and (not self.entries or self.entries[-1]["step"] != trainer.global_step):
-            self.save(trainer, pl_module, final=True)
+            self.save(trainer, training_module(pl_module), final=True)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Save what is good: whole steps with finite weights, on one process (several may no longer agree)."""
         module = training_module(pl_module)
-        error = _strategy(trainer).folder_writer.wait()
+        error = folder_strategy(trainer).folder_writer.wait()
         if error is not None:
             log.warning("%s", error)
-        whole = module.counted_step == trainer.global_step and not module.updating
+        whole = module.state.step == trainer.global_step and not module.state.weights_changing
         saved = error is None and bool(self.entries) and self.entries[-1]["step"] == trainer.global_step
         good = not isinstance(exception, TrainingDiverged | Interrupted) and trainer.global_step > 0
         alone = trainer.world_size == 1 and not self._gave_up
-        if alone and whole and good and not saved and weights_are_finite(pl_module):
-            self.save(trainer, pl_module, final=True)
+        if alone and whole and good and not saved and weights_are_finite(module.model):
+            self.save(trainer, module, final=True)
 
     def save(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, loss: float | None = None, *, final: bool = False
+        self,
+        trainer: L.Trainer,
+        module: TrainingModule,
+        measured: dict[str, float] | None = None,
+        *,
+        final: bool = False,
     ) -> Path:
-        """Write this step's checkpoint, then the index, then remove what need not be kept; a collective.
+        """Write this step's checkpoint, with what its validation `measured`, then remove what need not be kept.
 
+        A collective.
         A `final` save is done when this returns, and raises DataError when it fails. Else a failure is a warning.
         """
         started = time.perf_counter()
-        module = training_module(pl_module)
-        self._writer = _strategy(trainer).folder_writer
-        with module.pause():
+        measured = measured or {}
+        self._writer = folder_strategy(trainer).folder_writer
+        with module.state.pause():
             self._settle(trainer)
-            self._refuse_broken_weights(trainer, pl_module)
+            self._refuse_broken_weights(trainer, module)
             path = self.folder / folders.name_of_step(trainer.global_step)
-            entry = {"file": path.name, "step": trainer.global_step, "tokens": module.consumed_tokens, MONITOR: loss}
-            after = self._enter(entry)
+            entry = {"file": path.name, "step": trainer.global_step, "tokens": module.state.tokens}
+            after = self._enter({**entry, "value": measured.get(self.monitor.name)})
+            facts = {LOSS: measured.get(LOSS), "metrics": measured, "monitor": self.monitor.name}
             options = {
-                "facts": {MONITOR: loss, "name": self.folder.parent.name},
+                "facts": {**facts, "name": self.run.path.name},
                 "asynchronous": self.config.asynchronous and not final,
                 "after": after,
             }
@@ -206,7 +208,7 @@ class Checkpoints(Checkpoint):
                     raise
         self._due = False
         self._last_save = time.monotonic()
-        stall, size = time.perf_counter() - started, float(_strategy(trainer).saved_bytes)
+        stall, size = time.perf_counter() - started, float(folder_strategy(trainer).saved_bytes)
         self._save_seconds = max(stall, size / BYTES_PER_SECOND) if self.config.asynchronous else stall
         self._measured = {"train/checkpoint_stall_seconds": stall, "train/checkpoint_bytes": size}
         return path
@@ -225,10 +227,8 @@ class Checkpoints(Checkpoint):
         others = [known for known in self.entries if known["step"] != entry["step"]]
         self.entries = sorted([*others, entry], key=lambda known: known["step"])
         dropped = self._drop_surplus()
-        index = self._index()
 
         def after() -> None:
-            write_text(self.folder / INDEX, index)
             for gone in dropped:
                 folders.remove_folder(self.folder / gone["file"])
 
@@ -236,7 +236,7 @@ class Checkpoints(Checkpoint):
 
     def _settle(self, trainer: L.Trainer) -> None:
         """Wait for the save that a thread does; where it failed, the entries are those before; a collective."""
-        error = _strategy(trainer).finish_save()
+        error = folder_strategy(trainer).finish_save()
         pending, self._pending = self._pending, False
         if error is not None:
             self._take_back(error)
@@ -254,19 +254,19 @@ class Checkpoints(Checkpoint):
             log.info("checkpoints are saved again")
         self._failing = False
 
-    def _refuse_broken_weights(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if any_rank(not weights_are_finite(pl_module), pl_module.device):
+    def _refuse_broken_weights(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        if any_rank(not weights_are_finite(module.model), module.device):
             raise diverged("a weight", trainer.global_step, "checked before saving")
 
-    def _loss(self, pl_module: L.LightningModule) -> float | None:
-        return pl_module.latest_metrics.get(MONITOR)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
-
     def _ranked(self) -> list[dict[str, Any]]:
-        return sorted((e for e in self.entries if e[MONITOR] is not None), key=lambda e: (e[MONITOR], e["step"]))
+        measured = (entry for entry in self.entries if entry["value"] is not None)
+        return sorted(measured, key=lambda entry: (self.monitor.rank(entry["value"]), entry["step"]))
 
-    def _is_among_best(self, loss: float) -> bool:
+    def _is_among_best(self, value: float | None) -> bool:
         best = self._ranked()[: self.config.keep_best]
-        return self.config.keep_best > 0 and (len(best) < self.config.keep_best or loss < best[-1][MONITOR])
+        if value is None or self.config.keep_best == 0:
+            return False
+        return len(best) < self.config.keep_best or self.monitor.better(value, best[-1]["value"])
 
     def _drop_surplus(self) -> list[dict[str, Any]]:
         keep = self.entries[-self.config.keep_last :] + self._ranked()[: self.config.keep_best]
@@ -274,31 +274,7 @@ class Checkpoints(Checkpoint):
         self.entries = [entry for entry in self.entries if entry in keep]
         return dropped
 
-    def _index(self) -> str:
-        last, best = self.last, self.best
-        index = {
-            "last": last.name if last else None,
-            "best": best.name if best else None,
-            "monitor": MONITOR,
-            "checkpoints": self.entries,
-        }
-        return json.dumps(index, indent=1) + "\n"
-
 
 def seconds_to_next_save(every_minutes: float, save_seconds: float) -> float:
     """Return how long after a save that took `save_seconds` the next is due: a small model loses less to a kill."""
     return min(60 * every_minutes, max(SOONEST_SECONDS, save_seconds / SHARE_OF_TIME))
-
-
-def _strategy(trainer: L.Trainer) -> FolderCheckpoints:
-    assert isinstance(trainer.strategy, FolderCheckpoints), "checkpoints need one of our strategies"
-    return trainer.strategy
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    """Return the index of a checkpoint folder, `{}` when there is none or it is damaged."""
-    try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return index if isinstance(index, dict) else {}

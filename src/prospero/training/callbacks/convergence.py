@@ -5,10 +5,10 @@ from enum import Enum
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
 
 from prospero.errors import ConfigError
-from prospero.training.module import training_module
+from prospero.training.callbacks.base import StepCallback
+from prospero.training.module import TrainingModule
 from prospero.training.run_facts import RunFacts
 
 
@@ -59,7 +59,7 @@ def improvement_ratio(history: list[tuple[int, float]], window_steps: int) -> fl
     return (before - after) / abs(before) if before else 0.0
 
 
-class Convergence(Callback):
+class Convergence(StepCallback):
     """Watches train/loss or val/loss; its state is in every checkpoint."""
 
     def __init__(self, config: ConvergenceConfig) -> None:
@@ -74,26 +74,19 @@ class Convergence(Callback):
         """Go on from a checkpoint."""
         self.history = [(int(step), float(loss)) for step, loss in state_dict["history"]]
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Look at the row just logged."""
-        step_ended = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if (
-            self.config.split is Split.train
-            and step_ended
-            and training_module(pl_module).logs_step(trainer.global_step)
-        ):
-            self._look(trainer, pl_module)
+        if self.config.split is Split.train and module.logs_step(module.step):
+            self._look(trainer, module)
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validated(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Look at the validation just made."""
-        if self.config.split is Split.val and trainer.state.fn == "fit":
-            self._look(trainer, pl_module)
+        if self.config.split is Split.val:
+            self._look(trainer, module)
 
-    def _look(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def _look(self, trainer: L.Trainer, module: TrainingModule) -> None:
         name = f"{self.config.split.value}/loss"
-        metrics = training_module(pl_module).latest_metrics
+        metrics = module.state.metrics
         if name not in metrics:
             return
         window = self.config.window_steps
@@ -102,4 +95,4 @@ class Convergence(Callback):
         ratio = improvement_ratio(self.history, window)
         if ratio is not None and ratio < self.config.min_improvement_ratio and not trainer.should_stop:
             trainer.should_stop = True
-            training_module(pl_module).stop_reason = f"convergence: {name} improved by {ratio:.3%} over {window} steps"
+            module.state.stop_reason = f"convergence: {name} improved by {ratio:.3%} over {window} steps"

@@ -1,26 +1,25 @@
-"""Stops a run whose validation loss has stopped falling: the first defence against over-fitting."""
+"""Stops a run whose monitored number has stopped getting better: the first defence against over-fitting."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.trainer.states import TrainerFn
 
 from prospero.errors import ConfigError
-from prospero.training.module import training_module
+from prospero.evaluation.monitor import Monitor
+from prospero.training.callbacks.base import StepCallback
+from prospero.training.module import TrainingModule
 from prospero.training.run_facts import RunFacts
 
 
 @dataclass(kw_only=True, slots=True)
 class EarlyStoppingConfig:
-    """Stop when val/loss has not improved for a number of validations."""
+    """Stop when `monitor` has not become better for a number of validations."""
 
     patience: int = 5
     """Validations without improvement after which training stops."""
     min_delta: float = 0.0
-    """Nats per token by which val/loss must fall to count as better."""
+    """By how much `monitor` must become better to count, in its own unit (nats per token for val/loss)."""
 
     def __post_init__(self) -> None:
         if self.patience < 1:
@@ -30,40 +29,46 @@ class EarlyStoppingConfig:
 
     def build(self, run: RunFacts) -> "EarlyStopping":
         """Return the callback."""
-        return EarlyStopping(self.patience, self.min_delta)
+        return EarlyStopping(self.patience, self.min_delta, run.monitor)
 
 
-class EarlyStopping(Callback):
-    """Watches val/loss; its state is in every checkpoint."""
+class EarlyStopping(StepCallback):
+    """Watches the monitor; its state is in every checkpoint."""
 
-    def __init__(self, patience: int, min_delta: float) -> None:
+    def __init__(self, patience: int, min_delta: float, monitor: Monitor | None = None) -> None:
         self.patience = patience
         self.min_delta = min_delta
-        self.best = math.inf
+        self.monitor = monitor or Monitor()
+        self.best = self.monitor.worst
         self.validations_without_improvement = 0
 
     def state_dict(self) -> dict[str, Any]:
         """The best value and how long it has stood."""
-        return {"best": self.best, "validations_without_improvement": self.validations_without_improvement}
+        return {
+            "best": self.best,
+            "validations_without_improvement": self.validations_without_improvement,
+            "monitor": self.monitor.name,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint; with another monitor than then, begin to compare anew."""
+        if state_dict.get("monitor", self.monitor.name) != self.monitor.name:
+            return
         self.best = state_dict["best"]
         self.validations_without_improvement = state_dict["validations_without_improvement"]
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validated(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Compare, count, and ask the trainer to stop after this step."""
-        metrics = training_module(pl_module).latest_metrics
-        if trainer.state.fn != TrainerFn.FITTING or "val/loss" not in metrics:
+        value = module.state.metrics.get(self.monitor.name)
+        if value is None:
             return
-        if metrics["val/loss"] < self.best - self.min_delta:
-            self.best, self.validations_without_improvement = metrics["val/loss"], 0
+        if self.monitor.better(value, self.best, self.min_delta):
+            self.best, self.validations_without_improvement = value, 0
             return
         self.validations_without_improvement += 1
         if self.validations_without_improvement >= self.patience and not trainer.should_stop:
             trainer.should_stop = True
-            training_module(
-                pl_module
-            ).stop_reason = (
-                f"early stopping: val/loss has not fallen below {self.best:.4f} for {self.patience} validations"
+            how = "risen above" if self.monitor.higher_is_better else "fallen below"
+            module.state.stop_reason = (
+                f"early stopping: {self.monitor.name} has not {how} {self.best:.4f} for {self.patience} validations"
             )

@@ -6,12 +6,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from prospero.errors import ConfigError, DataError
 from prospero.optim.sharded import local
-from prospero.training.module import training_module
+from prospero.training.callbacks.base import StepCallback
+from prospero.training.evaluation_weights import EVALUATION_WEIGHTS, WeightSwap, restore
+from prospero.training.module import TrainingModule, training_module
 from prospero.training.parallel import reshard
 from prospero.training.run_facts import RunFacts
 
@@ -48,7 +49,7 @@ class EMAConfig:
         return min(self.decay, (1 + updates) / (10 + updates)) if self.ramp else self.decay
 
 
-class EMA(Callback):
+class EMA(StepCallback):
     """Keeps the average beside the weights, cut as they are: each process averages what it holds, in float32.
 
     It is saved as checkpoint["ema"] and goes on from there; a run resumed from a checkpoint without one starts its
@@ -61,20 +62,21 @@ class EMA(Callback):
         """The average by parameter name."""
         self.updates = 0
         """Steps averaged so far."""
-        self._kept: list[Tensor] | None = None  # this process's part of the weights while the average is in their place
+        self._saved: Mapping[str, Any] | None = None
+        self._swap = WeightSwap()
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the average that the checkpoint holds until the model is there, cut as it will be."""
+        self._saved = checkpoint.get(CHECKPOINT_KEY)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin at the weights, or where the checkpoint that the run goes on from stood."""
-        self._begin(pl_module)
+        self._begin(training_module(pl_module))
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Average the weights of the optimiser step that has just ended."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            module = training_module(pl_module)
-            module.wait_until_copied()
-            self.update(module.model, trainer.global_step)
+        module.wait_until_copied()
+        self.update(module.model, module.step)
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
@@ -87,60 +89,42 @@ class EMA(Callback):
         torch._foreach_lerp_(averages, weights, share)  # pyright: ignore[reportPrivateImportUsage]
         self.updates += averaging
 
-    # Evaluation -------------------------------------------------------------------------------------------------------
-
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Put the average in the place of the weights."""
-        self._enter(pl_module)
+        self._enter(training_module(pl_module))
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Put the weights back, before anything is saved."""
-        self._leave(pl_module)
+        self._swap.leave(training_module(pl_module).model)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Put the average of the tested checkpoint in the place of the weights."""
-        self._begin(pl_module)
-        self._enter(pl_module)
+        module = training_module(pl_module)
+        self._begin(module)
+        self._enter(module)
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Put the weights back."""
-        self._leave(pl_module)
+        self._swap.leave(training_module(pl_module).model)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Put the weights back."""
-        self._leave(pl_module)
+        self._swap.leave(training_module(pl_module).model)
 
-    @torch.no_grad()
-    def _enter(self, pl_module: L.LightningModule) -> None:
-        if not self.config.evaluate or not self.weights or self._kept is not None:
-            return
-        training_module(pl_module).wait_until_copied()
-        model = training_module(pl_module).model
-        reshard(model)
-        self._kept = [local(p.detach()).clone() for p in model.parameters()]
-        for p, average in zip(model.parameters(), self.weights.values()):
-            local(p).copy_(local(average))
-
-    @torch.no_grad()
-    def _leave(self, pl_module: L.LightningModule) -> None:
-        if self._kept is None:
-            return
-        model = training_module(pl_module).model
-        reshard(model)  # what was gathered for the evaluation is the average
-        for p, kept in zip(model.parameters(), self._kept):
-            local(p).copy_(kept)
-        self._kept = None
-
-    # Checkpoints -----------------------------------------------------------------------------------------------------
+    def _enter(self, module: TrainingModule) -> None:
+        if self.config.evaluate and self.weights:
+            module.wait_until_copied()
+            self._swap.enter(module.model, self.weights)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the average and how many steps it holds."""
-        assert self._kept is None, "a checkpoint holds the weights, not the average in their place"
+        assert not self._swap.inside, "a checkpoint holds the weights, not the average in their place"
         checkpoint[CHECKPOINT_KEY] = {"weights": dict(self.weights), "updates": self.updates}
+        if self.config.evaluate:
+            checkpoint[EVALUATION_WEIGHTS] = dict(self.weights)  # the same tensors, which are written once
 
-    def _begin(self, pl_module: L.LightningModule) -> None:
-        module = training_module(pl_module)
-        saved, module.loaded_ema = module.loaded_ema, None
+    def _begin(self, module: TrainingModule) -> None:
+        saved, self._saved = self._saved, None
         reshard(module.model)
         if saved is None and self.weights:
             return
@@ -152,30 +136,6 @@ class EMA(Callback):
         if saved is not None:
             restore(self.weights, saved["weights"])
             self.updates = int(saved["updates"])
-
-
-@torch.no_grad()
-def restore(weights: Mapping[str, Tensor], saved: Mapping[str, Any]) -> None:
-    """Fill `weights` with a saved average: tensors, or stored ones that are cut as `weights` are."""
-    if saved.keys() != weights.keys():
-        odd = sorted(saved.keys() ^ weights.keys())
-        raise DataError(f"the average in the checkpoint is of another model: it differs in {odd[0]}")
-    for name, weight in weights.items():
-        stored = saved[name]
-        like = getattr(stored, "like", None)
-        if like is not None:
-            local(weight).copy_(local(like(weight)))
-        else:
-            local(weight).copy_(local(_cut_like(stored, weight)))
-
-
-def _cut_like(whole: Tensor, like: Tensor) -> Tensor:
-    """Return a whole tensor laid out as `like` is; every process has the same whole one."""
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    if not isinstance(like, DTensor):
-        return whole
-    return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
 def averaged(state: dict[str, Tensor], saved: Mapping[str, Any]) -> dict[str, Tensor]:

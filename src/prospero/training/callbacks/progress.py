@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.trainer.states import TrainerFn
 
 from prospero.errors import ConfigError
 from prospero.log import log
+from prospero.training.callbacks.base import StepCallback
 from prospero.training.horizon import UNLIMITED_STEPS
+from prospero.training.module import TrainingModule, training_module
 from prospero.training.run_facts import RunFacts
 
 
@@ -33,7 +33,7 @@ class ProgressConfig:
         return Progress(self)
 
 
-class Progress(Callback):
+class Progress(StepCallback):
     """Shows step, loss, tokens a second and the time left, on rank 0, from the last logged row."""
 
     def __init__(self, config: ProgressConfig) -> None:
@@ -50,42 +50,38 @@ class Progress(Callback):
         self._first_step = trainer.global_step
         self._tenth = 0
         if trainer.is_global_zero and sys.stderr.isatty():
-            self._open_bar(trainer, pl_module)
+            self._open_bar(trainer, training_module(pl_module))
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Refresh at most a few times a second."""
         if not trainer.is_global_zero:
             return
         now = time.monotonic()
-        if self._bar is not None:
-            if now - self._last_refresh >= 1 / self.config.refresh_per_second:
-                self._last_refresh = now
-                self._refresh(trainer, pl_module)
-        elif (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            self._maybe_line(trainer, pl_module, now)
+        if self._bar is None:
+            self._maybe_line(trainer, module, now)
+        elif now - self._last_refresh >= 1 / self.config.refresh_per_second:
+            self._last_refresh = now
+            self._refresh(trainer, module)
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say the validation loss."""
-        if trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
-            metrics = _metrics(pl_module)
+    def on_validated(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        """Say what the validation has measured; of numbers by position or source the table has them."""
+        if trainer.is_global_zero:
             values = [
-                f"{name.removeprefix('val/').replace('_', ' ')} {metrics[name]:.4g}"
-                for name in _VALIDATION
-                if name in metrics
+                f"{name.removeprefix('val/').replace('_', ' ')} {value:.4g}"
+                for name, value in module.state.metrics.items()
+                if name.startswith("val/") and name.count("/") == 1
             ]
             self._say(f"step {trainer.global_step}: validation {', '.join(values)}")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the bar."""
-        self._close(trainer, pl_module)
+        self._close(trainer, training_module(pl_module))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Close the bar, or it would swallow the message."""
-        self._close(None, pl_module)
+        self._close(None, training_module(pl_module))
 
-    def _open_bar(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def _open_bar(self, trainer: L.Trainer, module: TrainingModule) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
@@ -100,24 +96,24 @@ class Progress(Callback):
         )
         self._bar = Bar(*columns, console=Console(stderr=True), auto_refresh=False, transient=False, expand=True)
         self._task = self._bar.add_task(
-            "", total=_total(trainer, pl_module), completed=trainer.global_step, numbers="", left=""
+            "", total=_total(trainer, module), completed=trainer.global_step, numbers="", left=""
         )
         self._bar.start()
 
-    def _refresh(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        total = _total(trainer, pl_module)
+    def _refresh(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        total = _total(trainer, module)
         left = self._left(trainer, total)
         self._bar.update(
             self._task,
             total=total,
             completed=trainer.global_step,
-            numbers=numbers(_metrics(pl_module)),
+            numbers=numbers(module.state.metrics),
             left=f"{duration(left)} left" if left is not None else "",
         )
         self._bar.refresh()
 
-    def _maybe_line(self, trainer: L.Trainer, pl_module: L.LightningModule, now: float) -> None:
-        total = _total(trainer, pl_module)
+    def _maybe_line(self, trainer: L.Trainer, module: TrainingModule, now: float) -> None:
+        total = _total(trainer, module)
         tenth = 10 * trainer.global_step // total if total else 0
         if tenth == self._tenth and now - self._last_line < self.config.line_every_seconds:
             return
@@ -125,7 +121,7 @@ class Progress(Callback):
         left = self._left(trainer, total)
         of_total = f"/{total}" if total else ""
         time_left = f", {duration(left)} left" if left is not None else ""
-        self._say(f"step {trainer.global_step}{of_total}: {numbers(_metrics(pl_module))}{time_left}")
+        self._say(f"step {trainer.global_step}{of_total}: {numbers(module.state.metrics)}{time_left}")
 
     def _left(self, trainer: L.Trainer, total: int | None) -> float | None:
         done = trainer.global_step - self._first_step
@@ -139,15 +135,12 @@ class Progress(Callback):
         else:
             log.info("%s", line)
 
-    def _close(self, trainer: L.Trainer | None, pl_module: L.LightningModule) -> None:
+    def _close(self, trainer: L.Trainer | None, module: TrainingModule) -> None:
         if self._bar is not None:
             if trainer is not None:
-                self._refresh(trainer, pl_module)
+                self._refresh(trainer, module)
             self._bar.stop()
             self._bar = None
-
-
-_VALIDATION = ("val/loss", "val/perplexity", "val/bits_per_byte")
 
 
 def numbers(metrics: dict[str, float]) -> str:
@@ -177,10 +170,6 @@ def _short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _total(trainer: L.Trainer, pl_module: L.LightningModule) -> int | None:
-    total = min(trainer.max_steps, pl_module.total_steps)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    return None if total >= UNLIMITED_STEPS else int(total)
-
-
-def _metrics(pl_module: L.LightningModule) -> dict[str, float]:
-    return pl_module.latest_metrics  # pyright: ignore[reportReturnType]
+def _total(trainer: L.Trainer, module: TrainingModule) -> int | None:
+    total = min(trainer.max_steps, module.how.total_steps)
+    return None if total >= UNLIMITED_STEPS else total

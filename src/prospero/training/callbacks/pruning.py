@@ -7,14 +7,14 @@ writes the study's journal; all ranks stop together after the validation that th
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.trainer.states import TrainerFn
 
+from prospero.evaluation.monitor import Monitor
 from prospero.log import log
 from prospero.processes import ranks
 from prospero.runs.result import Status
 from prospero.sweeps.study import TRIAL_VARIABLE, trial_of_environment
-from prospero.training.module import training_module
+from prospero.training.callbacks.base import StepCallback
+from prospero.training.module import TrainingModule
 
 if TYPE_CHECKING:
     import optuna
@@ -22,35 +22,37 @@ if TYPE_CHECKING:
     from prospero.sweeps.study import StudySettings
 
 
-class Pruning(Callback):
+class Pruning(StepCallback):
     """Reports every validation against the training tokens seen, and stops all ranks when the pruner says so."""
 
-    def __init__(self, trial: "optuna.trial.Trial | None", settings: "StudySettings | None") -> None:
+    def __init__(
+        self, trial: "optuna.trial.Trial | None", settings: "StudySettings | None", monitor: Monitor | None = None
+    ) -> None:
         self.trial, self.settings = trial, settings
+        self.monitor = monitor or Monitor()
         self.pruned = False
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_validated(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Report, and ask the trainer to stop after this step when the trial is behind."""
-        module = training_module(pl_module)
-        if trainer.state.fn != TrainerFn.FITTING or "val/loss" not in module.latest_metrics:
+        state = module.state
+        value = state.metrics.get(self.monitor.name)
+        if value is None:
             return
         last = trainer.global_step >= trainer.max_steps or trainer.should_stop
-        prune = self._report(module.latest_metrics, module.consumed_tokens) and not last
+        prune = self._report(state.metrics, state.tokens) and not last
         self.pruned = bool(trainer.strategy.broadcast(prune))
         if self.pruned:
             trainer.should_stop = True
-            module.stop_reason = (
-                f"pruned: after {module.consumed_tokens:,} tokens other trials were better than val/loss "
-                f"{module.latest_metrics['val/loss']:.4f}"
+            state.stop_reason = (
+                f"pruned: after {state.tokens:,} tokens other trials were better than {self.monitor.name} {value:.4f}"
             )
-            log.info("%s", module.stop_reason)
+            log.info("%s", state.stop_reason)
 
     def _report(self, metrics: dict[str, float], tokens: int) -> bool:
         """Write the validation into the journal and return whether the pruner ends the trial; the first rank only."""
         if self.trial is None or self.settings is None:
             return False
-        name = self.settings.metric or "val/bits_per_byte"
-        value = metrics.get(name, metrics["val/loss"])
+        value = metrics.get(self.settings.metric or self.monitor.name, metrics[self.monitor.name])
         known = self.trial.study.get_trials(deepcopy=False)[self.trial.number].intermediate_values
         if tokens not in known:  # a resumed trial may have reported this validation before
             self.trial.report(value, step=tokens)
@@ -61,11 +63,11 @@ class Pruning(Callback):
         return {"status": Status.pruned.value} if self.pruned else {}
 
 
-def from_environment() -> list[Callback]:
+def from_environment(monitor: Monitor) -> list[Pruning]:
     """Return the callback when this run is a trial of a search, on every rank; the journal is opened by the first."""
     import os
 
     if TRIAL_VARIABLE not in os.environ:
         return []
     found = trial_of_environment() if ranks.is_rank_zero() else None
-    return [Pruning(*(found or (None, None)))]
+    return [Pruning(*(found or (None, None)), monitor)]

@@ -8,17 +8,18 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 
 from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.paths import write_text
+from prospero.runs.folder import RunFolder
+from prospero.training.callbacks.base import StepCallback
 from prospero.training.loggers import log_text
+from prospero.training.module import TrainingModule, training_module
 from prospero.training.parallel import reshard
 from prospero.training.run_facts import RunFacts
 
-SAMPLES_FILE = "samples.md"
 _HEADING = re.compile(r"^## step (\d+)", re.MULTILINE)
 _FENCE = "````"
 
@@ -45,13 +46,13 @@ class SamplesConfig:
         return Samples(self, run)
 
 
-class Samples(Callback):
+class Samples(StepCallback):
     """Writes samples; the random state of training is not touched."""
 
     def __init__(self, config: SamplesConfig, run: RunFacts) -> None:
         self.config = config
         self.run = run
-        self.file = run.run_dir / SAMPLES_FILE
+        self.file = RunFolder(run.run_dir).samples
         self._written_at = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -60,20 +61,18 @@ class Samples(Callback):
         if trainer.is_global_zero:
             _forget_after(self.file, trainer.global_step)
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Write samples when it is time."""
-        step_ended = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if step_ended and trainer.global_step % self.config.every_steps == 0:
-            self.write(trainer, pl_module)
+        if module.step % self.config.every_steps == 0:
+            self.write(trainer, module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the last samples, unless this step has its own or the run is to be continued."""
-        if self._written_at != trainer.global_step and not getattr(pl_module, "leaving", False):
-            self.write(trainer, pl_module)
+        module = training_module(pl_module)
+        if self._written_at != trainer.global_step and not module.state.stopping_to_resume:
+            self.write(trainer, module)
 
-    def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def write(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Generate and write; every rank takes part when the model is sharded, else rank 0 alone."""
         self._written_at = trainer.global_step
         sharded = isinstance(trainer.strategy, ModelParallelStrategy)
@@ -81,11 +80,11 @@ class Samples(Callback):
             return
         # Blocks that FSDP2 gathers in bfloat16 compute under autocast alone, as they do in training.
         numbers = trainer.precision_plugin.forward_context() if sharded else nullcontext()
-        with pl_module.pause(), _eagerly(), numbers:  # pyright: ignore[reportCallIssue]
-            texts = self._generate(pl_module.model)
-            reshard(pl_module.model)  # pyright: ignore[reportArgumentType]
+        with module.state.pause(), _eagerly(), numbers:
+            texts = self._generate(module.model)
+            reshard(module.model)
             if trainer.is_global_zero:
-                self._append(trainer, texts, int(pl_module.consumed_tokens))  # pyright: ignore[reportArgumentType]
+                self._append(trainer, texts, module.state.tokens)
 
     def _generate(self, model: Any) -> list[str]:
         from prospero.generation.generate import generate

@@ -6,8 +6,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
 
+from prospero.training.callbacks.base import StepCallback
+from prospero.training.module import TrainingModule, training_module
 from prospero.training.run_facts import RunFacts
 
 _PEAK_FLOPS = {  # dense products, bf16 (or fp16 where there is no bf16) and TF32 / float32; makers' data sheets
@@ -39,7 +40,7 @@ class ThroughputConfig:
         return Throughput(run, self.peak_flops)
 
 
-class Throughput(Callback):
+class Throughput(StepCallback):
     """Adds train/tokens_per_second, train/mfu, train/data_wait_ratio, train/step_seconds and memory to each row.
 
     Validation, saving and sampling are left out of the time. MFU is absent when FLOPs or the peak are unknown.
@@ -48,38 +49,44 @@ class Throughput(Callback):
     def __init__(self, run: RunFacts, peak_flops: float | None = None) -> None:
         self.run = run
         self.peak_flops = peak_flops
-        self._module: Any = None
-        self._trainer: L.Trainer | None = None
+        self._module: TrainingModule | None = None
         self._waited = 0.0
         self._batch_end = 0.0
         self._pause_at_batch_end = 0.0
         self._window = (0.0, 0, 0)
 
+    @property
+    def module(self) -> TrainingModule:
+        """The module that is measured."""
+        assert self._module is not None, "training has begun"
+        return self._module
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Find the peak, then begin to measure."""
-        self._trainer, self._module = trainer, pl_module
+        self._module = training_module(pl_module)
         if self.peak_flops is None and self.run.flops_per_token > 0:
             self.peak_flops = peak_flops_of(pl_module.device, self.run.precision)
         self._waited = 0.0
-        self._batch_end, self._pause_at_batch_end = time.perf_counter(), self._module.paused_seconds
+        self._batch_end, self._pause_at_batch_end = time.perf_counter(), self.module.state.paused_seconds
         self._window = self._now()
 
     def _now(self) -> tuple[float, int, int]:
         """Seconds of training without pauses, tokens, steps."""
-        return time.perf_counter() - self._module.paused_seconds, self._module.consumed_tokens, self._module.step
+        state = self.module.state
+        return time.perf_counter() - state.paused_seconds, state.tokens, self.module.step
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Count the time since the last batch as waiting, except for pauses."""
-        paused = self._module.paused_seconds - self._pause_at_batch_end
+        paused = self.module.state.paused_seconds - self._pause_at_batch_end
         self._waited += time.perf_counter() - self._batch_end - paused
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Start to wait."""
-        self._batch_end, self._pause_at_batch_end = time.perf_counter(), self._module.paused_seconds
+        self._batch_end, self._pause_at_batch_end = time.perf_counter(), self.module.state.paused_seconds
 
     def step_metrics(self) -> dict[str, float]:
         """Return the speeds since the last row."""
@@ -92,12 +99,12 @@ class Throughput(Callback):
             "train/tokens_per_second": tokens / seconds,
             "train/step_seconds": seconds / steps,
             "train/data_wait_ratio": max(0.0, waited / seconds),
-            "train/seconds": self._module.seconds - self._module.paused_seconds,
-            "train/memory_bytes": float(_memory_bytes(self._module.device)),
+            "train/seconds": self.module.state.seconds - self.module.state.paused_seconds,
+            "train/memory_bytes": float(_memory_bytes(self.module.device)),
         }
-        if self.peak_flops and self._trainer is not None:
+        if self.peak_flops:
             flops = self.run.flops_per_token * metrics["train/tokens_per_second"]
-            metrics["train/mfu"] = flops / (self.peak_flops * self._trainer.world_size)
+            metrics["train/mfu"] = flops / (self.peak_flops * self.module.trainer.world_size)
         return metrics
 
 
