@@ -1,29 +1,20 @@
 """Model folders and checkpoints: what goes in comes out, and damage is told in one line."""
 
-import logging
 import random
 from pathlib import Path
 
 import pytest
 import torch
 
-from prospero.checkpoints import model_folder as room
-from prospero.checkpoints.manifest import read_manifest, verify_folder
+from prospero.checkpoints.manifest import verify_folder
 from prospero.checkpoints.model_folder import build_model, describe_model, load_model, save_model_folder
-from prospero.checkpoints.run_checkpoints import find_checkpoint
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import DataError
 from prospero.model.transformer import Position, TransformerConfig
 from prospero.plain import from_plain, plain
 from prospero.registry import PARTS
-from prospero.training.callbacks.checkpoints import CheckpointsConfig
-from prospero.training.run_facts import RunFacts
-from tests.training.tiny import SEQ_LEN, VOCAB, TinyConfig, TinyData, tiny_module, tiny_trainer
-
-
-@pytest.fixture(autouse=True)
-def heard(monkeypatch):
-    monkeypatch.setattr(logging.getLogger("prospero"), "propagate", True)
+from tests.checkpoints import stored
+from tests.training.tiny import SEQ_LEN, VOCAB, TinyConfig
 
 
 @pytest.fixture
@@ -42,11 +33,9 @@ def folder(tmp_path, tiny_part) -> Path:
 
 
 @pytest.fixture
-def run_dir(tmp_path, tiny_part) -> Path:
-    facts = {"model": describe_model(TinyConfig(), vocab_size=VOCAB, max_seq_len=SEQ_LEN), "config": {"seed": 3}}
-    callback = CheckpointsConfig(every_steps=2, keep_last=9).build(RunFacts(run_dir=tmp_path))
-    trainer = tiny_trainer(tmp_path, max_steps=6, callbacks=[callback])
-    trainer.fit(tiny_module(facts=facts), datamodule=TinyData())
+def run_dir(tmp_path) -> Path:
+    stored.write(tmp_path, 5, {"val/loss": 1.0})
+    stored.write(tmp_path, 6, {"val/loss": 2.0})
     return tmp_path
 
 
@@ -74,13 +63,14 @@ def test_settings_survive_as_plain_values():
 
 def test_a_checkpoint_and_a_run_folder_load_without_a_model_folder(run_dir):
     model, tokenizer, config = load_model(run_dir / "checkpoints" / "step_00000006")
-    again, _, _ = load_model(run_dir)
+    best, _, _ = load_model(run_dir)
     assert tokenizer is None
     assert config["facts"]["step"] == 6
     assert config["facts"]["config"] == {"seed": 3}
-    best = room.read_checkpoint(find_checkpoint(run_dir, "best"))
-    assert torch.equal(again.head.weight, best["state_dict"]["model.head.weight"])
-    assert model.vocab_size == VOCAB
+    for found, step in ((model, 6), (best, 5)):
+        assert all(torch.equal(tensor, stored.weights(step)[name]) for name, tensor in found.state_dict().items())
+    stored.save_tokenizer(run_dir)
+    assert load_model(run_dir)[1].decode([104, 105]) == "hi"
 
 
 def test_loading_needs_no_lightning(folder):
@@ -97,36 +87,6 @@ def test_loading_needs_no_lightning(folder):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_the_newest_good_checkpoint_is_used_and_the_bad_one_named(run_dir, caplog):
-    newest = run_dir / "checkpoints" / "step_00000006" / "tensors_00000_of_00001.safetensors"
-    flip(newest, 8 * newest.stat().st_size - 3)
-    with caplog.at_level(logging.WARNING, logger="prospero"):
-        found = find_checkpoint(run_dir)
-    assert found is not None and found.name == "step_00000005"
-    assert len(caplog.messages) == 1
-    assert "passing over the checkpoint step_00000006: " in caplog.text
-    assert "tensors_00000_of_00001.safetensors is damaged: its SHA-256" in caplog.text
-    with pytest.raises(DataError, match=r"step_00000006.*is damaged"):
-        room.read_checkpoint(newest.parent)
-
-
-def test_best_is_read_from_the_manifests_not_from_the_index(run_dir):
-    best = find_checkpoint(run_dir, "best")
-    (run_dir / "checkpoints" / "index.json").write_text("{}")
-    assert best is not None and find_checkpoint(run_dir, "best") == best
-    assert (
-        min(read_manifest(f)["val/loss"] or 9e9 for f in best.parent.glob("step_*")) == read_manifest(best)["val/loss"]
-    )
-
-
-def flip(path: Path, bit: int) -> None:
-    with open(path, "r+b") as file:
-        file.seek(bit // 8)
-        byte = file.read(1)[0] ^ 1 << bit % 8
-        file.seek(bit // 8)
-        file.write(bytes([byte]))
-
-
 @pytest.mark.parametrize("kind", ["checkpoint", "model"])
 def test_every_flipped_bit_and_every_cut_is_found(run_dir, folder, kind):
     place = run_dir / "checkpoints" / "step_00000006" if kind == "checkpoint" else folder
@@ -139,14 +99,14 @@ def test_every_flipped_bit_and_every_cut_is_found(run_dir, folder, kind):
     for _ in range(1000):
         path = chance.choices(files, weights=sizes)[0]
         bit = chance.randrange(8 * path.stat().st_size)
-        flip(path, bit)
+        stored.flip(path, bit)
         missed += [] if refused_folder(place) else [(path.name, bit)]
-        flip(path, bit)
+        stored.flip(path, bit)
     manifest = place / "manifest.json"
     for bit in range(0, 8 * manifest.stat().st_size, 7):
-        flip(manifest, bit)
+        stored.flip(manifest, bit)
         missed += [] if refused_folder(place) else [("manifest.json", bit)]
-        flip(manifest, bit)
+        stored.flip(manifest, bit)
     for path in files:
         content = path.read_bytes()
         for size in {0, 1, len(content) // 2, len(content) - 1}:

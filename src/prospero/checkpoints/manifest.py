@@ -62,10 +62,15 @@ def verify_folder(folder: Path, *, part: int = 0, parts: int = 1) -> dict[str, A
     """
     manifest = read_manifest(folder)
     names = list(manifest["files"])[part::parts]
-    for wrong in _differences(folder, {name: manifest["files"][name] for name in names}):
+    compare_files(folder, {name: manifest["files"][name] for name in names})
+    return manifest
+
+
+def compare_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Read `files` (name -> bytes, sha256) of `folder` and compare them; DataError at a difference."""
+    for wrong in _differences(folder, files):
         if wrong:
             raise DataError(wrong)
-    return manifest
 
 
 def _differences(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[str | None]:

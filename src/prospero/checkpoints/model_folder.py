@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from prospero import registry
 from prospero.checkpoints import folders
 from prospero.checkpoints.manifest import MANIFEST, sign_folder, verify_folder
-from prospero.checkpoints.run_checkpoints import OUR_KEY, find_checkpoint, is_checkpoint, model_state, read_checkpoint
+from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints, is_checkpoint
 from prospero.errors import ConfigError, DataError, suggest
 from prospero.log import log
 from prospero.paths import fsync_file, write_text
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 """Of the description of a model."""
 MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE = "model.safetensors", "config.json", "tokenizer.json"
+EVALUATED_WEIGHTS = "the weights that were validated, an average of those of training"
+LAST_WEIGHTS = "the weights of the last step, not the average that was validated"
 
 
 def describe_model(config: Any, *, vocab_size: int, max_seq_len: int) -> dict[str, Any]:
@@ -105,45 +107,67 @@ def sign_model_folder(folder: Path) -> None:
     sign_folder(folder, [path.name for path in folder.iterdir() if path.is_file() and path.name != MANIFEST])
 
 
-def load_model(path: Path | str, *, device: Any = "cpu") -> "tuple[LanguageModel, Tokenizer | None, dict[str, Any]]":
-    """Return (model in evaluation mode, tokenizer, config) of a model folder, a run folder or a checkpoint folder.
+def load_model(
+    source: Path | str | Checkpoint, *, device: Any = "cpu", raw: bool = False
+) -> "tuple[LanguageModel, Tokenizer | None, dict[str, Any]]":
+    """Return (model in evaluation mode, tokenizer, config) of a model folder, a run folder or a checkpoint.
 
-    A run folder gives its `model/`, or the best checkpoint when the run has not ended. `config` is config.json, or the
-    same facts of a checkpoint. Raises DataError when something is missing or damaged.
+    A run folder gives its `model/`, or the best checkpoint when the run has not ended. A checkpoint gives the weights
+    that were validated (an average, where the run kept one), with `raw` those of the last step; which, the log says.
+    `config` is config.json, or the same facts of a checkpoint. Raises DataError when something is missing or damaged.
     """
-    place = locate(Path(path))
-    if (place / CONFIG_FILE).is_file():
+    place = source if isinstance(source, Checkpoint) else locate(Path(source), raw=raw)
+    if isinstance(place, Checkpoint):
+        model, config = _model_of_checkpoint(place, raw=raw)
+        tokenizer_places = [place.path.parent, place.path.parent.parent / "model"]
+    else:
         _verify_model_folder(place)
         config = _read_json(place / CONFIG_FILE)
         model = build_model(config["model"])
         _load_state(model, read_safetensors(place / MODEL_FILE), place / MODEL_FILE)
         tokenizer_places = [place]
-    else:
-        checkpoint = read_checkpoint(place, lazy=True)
-        config = {"model": checkpoint[OUR_KEY].get("model"), "facts": _small_facts(checkpoint[OUR_KEY])}
-        if not config["model"]:
-            raise DataError(f"{place} does not say what model it holds; it was not written by a run of Prospero")
-        model = build_model(config["model"])
-        _load_state(model, {name: t.whole() for name, t in model_state(checkpoint).items()}, place)
-        tokenizer_places = [place.parent, place.parent.parent / "model"]
     return model.to(device).eval(), _find_tokenizer(tokenizer_places), config
 
 
-def locate(path: Path) -> Path:
-    """Return the model folder or checkpoint folder that `path` (one of them, or a run folder) stands for."""
+def _model_of_checkpoint(checkpoint: Checkpoint, *, raw: bool) -> "tuple[LanguageModel, dict[str, Any]]":
+    memory = checkpoint.memory
+    if not memory.get("model"):
+        raise DataError(f"{checkpoint.path} does not say what model it holds; it was not written by a run of Prospero")
+    facts = {name: value for name, value in memory.items() if name not in ("model", "objective")}
+    model, state = build_model(memory["model"]), checkpoint.model_state()
+    evaluated = checkpoint.evaluation_weights()
+    if evaluated is not None:
+        facts["weights"] = LAST_WEIGHTS if raw else EVALUATED_WEIGHTS
+        log.info("%s: %s", checkpoint.path.name, facts["weights"])
+    if evaluated is not None and not raw:
+        # A parameter may have several names in the state (tied weights): each of them stands for the one average.
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        if evaluated.keys() != set(names.values()):
+            odd = min(evaluated.keys() ^ set(names.values()))
+            raise DataError(f"{checkpoint.path}: the validated weights are of another model; they differ in {odd}")
+        own = model.state_dict(keep_vars=True)
+        state |= {name: evaluated[names[id(tensor)]] for name, tensor in own.items() if id(tensor) in names}
+    _load_state(model, {name: tensor.whole() for name, tensor in state.items()}, checkpoint.path)
+    return model, {"model": memory["model"], "facts": facts}
+
+
+def locate(path: Path, *, raw: bool = False) -> Path | Checkpoint:
+    """Return the model folder, or the checkpoint, that `path` (one of them, or a run folder) stands for.
+
+    A model folder holds one kind of weights, so `raw` looks for checkpoints only. Raises DataError when there is none.
+    """
     if not path.is_dir():
         what = "is a file" if path.is_file() else "does not exist"
         raise DataError(f"{path} {what}; give a run folder, a model folder or a checkpoint folder")
     if is_checkpoint(path):
-        return path
-    for folder in (path, path / "model"):
+        return Checkpoint.open(path)
+    for folder in () if raw else (path, path / "model"):
         if (folder / CONFIG_FILE).is_file() and (folder / MODEL_FILE).is_file():
             return folder
-    checkpoint = find_checkpoint(path, "best")
+    checkpoint = RunCheckpoints(path / "checkpoints").best()
     if checkpoint is None:
-        raise DataError(
-            f"{path} holds no model: neither model/{MODEL_FILE} nor a readable checkpoint under checkpoints/"
-        )
+        neither = "no" if raw else f"neither model/{MODEL_FILE} nor a"
+        raise DataError(f"{path} holds no model: {neither} readable checkpoint under checkpoints/")
     return checkpoint
 
 
@@ -204,20 +228,10 @@ def _find_tokenizer(folders: list[Path]) -> "Tokenizer | None":
     return None
 
 
-def _small_facts(memory: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in memory.items() if name not in ("model", "objective")}
-
-
-def _read_json(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        if missing_ok:
-            return {}
-        raise DataError(f"there is no {path}") from error
     except (OSError, ValueError) as error:
-        if missing_ok:
-            return {}
         raise DataError(f"{path} is damaged ({error})") from error
     if not isinstance(value, dict):
         raise DataError(f"{path} is damaged: it holds no table")

@@ -1,21 +1,212 @@
-"""The checkpoints of a run as a reader sees them: found, verified and opened. Needs torch, not Lightning.
+"""The checkpoints of a run as a reader sees them: opened once, verified once, and passed on as objects.
 
 <run>/checkpoints/step_00000400/   weights, optimiser, schedule, counters, metrics: what training goes on from
+
+Needs torch, not Lightning. Nothing here removes a folder, readable or not.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prospero.checkpoints import folders
-from prospero.checkpoints.manifest import read_manifest, verify_folder
+from prospero.checkpoints.manifest import compare_files, read_manifest
 from prospero.errors import DataError
 from prospero.log import log
+
+if TYPE_CHECKING:
+    from prospero.checkpoints.reading import StoredTensor
 
 _STATE_PREFIX = "model."  # of the language model inside Lightning's state dict
 OUR_KEY = "prospero"
 STATE_FILE = "state.json"
 MONITOR = "val/loss"
+EVALUATION_WEIGHTS = "evaluation_weights"
+"""Key of the weights that were validated, {name of the parameter: tensor}, where they are not the last ones."""
+
+
+class Checkpoint:
+    """One checkpoint folder. Each of its files is hashed at most once in the life of the object."""
+
+    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+        """Step, tokens, metrics and the SHA-256 of every file."""
+        self._compared: set[str] = set()
+        self._damage: str | None = None
+        self._tree: dict[str, Any] | None = None
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Checkpoint":
+        """Read the manifest of the folder `path`; DataError when that is damaged or the folder is no checkpoint."""
+        path = Path(path)
+        if not path.is_dir():
+            raise DataError(f"there is no checkpoint folder {path}")
+        manifest = read_manifest(path)
+        if STATE_FILE not in manifest["files"]:
+            raise DataError(f"{path} is no checkpoint of Prospero")
+        return cls(path, manifest)
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({self.path})"
+
+    @property
+    def step(self) -> int:
+        """The optimiser step after which it was taken."""
+        return int(self.manifest["step"])
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that training had consumed."""
+        return int(self.manifest["tokens"] or 0)
+
+    @property
+    def monitor(self) -> str:
+        """The metric by which its run ranks checkpoints."""
+        return self.manifest.get("monitor", MONITOR)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a higher value of `monitor` is the better one."""
+        return bool(self.manifest.get("higher_is_better", False))
+
+    def value(self, monitor: str | None = None) -> float | None:
+        """Return what this step's validation gave for `monitor` (its run's own), None when it was not validated."""
+        monitor = monitor or self.monitor
+        found = self.manifest.get("metrics", {}).get(monitor)
+        return found if found is not None else self.manifest.get(monitor)
+
+    @property
+    def verified(self) -> bool:
+        """Whether every file is known to be as it was written."""
+        return self._damage is None and self._compared >= self.manifest["files"].keys()
+
+    def verify(self, part: int = 0, parts: int = 1) -> "Checkpoint":
+        """Compare the files with the manifest, those not compared before; DataError at a difference.
+
+        Of `parts` processes that share the work each reads the files of its `part`.
+        """
+        if self._damage is not None:
+            raise DataError(self._damage)
+        names = [name for name in list(self.manifest["files"])[part::parts] if name not in self._compared]
+        try:
+            compare_files(self.path, {name: self.manifest["files"][name] for name in names})
+        except DataError as error:
+            self._damage = str(error)
+            raise
+        self._compared |= set(names)
+        return self
+
+    def trust(self) -> "Checkpoint":
+        """Take the word of the run's other processes that all files are as they were written."""
+        self._compared |= self.manifest["files"].keys()
+        return self
+
+    def read(self, lazy: bool | Callable[[str], bool] = True) -> dict[str, Any]:
+        """Return the verified contents, a tree of the caller's own; DataError when they are damaged.
+
+        With `lazy` every tensor (or each whose name it picks) is a StoredTensor, not yet read; else all are whole
+        tensors on the CPU. Nothing is executed.
+        """
+        from prospero.checkpoints.reading import read_folder
+
+        self.verify()
+        tree = read_folder(self.path, lazy=lazy if callable(lazy) else lambda name: True)
+        if not isinstance(tree, dict) or OUR_KEY not in tree or "state_dict" not in tree:
+            raise DataError(f"{self.path} is no checkpoint of Prospero")
+        return tree if lazy else _whole(tree)
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What the run remembers of itself, verified: model, config, counters, metrics."""
+        return self._contents[OUR_KEY]
+
+    def model_state(self) -> "dict[str, StoredTensor]":
+        """Return the model's last weights and buffers, verified and not yet read, by the model's own names."""
+        state = self._contents["state_dict"]
+        return {name.removeprefix(_STATE_PREFIX): t for name, t in state.items() if name.startswith(_STATE_PREFIX)}
+
+    def evaluation_weights(self) -> "dict[str, StoredTensor] | None":
+        """Return the weights that were validated, by parameter, where they are others than the last; else None.
+
+        A run of before kept an average of its weights (callbacks.ema) and validated that where its settings say so.
+        """
+        contents = self._contents
+        if EVALUATION_WEIGHTS in contents:
+            return contents[EVALUATION_WEIGHTS]
+        callbacks = (self.memory.get("config") or {}).get("callbacks") or {}
+        ema = callbacks.get("ema") or {}
+        if "ema" in contents and ema.get("evaluate") and ema.get("keep"):
+            return contents["ema"]["weights"]
+        return None
+
+    @property
+    def _contents(self) -> dict[str, Any]:
+        if self._tree is None:
+            self._tree = self.read(lazy=True)
+        return self._tree
+
+
+class RunCheckpoints:
+    """The checkpoints in the folder `checkpoints/` of a run; one object of each, whoever asks for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._opened: dict[Path, Checkpoint] = {}
+        self._named: set[Path] = set()
+
+    def all(self) -> list[Checkpoint]:
+        """Return those with a readable manifest, newest first; each other one is named in one warning."""
+        found = []
+        for path in folders.folders_of(self.folder):
+            try:
+                found.append(self._open(path))
+            except DataError as error:
+                self._pass_over(path, error)
+        return found
+
+    def last(self) -> Checkpoint | None:
+        """Return the newest whose every byte is as written, None when there is none."""
+        return self._first_whole(self.all())
+
+    def best(self, monitor: str | None = None, *, higher_is_better: bool = False) -> Checkpoint | None:
+        """Return the best by `monitor` whose every byte is as written; the last where none was validated.
+
+        Without `monitor` the newest checkpoint says what its run ranks by, and which way.
+        """
+        candidates = self.all()
+        if monitor is None and candidates:
+            monitor, higher_is_better = candidates[0].monitor, candidates[0].higher_is_better
+
+        def rank(checkpoint: Checkpoint) -> float:
+            value = checkpoint.value(monitor)
+            if value is None or math.isnan(value):
+                return math.inf
+            return -value if higher_is_better else value
+
+        return self._first_whole(sorted(candidates, key=rank))  # of equals, and of those without a value, the newest
+
+    def _open(self, path: Path) -> Checkpoint:
+        known, found = self._opened.get(path), Checkpoint.open(path)
+        if known is not None and known.manifest == found.manifest:
+            return known
+        self._named.discard(path)  # a new one of the same step
+        self._opened[path] = found
+        return found
+
+    def _first_whole(self, candidates: list[Checkpoint]) -> Checkpoint | None:
+        for checkpoint in candidates:
+            try:
+                return checkpoint.verify()
+            except DataError as error:
+                self._pass_over(checkpoint.path, error)
+        return None
+
+    def _pass_over(self, path: Path, error: DataError) -> None:
+        if path not in self._named:
+            log.warning("passing over the checkpoint %s: %s", path.name, error)
+        self._named.add(path)
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -24,55 +215,24 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def read_checkpoint(path: Path, *, lazy: bool = False) -> dict[str, Any]:
-    """Return the contents of a checkpoint folder with whole tensors on the CPU; DataError when it is damaged.
-
-    All hashes are compared first, and nothing is executed. With `lazy` every tensor is a StoredTensor, not yet read.
-    """
-    from prospero.checkpoints import read_folder
-
-    if not path.is_dir():
-        raise DataError(f"there is no checkpoint folder {path}")
-    verify_folder(path)
-    if not (path / STATE_FILE).is_file():
-        raise DataError(f"{path} is no checkpoint of Prospero")
-    checkpoint = read_folder(path, lazy=lambda name: True)
-    if not isinstance(checkpoint, dict) or OUR_KEY not in checkpoint or "state_dict" not in checkpoint:
-        raise DataError(f"{path} is no checkpoint of Prospero")
-    return checkpoint if lazy else _whole(checkpoint)
-
-
-def model_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model's own tensors of a checkpoint, by the model's own names."""
-    state = checkpoint["state_dict"]
-    return {name.removeprefix(_STATE_PREFIX): t for name, t in state.items() if name.startswith(_STATE_PREFIX)}
+    """Return the verified contents of a checkpoint folder, see `Checkpoint.read`."""
+    return Checkpoint.open(path).read(lazy=lazy)
 
 
 def find_checkpoint(run_dir: Path, which: str = "last") -> Path | None:
-    """Return the `last` or `best` checkpoint of a run whose every byte is as written, None when there is none.
-
-    `best` has the lowest val/loss, and is the last where none was validated. A damaged one is passed over, with one
-    warning that names it.
-    """
-    candidates: list[tuple[Path, float | None]] = []
-    for folder in folders.folders_of(run_dir / "checkpoints"):
-        try:
-            candidates.append((folder, read_manifest(folder).get(MONITOR)))
-        except DataError as error:
-            log.warning("passing over the checkpoint %s: %s", folder.name, error)
-    if which == "best":
-        candidates.sort(key=lambda found: found[1] if found[1] is not None else float("inf"))
-    for folder, _ in candidates:
-        try:
-            verify_folder(folder)
-            return folder
-        except DataError as error:
-            log.warning("passing over the checkpoint %s: %s", folder.name, error)
-    return None
+    """Return the folder of the `last` or `best` checkpoint of a run, see `RunCheckpoints`."""
+    checkpoints = RunCheckpoints(run_dir / "checkpoints")
+    found = checkpoints.best() if which == "best" else checkpoints.last()
+    return None if found is None else found.path
 
 
 def _whole(value: Any) -> Any:
+    from prospero.checkpoints.reading import StoredTensor
+
+    if isinstance(value, StoredTensor):
+        return value.whole()
     if isinstance(value, Mapping):
         return {key: _whole(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_whole(item) for item in value)
-    return value.whole() if hasattr(value, "whole") else value
+    return value

@@ -2,10 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prospero.errors import ConfigError, DataError, suggest
 from prospero.plain import flat
+
+if TYPE_CHECKING:
+    from prospero.checkpoints.run_checkpoints import Checkpoint
+
+RAW = "raw"
+"""Word after the paths of `merge`: the weights of the last step, also where an average of them was validated."""
 
 
 def checkpoint(words: list[str]) -> int:
@@ -18,11 +24,13 @@ def checkpoint(words: list[str]) -> int:
     option = next((word for word in rest if word.startswith("-")), None)
     if option:
         raise ConfigError(f"checkpoint {name} has no option '{option}'; it takes paths only")
-    most = 2 if name == "merge" else 1
-    if not 1 <= len(rest) <= most:
-        wanted = "a path, and perhaps the folder to write" if most == 2 else "one path"
+    merges = name == "merge"
+    raw = merges and len(rest) > 1 and rest[-1] == RAW
+    paths = rest[:-1] if raw else rest
+    if not 1 <= len(paths) <= (2 if merges else 1):
+        wanted = f"a path, perhaps the folder to write, perhaps '{RAW}'" if merges else "one path"
         raise ConfigError(f"checkpoint {name} takes {wanted}; found {' '.join(rest) or 'nothing'}")
-    return actions[name](*map(Path, rest))
+    return merge(*map(Path, paths), raw=raw) if merges else actions[name](*map(Path, paths))
 
 
 def verify(path: Path) -> int:
@@ -39,37 +47,40 @@ def verify(path: Path) -> int:
             continue
         files = manifest["files"]
         size = _size(sum(file["bytes"] for file in files.values()))
-        print(f"ok   {folder}: {len(files)} files, {size}{_where(manifest)}")
+        print(f"ok   {folder}: {len(files)} files, {size}{_where(folder, manifest)}")
     return 2 if bad else 0
 
 
-def merge(path: Path, out: Path | None = None) -> int:
-    """Write the weights of a checkpoint (of a run: its best one) as one model folder that `generate` opens."""
-    from prospero.checkpoints.model_folder import load_model, save_model_folder
+def merge(path: Path, out: Path | None = None, *, raw: bool = False) -> int:
+    """Write the weights of a checkpoint (of a run: its best one) as one model folder that `generate` opens.
+
+    They are those that were validated; `raw` takes those of the last step where an average of them was validated.
+    """
+    from prospero.checkpoints.model_folder import CONFIG_FILE, MODEL_FILE, load_model, save_model_folder
     from prospero.checkpoints.run_checkpoints import is_checkpoint
 
     source = _checkpoint_of(path)
-    beside = source.parent if source.parent.name == "checkpoints" else source
-    out = out or beside.with_name(f"model_{source.name}")
-    if out.exists() and (is_checkpoint(out) or not (out / "model.safetensors").is_file()):
+    place = source.path
+    beside = place.parent if place.parent.name == "checkpoints" else place
+    out = out or beside.with_name(f"model_{place.name}")
+    taken = is_checkpoint(out) or not ((out / MODEL_FILE).is_file() and (out / CONFIG_FILE).is_file())
+    if out.exists() and taken:
         raise ConfigError(f"{out} exists and is no model folder, so it is not replaced; name another folder")
-    model, tokenizer, config = load_model(source)
-    facts = {**config["facts"], "checkpoint": source.name}
+    model, tokenizer, config = load_model(source, raw=raw)
+    facts = {**config["facts"], "checkpoint": place.name}
     save_model_folder(out, model.state_dict(), tokenizer, config["model"], facts=facts)
-    missing = "" if tokenizer is not None else ", without a tokenizer: none was found beside the checkpoint"
-    print(f"{source} -> {out}{missing}")
+    said = [config["facts"].get("weights"), None if tokenizer else "without a tokenizer: none was found beside it"]
+    print("; ".join([f"{place} -> {out}", *filter(None, said)]))
     return 0
 
 
 def show(path: Path) -> int:
     """Print what a checkpoint (of a run: its newest) holds: step, tokens, metrics, settings, tensors, files."""
-    from prospero.checkpoints.manifest import read_manifest
     from prospero.checkpoints.reading import read_tensors
-    from prospero.checkpoints.run_checkpoints import read_checkpoint
 
-    folder = _checkpoint_of(path, "last")
-    manifest, memory = read_manifest(folder), read_checkpoint(folder, lazy=True)["prospero"]
-    print(f"{folder}{_where(manifest)}")
+    found = _checkpoint_of(path, "last")
+    folder, manifest, memory = found.path, found.manifest, found.memory
+    print(f"{folder}{_where(folder, manifest)}")
     print(f"written by {manifest['world_size']} process(es), {manifest['strategy']}")
     for title in ("metrics", "config"):
         print(f"\n{title}:")
@@ -101,13 +112,14 @@ def _folders_in(path: Path) -> list[Path]:
     return found + models
 
 
-def _checkpoint_of(path: Path, which: str = "best") -> Path:
-    from prospero.checkpoints.run_checkpoints import find_checkpoint, is_checkpoint
+def _checkpoint_of(path: Path, which: str = "best") -> "Checkpoint":
+    from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints, is_checkpoint
 
     _exists(path)
     if is_checkpoint(path):
-        return path
-    found = find_checkpoint(path, which)
+        return Checkpoint.open(path)
+    checkpoints = RunCheckpoints(path if path.name == "checkpoints" else path / "checkpoints")
+    found = checkpoints.best() if which == "best" else checkpoints.last()
     if found is None:
         raise DataError(f"{path} holds no good checkpoint; give a run folder or the folder of a checkpoint")
     return found
@@ -121,12 +133,15 @@ def _exists(path: Path) -> None:
     raise DataError(f"{path} {what}; give a run, a checkpoint or a model folder.{suggest(path.name, siblings)}")
 
 
-def _where(manifest: Mapping[str, Any]) -> str:
+def _where(folder: Path, manifest: Mapping[str, Any]) -> str:
+    from prospero.checkpoints.run_checkpoints import Checkpoint
+
     if manifest.get("step") is None:
-        return ""
-    loss = manifest.get("val/loss")
-    validated = f", val/loss {loss:.4f}" if loss is not None else ""
-    return f", step {manifest['step']:,}, {manifest['tokens'] or 0:,} tokens{validated}"
+        return ""  # a model folder
+    found = Checkpoint(folder, manifest)
+    value = found.value()
+    validated = f", {found.monitor} {value:.4f}" if value is not None else ""
+    return f", step {found.step:,}, {found.tokens:,} tokens{validated}"
 
 
 def _size(n_bytes: int) -> str:

@@ -10,9 +10,9 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
-from prospero.checkpoints import FolderWriter, StoredTensor, read_folder
+from prospero.checkpoints import FolderWriter, StoredTensor
 from prospero.checkpoints.folders import unfinished
-from prospero.checkpoints.manifest import verify_folder
+from prospero.checkpoints.run_checkpoints import Checkpoint
 from prospero.checkpoints.writing import Save, make_room
 from prospero.errors import DataError
 from prospero.log import log
@@ -32,6 +32,8 @@ class FolderCheckpoints(Strategy):
 
     saved_bytes: int = 0
     """Bytes of the tensors of the last save, over all processes."""
+    opened: Checkpoint | None = None
+    """A checkpoint that the first process has opened before it is loaded; what it has verified is not read again."""
 
     @property
     def tensor_parallel(self) -> int:
@@ -124,15 +126,20 @@ class FolderCheckpoints(Strategy):
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         """Verify the folder, the work shared by the processes, and return its tree; DataError in all alike."""
-        folder = Path(self.broadcast(str(checkpoint_path)))
+        known = self.opened if self.opened is not None and self.opened.path == Path(checkpoint_path) else None
+        place, verified = self.broadcast((str(checkpoint_path), known is not None and known.verified))
+        folder = Path(place)
         problem: DataError | None = None
+        checkpoint = known
         try:
-            verify_folder(folder, part=self._rank, parts=self._world_size)
+            checkpoint = known or Checkpoint.open(folder)
+            if not verified:
+                checkpoint.verify(self._rank, self._world_size)
         except DataError as error:
             problem = error
-        if any_rank(problem is not None, self.root_device):
+        if any_rank(problem is not None, self.root_device) or checkpoint is None:
             raise problem or DataError(f"{folder} is damaged, as another process of the run found")
-        return read_folder(folder, lazy=lambda name: name.startswith(_LAZY))
+        return checkpoint.trust().read(lazy=lambda name: name.startswith(_LAZY))
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         """Read this process's part of every tensor of the module."""
