@@ -34,3 +34,13 @@ def configure(log_file: Path | None = None, *, level: int = logging.INFO) -> Non
         to_file = logging.FileHandler(log_file, encoding="utf-8")
         to_file.setFormatter(_Scrubbed("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(to_file)
+
+
+def duration(seconds: float) -> str:
+    """Return `12s`, `3m20s` or `2h05m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

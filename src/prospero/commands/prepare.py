@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 def prepare(config: PrepareConfig) -> int:
     """Prepare the data and print the receipt in short; the files lie in the cache folder."""
     from prospero import log
+    from prospero.data.describe import describe
 
     log.configure()
     prepared = prepare_data(config)
@@ -35,28 +36,3 @@ def prepare_data(config: PrepareConfig) -> "PreparedData":
         buffer_mb=config.buffer_mb,
     )
     return prepare_now(settings)
-
-
-def describe(prepared: "PreparedData") -> list[str]:
-    """Return the receipt in a few lines: what was read, kept and dropped, the splits, and the bigram to beat."""
-    receipt = prepared.receipt
-    documents, sizes = receipt["documents"], receipt["bytes"]
-    lines = [
-        f"source        {receipt['source']['description']}",
-        f"read          {documents['read']:,} documents, {sizes['read'] / 1e6:.2f} MB",
-        f"kept          {documents['kept']:,} documents, {sizes['kept'] / 1e6:.2f} MB"
-        f" ({documents['duplicate']:,} duplicates, {documents['dropped']:,} dropped by cleaning)",
-    ]
-    lines += [f"  dropped     {row['documents']:,} by {row['step']}: {row['reason']}" for row in receipt["dropped"]]
-    lines += [f"  repaired    {count:,} x {reason}" for reason, count in receipt["repairs"].items()]
-    for name, row in receipt["splits"].items():
-        lines.append(f"{name:<13} {row['tokens']:,} tokens, {row['bytes'] / 1e6:.2f} MB")
-    tokens = sum(row["tokens"] for row in receipt["splits"].values())
-    n_bytes = sum(row["bytes"] for row in receipt["splits"].values())
-    lines += [
-        f"vocabulary    {receipt['tokenizer']['vocab_size']:,} tokens, {n_bytes / tokens:.2f} bytes per token",
-        f"bigram model  {receipt['bigram_bits_per_byte']:.3f} bits per byte on val (the floor to beat)",
-        f"fingerprint   {receipt['fingerprint']}",
-        f"folder        {prepared.directory}",
-    ]
-    return lines

@@ -4,33 +4,68 @@
 parent of a sweep need the settings alone.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from prospero.processes import signals
 from prospero.training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from prospero.evaluation.bounds import Bound
+    from prospero.planning.preflight import RunPlan
+    from prospero.training.assembly import Run
 
 
 def train(config: TrainConfig) -> int:
     """Train a model as the settings say, measure it, and leave everything in the run folder; return the exit code."""
-    with signals.watched():
-        from prospero.commands.training_run import TrainingRun, seed_everything
+    from prospero.planning.preflight import say
+    from prospero.training.assembly import assemble
+    from prospero.training.guards.rollback import fit
+    from prospero.training.results import test_the_best, write_results
+    from prospero.training.session import open_session
 
-        run = TrainingRun.start(config)
-        seed_everything(config.seed)
-        with run.discarded_on_mistake():
-            prepared = run.prepared_data()
-            data = run.data(prepared)
+    with open_session(config) as session:
+        run = assemble(session)
+        session.begin()
+        say(plan_of(run))
+        run = fit(run)
+        return write_results(run, test_the_best(run))
 
-            def parts() -> Any:
-                model = run.model(prepared.tokenizer)
-                objective = run.objective()
-                module = run.module(model, objective, prepared)
-                return module, run.trainer(module, prepared)
 
-            module, trainer = parts()
-        with run.closing_loggers():
-            run.say_what_comes(module, data, trainer)
-            module, trainer = run.fit(module, trainer, data, parts)
-            run.test_the_best(trainer, module, data)
-            run.write_results(module, prepared)
-        return run.exit_code(trainer)
+def plan_of(run: "Run") -> "RunPlan":
+    """Return the numbers of an assembled run, a step timed where that is quick: on one CPU process."""
+    from prospero.model.size import count_parameters, flops_per_token
+    from prospero.planning.preflight import RunPlan, measure_seconds
+    from prospero.training.horizon import UNLIMITED_STEPS
+
+    config, hardware, module, data = run.session.config, run.session.hardware, run.module, run.data
+    steps = module.how.total_steps if module.how.total_steps < UNLIMITED_STEPS else None
+    seconds = None
+    if steps is not None and hardware.world_size == 1 and hardware.accelerator.name == "cpu":
+        batch = next(iter(data.train_dataloader()))
+        bf16 = hardware.precision.name == "bf16"
+        seconds = measure_seconds(module.objective, module.model, batch, module.metrics, bf16=bf16)
+    return RunPlan(
+        model_name=type(config.model).__name__.removesuffix("Config"),
+        parameters=count_parameters(module.model),
+        flops_per_token=flops_per_token(module.model, config.seq_len),
+        max_steps=steps,
+        max_minutes=config.max_minutes,
+        global_batch_size=config.global_batch_size,
+        seq_len=config.seq_len,
+        sequences_per_epoch=data.sequences_per_epoch,
+        hardware=hardware.describe(),
+        validation=_bound(run, "val"),
+        validations=1 if steps is None else config.trainer.validations(steps),
+        test=_bound(run, "test") if "test" in run.prepared.splits else None,
+        seconds=seconds,
+    )
+
+
+def _bound(run: "Run", split: str) -> "Bound":
+    from prospero.evaluation.bounds import Bound
+
+    return Bound(
+        sequences=run.data.evaluated_sequences(split),
+        of_sequences=run.data.sequences_of(split),
+        seq_len=run.data.seq_len,
+        setting=f"trainer.{split}_sequences",
+    )

@@ -46,8 +46,9 @@ class LanguageDataModule(L.LightningDataModule):
 
     The inputs of a batch are input_ids, and document_ids when `document_ids` is asked for. `rank` and `world_size`
     come from the trainer unless given. Validation and test are always packed by concatenation, so that
-    losses can be compared across packings, and cover each token of the split once as a target; `val_sequences` takes
-    that many sequences, evenly spread, instead of all, and `train_sequences` trains on the first that many alone. The
+    losses can be compared across packings, and cover each token of the split once as a target; `val_sequences` and
+    `test_sequences` take that many sequences, evenly spread, instead of all, and `train_sequences` trains on the first
+    that many alone. The
     trainer needs `use_distributed_sampler=False`.
     """
 
@@ -64,6 +65,7 @@ class LanguageDataModule(L.LightningDataModule):
         num_workers: int = 0,
         train_sequences: int | None = None,
         val_sequences: int | None = None,
+        test_sequences: int | None = None,
         document_ids: bool = False,
         rank: int | None = None,
         world_size: int | None = None,
@@ -73,7 +75,8 @@ class LanguageDataModule(L.LightningDataModule):
         self.seq_len = seq_len
         self.global_batch_size, self.micro_batch_size = global_batch_size, micro_batch_size
         self.seed, self.num_workers = seed, num_workers
-        self.val_sequences, self.document_ids = val_sequences, document_ids
+        self.val_sequences, self.test_sequences = val_sequences, test_sequences
+        self.document_ids = document_ids
         self._rank, self._world_size = rank, world_size
         self._consumed_sequences = 0
         self.skipped = SkippedRanges()
@@ -179,7 +182,16 @@ class LanguageDataModule(L.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader | list[DataLoader]:
         """Return the loader of this rank's share of the test split; an empty list when there is none."""
-        return self._evaluation_loader("test", None) if "test" in self.prepared.splits else []
+        return self._evaluation_loader("test", self.test_sequences) if "test" in self.prepared.splits else []
+
+    def sequences_of(self, split: str) -> int:
+        """Return how many sequences an evaluation split has, all of it."""
+        return len(ConcatPackingConfig().build(self.prepared.splits[split], self.seq_len))
+
+    def evaluated_sequences(self, split: str) -> int:
+        """Return how many of them an evaluation reads."""
+        limit, everything = {"val": self.val_sequences, "test": self.test_sequences}[split], self.sequences_of(split)
+        return everything if limit is None else min(limit, everything)
 
     def _evaluation_loader(self, split: str, limit: int | None) -> DataLoader:
         packing = ConcatPackingConfig().build(self.prepared.splits[split], self.seq_len)

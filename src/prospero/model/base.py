@@ -34,6 +34,8 @@ class LanguageModel(nn.Module):
     max_seq_len: int
     d_model: int
     blocks: nn.ModuleList
+    reads_document_ids: bool = False
+    """Whether `forward` makes use of document_ids, which are then part of the inputs."""
 
     def __init__(self, vocab_size: int, max_seq_len: int, d_model: int) -> None:
         super().__init__()

@@ -301,9 +301,7 @@ class TrainingModule(L.LightningModule):
         self._restore_objective()  # now, or once the parameters are those of the optimiser
         data = training_data(self.trainer)
         if type(data).__qualname__ not in checkpoint:  # saved before data had a state of their own
-            data.load_state_dict(
-                {"consumed_sequences": self.state.sequences, "skipped": memory["skipped_ranges"]}
-            )
+            data.load_state_dict({"consumed_sequences": self.state.sequences, "skipped": memory["skipped_ranges"]})
         rewind_to_step_boundary(checkpoint, micro_steps=self.state.step * self.trainer.accumulate_grad_batches)
 
 

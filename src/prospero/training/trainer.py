@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,15 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.strategies import Strategy
 
 from prospero.errors import ConfigError, suggest
+from prospero.evaluation.bounds import ALL, AUTO
 from prospero.log import log
 from prospero.processes import ranks
 from prospero.processes.launch import cluster_environment
-from prospero.training.boundary import StepBoundary, take_over_signals
+from prospero.training.callbacks.optimizer_average import OptimizerAverage
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.watchdog import Watchdog
+from prospero.training.lightning_seams import take_over_signals
+from prospero.training.loop import StepLoop
 from prospero.training.parallel import Layout
 from prospero.training.strategies import CopiesStrategy, FSDP2Strategy, OneDeviceStrategy
 
@@ -99,8 +103,10 @@ class TrainerConfig:
     """The gradient is scaled down to this global norm; null leaves it alone."""
     val_every_steps: int = 250
     """Optimiser steps between validations; the end is always validated. 0 validates only there."""
-    val_sequences: int | None = None
-    """Sequences of a validation; null takes the whole validation split."""
+    val_sequences: int | str | None = "auto"
+    """Sequences of a validation: a number, all (or null), or auto: about 2 % of the run's time, at least 1 M tokens."""
+    test_sequences: int | str | None = "auto"
+    """Sequences of the final test: a number, all (or null), or auto, the same rule as for validations."""
     log_every_steps: int = 10
     """Optimiser steps between rows of metrics."""
     num_threads: int | None = None
@@ -122,8 +128,11 @@ class TrainerConfig:
                 raise ConfigError(f"trainer.{name}={value} must be at least 1")
         if self.val_every_steps < 0:
             raise ConfigError(f"trainer.val_every_steps={self.val_every_steps} must be 0 (only at the end) or more")
-        if self.val_sequences is not None and self.val_sequences < 1:
-            raise ConfigError(f"trainer.val_sequences={self.val_sequences} must be at least 1, or null for all")
+        for name in ("val_sequences", "test_sequences"):
+            value = getattr(self, name)
+            if value not in (None, ALL, AUTO) and not (isinstance(value, int) and value >= 1):
+                near = suggest(value, (ALL, AUTO)) if isinstance(value, str) else ""
+                raise ConfigError(f"trainer.{name}={value} must be a number of 1 or more, all, or auto.{near}")
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:
             raise ConfigError(f"trainer.max_grad_norm={self.max_grad_norm} must be above 0, or null for no clipping")
         if self.watchdog_minutes is not None and not self.watchdog_minutes > 0:
@@ -148,6 +157,10 @@ class TrainerConfig:
             raise ConfigError(
                 f"trainer.precision=float16 does not go with trainer.strategy={name}; use bf16 or float32"
             )
+
+    def validations(self, max_steps: int) -> int:
+        """Return how many validations a run of `max_steps` makes, the one at its end included."""
+        return math.ceil(max_steps / self.val_every_steps) if self.val_every_steps else 1
 
     def hardware(self) -> "Hardware":
         """Look at this machine and return what the run will use; ConfigError names what is missing."""
@@ -188,7 +201,7 @@ class TrainerConfig:
             torch.set_num_threads(self.num_threads)
         set_matmul_precision(self.matmul_precision, hardware.accelerator)
         val_every_micro_steps = self.val_every_steps * accumulate or 2**62
-        everything = [StepBoundary(max_minutes=max_minutes), *callbacks]
+        everything = [StepLoop(max_minutes=max_minutes), OptimizerAverage(), *callbacks]
         if self.watchdog_minutes is not None:
             everything.append(Watchdog(run_dir, self.watchdog_minutes))
         arguments: dict[str, Any] = {

@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from prospero.errors import ConfigError, DataError
+from prospero.errors import ConfigError
 from prospero.optim.sharded import local
 from prospero.training.callbacks.base import StepCallback
 from prospero.training.evaluation_weights import EVALUATION_WEIGHTS, WeightSwap, restore

@@ -21,7 +21,7 @@ class OptimizerAverage(StepCallback):
         self._saved: Mapping[str, Any] | None = None
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the average of the checkpoint for a test, in which there is no optimiser; the callback ema has its own."""
+        """Keep the checkpoint's average for a test, in which there is no optimiser; the callback ema has its own."""
         self._saved = None if EMA_KEY in checkpoint else checkpoint.get(EVALUATION_WEIGHTS)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -64,5 +64,5 @@ def _average_of(trainer: L.Trainer, module: TrainingModule) -> dict[str, Tensor]
     for optimizer in trainer.optimizers:
         if isinstance(optimizer, HasEvaluationWeights):
             averages = optimizer.evaluation_weights()
-            return {name: averages.get(p, p.detach()) for name, p in module.model.named_parameters()}
+            return {name: averages[p] if p in averages else p.detach() for name, p in module.model.named_parameters()}
     return None

@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 
 from prospero.errors import ConfigError
-from prospero.log import log
+from prospero.log import duration, log
 from prospero.training.callbacks.base import StepCallback
 from prospero.training.horizon import UNLIMITED_STEPS
 from prospero.training.module import TrainingModule, training_module
@@ -151,16 +151,6 @@ def numbers(metrics: dict[str, float]) -> str:
     if "train/tokens_per_second" in metrics:
         parts.append(f"{_short(metrics['train/tokens_per_second'])} tokens/s")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Return `12s`, `3m20s` or `2h05m`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
 def _short(value: float) -> str:

@@ -1,0 +1,28 @@
+"""Prepared data in a few lines, for the screen and the report."""
+
+from prospero.data.prepare import PreparedData
+
+
+def describe(prepared: PreparedData) -> list[str]:
+    """Return the receipt in a few lines: what was read, kept and dropped, the splits, and the bigram to beat."""
+    receipt = prepared.receipt
+    documents, sizes = receipt["documents"], receipt["bytes"]
+    lines = [
+        f"source        {receipt['source']['description']}",
+        f"read          {documents['read']:,} documents, {sizes['read'] / 1e6:.2f} MB",
+        f"kept          {documents['kept']:,} documents, {sizes['kept'] / 1e6:.2f} MB"
+        f" ({documents['duplicate']:,} duplicates, {documents['dropped']:,} dropped by cleaning)",
+    ]
+    lines += [f"  dropped     {row['documents']:,} by {row['step']}: {row['reason']}" for row in receipt["dropped"]]
+    lines += [f"  repaired    {count:,} x {reason}" for reason, count in receipt["repairs"].items()]
+    for name, row in receipt["splits"].items():
+        lines.append(f"{name:<13} {row['tokens']:,} tokens, {row['bytes'] / 1e6:.2f} MB")
+    tokens = sum(row["tokens"] for row in receipt["splits"].values())
+    n_bytes = sum(row["bytes"] for row in receipt["splits"].values())
+    lines += [
+        f"vocabulary    {receipt['tokenizer']['vocab_size']:,} tokens, {n_bytes / tokens:.2f} bytes per token",
+        f"bigram model  {receipt['bigram_bits_per_byte']:.3f} bits per byte on val (the floor to beat)",
+        f"fingerprint   {receipt['fingerprint']}",
+        f"folder        {prepared.directory}",
+    ]
+    return lines

@@ -1,0 +1,105 @@
+"""What a run says before its first step: its size, its tokens, its validations, and how long it will take."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from prospero.batch import Batch
+from prospero.evaluation.bounds import Bound
+from prospero.log import duration, log
+from prospero.model.size import ParameterCount
+from prospero.objective.objective import Objective, Share
+
+
+@dataclass(kw_only=True, slots=True)
+class RunPlan:
+    """The numbers of a run that has been assembled."""
+
+    model_name: str
+    parameters: ParameterCount
+    flops_per_token: float
+    max_steps: int | None
+    """Optimiser steps; None when only minutes end the run."""
+    max_minutes: float | None
+    global_batch_size: int
+    seq_len: int
+    sequences_per_epoch: int
+    hardware: str
+    """Such as `2 x cpu, fsdp, float32`."""
+    validation: Bound
+    """What one validation reads."""
+    validations: int
+    """How many there are, the one at the end included."""
+    test: Bound | None
+    """What the final test reads; None when there is no test split."""
+    seconds: "StepSeconds | None" = None
+    """Measured on this machine, where it can be."""
+
+
+@dataclass(kw_only=True, slots=True)
+class StepSeconds:
+    """How long a sequence takes here."""
+
+    training: float
+    """Seconds of one sequence's forward and backward pass."""
+    measuring: float
+    """Seconds of one sequence's forward pass in a validation."""
+
+
+def say(plan: RunPlan) -> None:
+    """Log the summary."""
+    for line in describe_plan(plan):
+        log.info("%s", line)
+
+
+def describe_plan(plan: RunPlan) -> list[str]:
+    """Return the lines of the summary."""
+    count, per_step = plan.parameters, plan.global_batch_size * plan.seq_len
+    how = f"{plan.global_batch_size} x {plan.seq_len} = {per_step:,} tokens a step, on {plan.hardware}"
+    lines = [f"model: {plan.model_name}, {count.total:,} parameters ({count.non_embedding:,} outside embeddings)"]
+    evaluations = [f"validation {plan.validation.describe()}"]
+    evaluations += [f"test {plan.test.describe()}"] if plan.test is not None else []
+    if plan.max_steps is None:
+        lines.append(f"training: {plan.max_minutes:g} minutes, {how}")
+        return [*lines, "evaluation: " + "; ".join(evaluations)]
+    tokens = plan.max_steps * per_step
+    epochs = plan.max_steps * plan.global_batch_size / plan.sequences_per_epoch
+    lines.append(f"training: {plan.max_steps:,} steps, {how}")
+    lines.append(f"evaluation: {plan.validations} x {'; '.join(evaluations)}")
+    flops = float(plan.flops_per_token * tokens)
+    return [*lines, f"budget: {tokens:,} tokens ({epochs:.2f} epochs), {flops:.3g} FLOPs{_time(plan)}"]
+
+
+def _time(plan: RunPlan) -> str:
+    """Say how long the run will take, evaluations included; without saves and samples, which cost little."""
+    if plan.seconds is None or plan.max_steps is None:
+        return ""
+    training = plan.max_steps * plan.global_batch_size * plan.seconds.training
+    sequences = plan.validations * plan.validation.sequences + (plan.test.sequences if plan.test is not None else 0)
+    evaluating = sequences * plan.seconds.measuring
+    return f", about {duration(training + evaluating)}, {duration(evaluating)} of it evaluation"
+
+
+def measure_seconds(objective: Objective, model: Any, batch: Batch, metrics: Any, *, bf16: bool) -> StepSeconds:
+    """Time training and measuring of one micro-batch on a CPU.
+
+    Gradients and sums are dropped and the random state is put back: nothing of the run changes. Terms on parameters are
+    left out, which are not bound yet.
+    """
+    share = Share(last_micro_step=False)
+    rows = len(batch.labels)
+    training = measuring = 0.0
+    with torch.random.fork_rng(devices=[]), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        for _ in range(2):  # the first warms up
+            start = time.perf_counter()
+            objective(model, batch, share).total.backward()
+            training = time.perf_counter() - start
+        model.zero_grad(set_to_none=True)
+        for _ in range(2):
+            start = time.perf_counter()
+            objective.measure(model, batch, metrics.members.values())
+            measuring = time.perf_counter() - start
+    metrics.reset()
+    return StepSeconds(training=training / rows, measuring=measuring / rows)

@@ -1,0 +1,242 @@
+"""A run's parts, built from its settings: data, model, objective, metrics, module, trainer."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightning as L
+
+from prospero.checkpoints.model_folder import describe_model
+from prospero.data.datamodule import LanguageDataModule
+from prospero.data.prepare import PreparedData, prepare
+from prospero.errors import ConfigError
+from prospero.evaluation.bounds import bounded
+from prospero.evaluation.metrics.base import MetricFacts
+from prospero.evaluation.metrics.bits_per_byte import BitsPerByteConfig
+from prospero.evaluation.metrics.collection import TokenMetrics
+from prospero.evaluation.metrics.loss import LossMetricConfig
+from prospero.evaluation.metrics.perplexity import PerplexityConfig
+from prospero.evaluation.monitor import Monitor
+from prospero.log import log
+from prospero.model.base import LanguageModel
+from prospero.model.numerics import NumericsChoice, apply_numerics, measure_numerics
+from prospero.model.size import flops_per_token
+from prospero.objective.objective import Objective
+from prospero.processes import ranks
+from prospero.processes.rendezvous import one_per_folder
+from prospero.training.callbacks import pruning
+from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
+from prospero.training.loggers.metrics_file import MetricsFile
+from prospero.training.module import Optimization, TrainingModule
+from prospero.training.parallel import check_tensor_parallel
+from prospero.training.run_facts import RunFacts
+from prospero.training.session import Session
+
+if TYPE_CHECKING:
+    from prospero.training.settings import TrainConfig
+
+EARLIER_METRICS = {"loss": LossMetricConfig(), "perplexity": PerplexityConfig(), "bits_per_byte": BitsPerByteConfig()}
+"""What runs measured before `metrics` was a setting."""
+
+
+@dataclass(slots=True)
+class Run:
+    """The parts of a run, put together."""
+
+    session: Session
+    prepared: PreparedData
+    data: LanguageDataModule
+    module: TrainingModule
+    trainer: L.Trainer
+    monitor: Monitor
+
+    def rebuilt(self) -> "Run":
+        """Return the run with a module and a trainer as at its start, the data as they are; for going back."""
+        model = build_model(self.session, self.prepared)
+        module, trainer, monitor = _build_trained(self.session, self.prepared, self.data, model)
+        return Run(self.session, self.prepared, self.data, module, trainer, monitor)
+
+
+def assemble(session: Session) -> Run:
+    """Prepare the data and build every part of the run."""
+    prepared = prepare_data(session)
+    model = build_model(session, prepared)
+    data = build_data(session, prepared, model)
+    module, trainer, monitor = _build_trained(session, prepared, data, model)
+    return Run(session, prepared, data, module, trainer, monitor)
+
+
+def prepare_data(session: Session) -> PreparedData:
+    """Return the prepared data, made by one process for each cache folder while those that share it wait.
+
+    Raises ConfigError when machines with caches of their own have prepared different data.
+    """
+    cache = Path(session.config.outputs_dir, "data")
+    prepared = one_per_folder(session.rendezvous, cache, lambda: prepare(session.config))
+    session.rendezvous.same("data", {"fingerprint": prepared.fingerprint})
+    return prepared
+
+
+def build_model(session: Session, prepared: PreparedData) -> LanguageModel:
+    """Return the network with its starting weights; how it computes on this machine is chosen once."""
+    config, hardware = session.config, session.hardware
+    model: LanguageModel = config.model.build(vocab_size=prepared.tokenizer.vocab_size, max_seq_len=config.seq_len)
+    check_tensor_parallel(model, hardware.tensor_parallel)
+    if session.numerics is None:
+        measured = session.rendezvous.share("numerics", lambda: asdict(_measured_numerics(session, model)))
+        session.numerics = NumericsChoice(**measured)
+        log.info("numerics: %s", session.numerics.summary())
+    apply_numerics(model, session.numerics)
+    return model
+
+
+def _measured_numerics(session: Session, model: LanguageModel) -> NumericsChoice:
+    return measure_numerics(
+        model,
+        batch_size=micro_batch_size(session),
+        seq_len=session.config.seq_len,
+        precision=session.hardware.precision.name,
+        matmul_precision=session.config.trainer.matmul_precision.name,
+        device="cpu" if session.hardware.accelerator.name == "cpu" else "cuda",
+        remembered=session.folder.numerics,
+    )
+
+
+def micro_batch_size(session: Session) -> int:
+    """Return the sequences of one forward pass: the setting, else a device's whole share of the global batch."""
+    config, together = session.config, session.hardware.tensor_parallel
+    sharing = session.hardware.data_parallel_size
+    if config.global_batch_size % sharing:
+        who = f"{sharing} processes" if together == 1 else f"{sharing} groups of {together} processes"
+        raise ConfigError(f"global_batch_size={config.global_batch_size} cannot be shared by {who}")
+    return config.micro_batch_size or config.global_batch_size // sharing
+
+
+def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -> LanguageDataModule:
+    """Return the batches of the prepared data that `model` reads."""
+    config, splits = session.config, prepared.receipt["splits"]
+    log.info(
+        "data: %s; train %s tokens, val %s tokens; %d tokens in the vocabulary; fingerprint %s",
+        prepared.receipt["source"]["description"],
+        f"{splits['train']['tokens']:,}",
+        f"{splits['val']['tokens']:,}",
+        prepared.tokenizer.vocab_size,
+        prepared.fingerprint[:12],
+    )
+    data = LanguageDataModule(
+        prepared,
+        packing=config.packing,
+        augmentation=config.augmentation,
+        seq_len=config.seq_len,
+        global_batch_size=config.global_batch_size,
+        micro_batch_size=micro_batch_size(session),
+        seed=config.seed,
+        train_sequences=config.train_sequences,
+        document_ids=model.reads_document_ids,
+        rank=ranks.rank() // session.hardware.tensor_parallel,
+        world_size=session.hardware.data_parallel_size,
+    )
+    data.val_sequences, data.test_sequences = _evaluated_sequences(config, data)
+    return data
+
+
+def _evaluated_sequences(config: "TrainConfig", data: LanguageDataModule) -> tuple[int, int | None]:
+    """Return how many sequences a validation and the test read; None for no test split."""
+    per_step, total_steps = config.global_batch_size * config.seq_len, max_steps(config)
+    total = total_steps * per_step if total_steps < UNLIMITED_STEPS else None
+    between = config.trainer.val_every_steps * per_step or total
+    validation = bounded(
+        config.trainer.val_sequences,
+        of_sequences=data.sequences_of("val"),
+        seq_len=config.seq_len,
+        trained_tokens=between if total is None or between is None else min(between, total),
+    )
+    if "test" not in data.prepared.splits:
+        return validation, None
+    n_test = data.sequences_of("test")
+    asked = config.trainer.test_sequences
+    return validation, bounded(asked, of_sequences=n_test, seq_len=config.seq_len, trained_tokens=total)
+
+
+def build_objective(config: "TrainConfig") -> Objective:
+    """Return sum of weight x loss + sum of weight x regulariser."""
+    losses = {name: part.build() for name, part in config.loss.items()}
+    return Objective(losses, {name: part.build() for name, part in config.regularizers.items()})
+
+
+def build_metrics(config: "TrainConfig", data: LanguageDataModule) -> TokenMetrics:
+    """Return what a validation measures."""
+    facts = MetricFacts(
+        token_bytes=data.prepared.tokenizer.token_bytes(), seq_len=config.seq_len, source_names=data.source_names
+    )
+    chosen = EARLIER_METRICS if config.metrics is None else config.metrics
+    return TokenMetrics({name: part.build(facts) for name, part in chosen.items()})
+
+
+def max_steps(config: "TrainConfig") -> int:
+    """Return the optimiser steps of the run; UNLIMITED_STEPS when only minutes end it."""
+    return steps_of_run(**config.limits(), tokens_per_step=config.global_batch_size * config.seq_len)
+
+
+def _build_trained(
+    session: Session, prepared: PreparedData, data: LanguageDataModule, model: LanguageModel
+) -> tuple[TrainingModule, L.Trainer, Monitor]:
+    config = session.config
+    metrics = build_metrics(config, data)
+    monitor = metrics.monitor(config.monitor)
+    module = build_module(session, prepared, model, metrics)
+    return module, build_trainer(session, prepared, module, monitor), monitor
+
+
+def build_module(
+    session: Session, prepared: PreparedData, model: LanguageModel, metrics: TokenMetrics
+) -> TrainingModule:
+    """Return the LightningModule: model, objective, metrics and how they are optimised."""
+    config = session.config
+    how = Optimization(
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        total_steps=max_steps(config),
+        max_grad_norm=config.trainer.max_grad_norm,
+        seed=config.seed,
+        compile_blocks=config.trainer.compile,
+    )
+    vocab_size = prepared.tokenizer.vocab_size
+    facts = {
+        "model": describe_model(config.model, vocab_size=vocab_size, max_seq_len=config.seq_len),
+        "config": session.plain_config,
+        "data_fingerprint": prepared.fingerprint,
+        "tokenizer_fingerprint": prepared.tokenizer.fingerprint(),
+    }
+    return TrainingModule(model, build_objective(config), metrics, how, guards=config.trainer.guards, facts=facts)
+
+
+def build_trainer(session: Session, prepared: PreparedData, module: TrainingModule, monitor: Monitor) -> L.Trainer:
+    """Return Lightning's Trainer with the run's callbacks and loggers."""
+    config = session.config
+    facts = RunFacts(
+        run_dir=session.folder.path,
+        name=config.run_name(),
+        group=os.environ.get("PROSPERO_SWEEP", ""),
+        tags=session.plain_config["tags"],
+        config=session.plain_config,
+        tokenizer=prepared.tokenizer,
+        tokens_per_step=config.global_batch_size * config.seq_len,
+        flops_per_token=flops_per_token(module.model, config.seq_len),
+        precision=session.hardware.precision.name,
+        seed=config.seed,
+        monitor=monitor,
+        sampling=config.sampling,
+    )
+    if not session.loggers:
+        others = [part.build(facts) for part in config.logger.values()]
+        session.loggers = [MetricsFile(session.folder.path), *others]
+    return config.trainer.build(
+        run_dir=session.folder.path,
+        max_steps=module.how.total_steps,
+        accumulate=config.global_batch_size // (micro_batch_size(session) * session.hardware.data_parallel_size),
+        max_minutes=config.limits()["max_minutes"],
+        callbacks=[*(part.build(facts) for part in config.callbacks.values()), *pruning.from_environment(monitor)],
+        loggers=session.loggers,
+    )

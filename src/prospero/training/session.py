@@ -1,0 +1,186 @@
+"""The frame of a run: its processes, its folder, the checkpoint it goes on from, and how all of that ends.
+
+A run that cannot be begun leaves nothing behind; one that has begun closes its loggers, lets its folder go and parts
+from its other processes, however it ends.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+
+from prospero import log as logging_setup
+from prospero import paths
+from prospero.checkpoints.folders import remove_left_over
+from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints, is_checkpoint
+from prospero.configuration import composition
+from prospero.errors import ConfigError, Interrupted, ProsperoError
+from prospero.log import log
+from prospero.model.numerics import NumericsChoice
+from prospero.plain import flat, plain
+from prospero.processes import launch, ranks, signals
+from prospero.processes.rendezvous import Rendezvous
+from prospero.processes.run_lock import RunLock
+from prospero.runs import find as find_run
+from prospero.runs.environment import write_environment
+from prospero.runs.folder import RunFolder
+from prospero.secret_values import is_secret
+from prospero.training.loggers import close_loggers
+from prospero.training.loggers.base import RunLogger
+from prospero.training.trainer import Hardware
+
+if TYPE_CHECKING:
+    from prospero.training.settings import TrainConfig
+
+DECIDED_BY_RANK_0 = ("run_dir", "resume", "outputs_dir")
+"""Settings that may differ between processes: the first two are taken from rank 0, the third is each machine's own."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One run: its settings, its folder, and what is found out before it trains."""
+
+    config: "TrainConfig"
+    plain_config: dict[str, Any]
+    hardware: Hardware
+    rendezvous: Rendezvous
+    folder: RunFolder
+    lock: RunLock | None = None
+    """Keeps a second process out of the folder; held by rank 0."""
+    fresh: bool = True
+    """Whether the folder held no run before."""
+    checkpoint: Checkpoint | None = None
+    """The checkpoint to continue from."""
+    checkpoints: RunCheckpoints = field(default_factory=lambda: RunCheckpoints(Path()))
+    """Those of this run's folder."""
+    numerics: NumericsChoice | None = None
+    """How the model computes on this machine; the same however often the run goes back."""
+    loggers: list[RunLogger] = field(default_factory=list)
+    """Where metrics go, the same however often the run goes back."""
+    begun: bool = False
+    """Whether the run trains, or has."""
+    exit_code: int | None = None
+    """What the program leaves with; None until the run has come to its end."""
+    started: float = field(default_factory=time.perf_counter)
+
+    def begin(self) -> None:
+        """Write down what is run: every process has come here, nothing can be wrong with the settings any more."""
+        self.rendezvous.all_ready()
+        if ranks.is_rank_zero():
+            paths.write_text(self.folder.config, composition.rerunnable(self.config, "train"))
+            write_environment(self.folder.path)
+        self.begun = True
+
+    def take_back(self) -> None:
+        """Remove what a new run wrote before its first step, and the folder when nothing else is in it."""
+        if not self.fresh or not ranks.is_rank_zero():
+            return
+        logging_setup.configure()
+        folder = self.folder
+        for path in (folder.log, folder.config, folder.environment, folder.code_diff, folder.numerics):
+            path.unlink(missing_ok=True)
+        self.release()
+        if folder.path.is_dir() and not any(folder.path.iterdir()):
+            folder.path.rmdir()
+
+    def release(self) -> None:
+        """Let other processes use the folder."""
+        if self.lock is not None:
+            self.lock.release()
+
+    def end(self, exit_code: int) -> int:
+        """Note that the run has come to its end in all processes alike, and return what this one leaves with.
+
+        A process that another one started leaves with 0: only what all agreed on comes here, and the first says it.
+        """
+        self.exit_code = 0 if ranks.is_launched_child() else exit_code
+        return self.exit_code
+
+
+@contextmanager
+def open_session(config: "TrainConfig") -> Iterator[Session]:
+    """Look at the machine, meet the other processes, and open the run's folder; see the head of this file."""
+    with signals.watched():
+        hardware = config.trainer.hardware()
+        rendezvous = launch.join(hardware.devices, hardware.num_nodes)
+        rendezvous.same("settings", flat(plain(config), without=DECIDED_BY_RANK_0), hidden=is_secret)
+        session = Session(
+            config,
+            composition.redact(plain(config)),
+            hardware,
+            rendezvous,
+            RunFolder(find_run.agree(rendezvous, config)),
+        )
+        try:
+            _occupy(session)
+            _find_checkpoint(session)
+            seed_everything(config.seed)
+            yield session
+        except (ProsperoError, Interrupted) as error:
+            if not session.begun or (isinstance(error, Interrupted) and not signals.watch.deferred):
+                session.take_back()
+            raise
+        finally:
+            close_loggers(session.loggers, 1 if session.exit_code is None else session.exit_code)
+            session.release()
+            ranks.leave(together=session.exit_code is not None)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch; what happens inside steps is seeded anew there, from (seed, step, rank)."""
+    L.seed_everything(seed, workers=True, verbose=False)
+
+
+def _occupy(session: Session) -> None:
+    """Take the folder's lock and begin its log, on rank 0; the others are silent."""
+    folder = session.folder
+    if ranks.is_rank_zero():
+        session.lock = RunLock(folder.path).take()
+    session.fresh = not folder.holds_a_run
+    session.checkpoints = RunCheckpoints(folder.checkpoints)
+    if ranks.is_rank_zero():
+        logging_setup.configure(folder.log)
+    else:
+        logging_setup.configure(level=logging_setup.SILENT)
+    log.info("run folder: %s", folder.path)
+
+
+def _find_checkpoint(session: Session) -> None:
+    """Find what `resume` asks for, on rank 0 for all; `auto` may find none and then starts anew."""
+    found: list[Checkpoint] = []
+
+    def look() -> str:
+        checkpoint = _checkpoint_to_resume(session.config, session.checkpoints)
+        found.extend([checkpoint] if checkpoint is not None else [])
+        return str(checkpoint.path) if checkpoint is not None else ""
+
+    path = session.rendezvous.share("checkpoint", look)
+    if path:
+        session.checkpoint = found[0] if found else Checkpoint.open(path)
+        log.info("continuing from %s", path)
+    elif not session.fresh:
+        log.info("the folder holds no checkpoint yet: starting at the first step")
+
+
+def _checkpoint_to_resume(config: "TrainConfig", checkpoints: RunCheckpoints) -> Checkpoint | None:
+    if config.resume is None:
+        return None
+    if config.resume in ("auto", "last", "best"):
+        remove_left_over(checkpoints.folder)
+        found = checkpoints.best() if config.resume == "best" else checkpoints.last()
+        if found is None and config.resume != "auto":
+            run = checkpoints.folder.parent
+            raise ConfigError(f"resume={config.resume}: {run} holds no readable checkpoint; start with resume=auto")
+        return found
+    path = Path(config.resume)
+    if path.is_dir() and not is_checkpoint(path):
+        newest = RunCheckpoints(RunFolder(path).checkpoints).last()
+        if newest is not None:
+            return newest
+    if not is_checkpoint(path):
+        raise ConfigError(f"resume={config.resume} is neither auto, last, best nor the folder of a checkpoint or run")
+    return Checkpoint.open(path).verify()
