@@ -32,12 +32,14 @@ from prospero.processes.rendezvous import ALONE, Rendezvous, one_per_folder
 from prospero.processes.run_lock import RunLock
 from prospero.runs import find as find_run
 from prospero.runs.environment import write_environment
+from prospero.runs.folder import RunFolder
 from prospero.runs.report import write_report
-from prospero.runs.result import RESULT_FILE, Status
+from prospero.runs.result import Status
 from prospero.secret_values import is_secret, scrub
 from prospero.training.callbacks import pruning
 from prospero.training.callbacks.ema import averaged
 from prospero.training.callbacks.progress import duration
+from prospero.training.devices import gpus
 from prospero.training.divergence import TrainingDiverged
 from prospero.training.guards.rollback import Rollbacks
 from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
@@ -102,13 +104,19 @@ class TrainingRun:
         rendezvous = launch.join(hardware.devices, hardware.num_nodes)
         compared = flat(plain(config), without=DECIDED_BY_RANK_0)
         rendezvous.same("settings", compared, hidden=is_secret)
-        folder = find_run.agree(rendezvous, config)
+        folder = find_run.agree(
+            rendezvous,
+            outputs_dir=config.outputs_dir,
+            run_dir=config.run_dir,
+            name=config.run_name(),
+            resume=config.resume is not None,
+        )
         lock = RunLock(folder).take() if ranks.is_rank_zero() else None
         fresh = not (folder / "config.yaml").exists()
         if ranks.is_rank_zero():
             logging_setup.configure(folder / "log.txt")
             paths.write_text(folder / "config.yaml", composition.rerunnable(config, "train"))
-            write_environment(folder)
+            write_environment(folder, gpus=gpus())
         else:
             logging_setup.configure(level=logging_setup.SILENT)
         log.info("run folder: %s", folder)
@@ -398,7 +406,7 @@ class TrainingRun:
         for callback in module.trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
             result |= callback.result() if isinstance(callback, pruning.Pruning) else {}
         result["stop_reason"] = module.stop_reason
-        paths.write_text(self.folder / RESULT_FILE, json.dumps(result, indent=1) + "\n")
+        paths.write_text(RunFolder(self.folder).result, json.dumps(result, indent=1) + "\n")
         paths.write_text(self.folder / "receipt.json", scrub(json.dumps(prepared.receipt, indent=1)) + "\n")
         self._report(module, prepared)
         self._say_results(module, bigram)

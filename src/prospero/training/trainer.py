@@ -18,8 +18,8 @@ from lightning.pytorch.strategies import Strategy
 from prospero.errors import ConfigError, suggest
 from prospero.log import log
 from prospero.processes import ranks
-from prospero.processes.launch import cluster_environment
 from prospero.training.boundary import StepBoundary, take_over_signals
+from prospero.training.cluster import cluster_environment
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.watchdog import Watchdog
 from prospero.training.parallel import Layout
