@@ -109,7 +109,7 @@ def sign_model_folder(folder: Path) -> None:
 
 
 def load_model(
-    source: Path | str | Checkpoint, *, device: Any = "cpu", raw: bool = False
+    source: "str | os.PathLike[str] | Checkpoint", *, device: Any = "cpu", raw: bool = False
 ) -> "tuple[LanguageModel, Tokenizer | None, dict[str, Any]]":
     """Return (model in evaluation mode, tokenizer, config) of a model folder, a run folder or a checkpoint.
 
