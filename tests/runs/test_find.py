@@ -26,16 +26,6 @@ def test_two_runs_of_one_second_get_two_folders(tmp_path):
     assert first.name.endswith("_a_b_c")
 
 
-class Settings:
-    run_dir = resume = None
-
-    def __init__(self, outputs_dir, name):
-        self.outputs_dir, self.name = str(outputs_dir), name
-
-    def run_name(self):
-        return self.name
-
-
 class RankOne:
     """A rendezvous in which rank 0 has made a folder already."""
 
@@ -50,15 +40,17 @@ class RankOne:
 
 def test_ranks_take_the_folder_of_rank_zero(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first = find_run.agree(ALONE, Settings("outputs", "x"))
+    first = find_run.agree(ALONE, outputs_dir="outputs", run_dir=None, name="x", resume=False)
     assert not first.is_absolute() and first.is_dir()
-    assert find_run.agree(RankOne(first.resolve()), Settings("outputs", "y")) == first
+    rank_one = RankOne(first.resolve())
+    assert find_run.agree(rank_one, outputs_dir="outputs", run_dir=None, name="y", resume=False) == first
     assert len(list((tmp_path / "outputs" / "train").iterdir())) == 1
 
 
 def test_a_rank_that_does_not_see_the_folder_says_so(tmp_path):
     with pytest.raises(ConfigError, match="not to be seen from rank 1; give run_dir="):
-        find_run.agree(RankOne(tmp_path / "elsewhere"), Settings(tmp_path, "x"))
+        rank_one = RankOne(tmp_path / "elsewhere")
+        find_run.agree(rank_one, outputs_dir=str(tmp_path), run_dir=None, name="x", resume=False)
 
 
 def test_a_run_is_never_overwritten(tmp_path):

@@ -20,7 +20,7 @@ def test_the_page_shows_everything_and_executes_nothing(tmp_path):
         "\n## step 9, 90 tokens, prompt 'a'\n\n````text\nold\n## no heading\n````\n"
         "\n## step 29, 290 tokens, prompt 'a'\n\n````text\n<script>alert(1)</script>\n````\n"
     )
-    write_environment(tmp_path, ["train.py", "logger.wandb.api_key=secret"])
+    write_environment(tmp_path, command_line=["train.py", "logger.wandb.api_key=secret"])
     page = write_report(
         tmp_path,
         title="a <b>run</b>",
@@ -47,10 +47,12 @@ def test_a_run_that_logged_nothing_has_a_page_too(tmp_path):
 
 
 def test_environment_file(tmp_path):
-    write_environment(tmp_path, ["train.py", "seed=1"])
+    card = {"name": "Card", "memory_bytes": 5, "cuda": "13.0"}
+    write_environment(tmp_path, gpus=[card], command_line=["train.py", "seed=1"])
     facts = json.loads((tmp_path / "environment.json").read_text())
     assert facts["command_line"] == ["train.py", "seed=1"]
     assert facts["packages"]["torch"]
+    assert facts["gpus"] == [card]
     assert "diff" not in facts["git"]
 
 

@@ -1,7 +1,6 @@
 """Callbacks in real runs of the tiny model: what is kept, what is measured, and what ends a run."""
 
 import errno
-import json
 import os
 import signal
 import time
@@ -11,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from prospero.checkpoints import writing
+from prospero.checkpoints.run_checkpoints import RunCheckpoints
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError, DataError
 from prospero.runs.metrics import metric_series
@@ -37,8 +37,9 @@ def names(tmp_path):
     return sorted(path.name for path in (tmp_path / "checkpoints").glob("step_*"))
 
 
-def index(tmp_path):
-    return json.loads((tmp_path / "checkpoints" / "index.json").read_text())
+def there(tmp_path):
+    """All that lies there of checkpoints, hidden and half-written ones too."""
+    return sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if "step_" in path.name)
 
 
 def test_last_and_best_are_kept_and_named(tmp_path, monkeypatch):
@@ -46,11 +47,10 @@ def test_last_and_best_are_kept_and_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Checkpoints, "_loss", lambda self, module: next(losses))
     fit(tmp_path, [CheckpointsConfig(every_steps=2, keep_last=2, keep_best=1).build(RunFacts(run_dir=tmp_path))],
         max_steps=11, val_every_steps=3)  # fmt: skip
-    found = index(tmp_path)
-    assert found["last"] == "step_00000011"
-    assert found["best"] == "step_00000006"
+    found = RunCheckpoints(tmp_path / "checkpoints")
+    assert found.last().step == 11
+    assert found.best().step == 6
     assert names(tmp_path) == ["step_00000006", "step_00000010", "step_00000011"]
-    assert [entry["file"] for entry in found["checkpoints"]] == names(tmp_path)
 
 
 def test_saves_by_the_clock_are_as_frequent_as_they_are_cheap(tmp_path, monkeypatch):
@@ -96,12 +96,11 @@ def test_a_full_disk_costs_a_warning_and_only_the_last_save_must_succeed(tmp_pat
     assert sum("No space left on device; training goes on" in line for line in caplog.messages) == 1
     assert "checkpoints are saved again" in caplog.messages
     assert names(tmp_path) == ["step_00000014"]
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["index.json", "step_00000014"]
+    assert there(tmp_path) == ["step_00000014"]
     failing[:] = range(len(calls) + 2, 1000)
     with pytest.raises(DataError, match=r"could not write the checkpoint .*step_00000005: No space left on device"):
         fit(tmp_path / "b", [config.build(RunFacts(run_dir=tmp_path / "b"))], val_every_steps=0, max_steps=5)
-    assert sorted(path.name for path in (tmp_path / "b/checkpoints").iterdir()) == ["index.json", "step_00000003"]
-    assert index(tmp_path / "b")["last"] == "step_00000003"
+    assert there(tmp_path / "b") == ["step_00000003"]
 
 
 def test_no_room_is_found_before_anything_is_written(tmp_path, monkeypatch, caplog):
@@ -240,4 +239,3 @@ def test_impossible_settings_are_refused():
     ):
         with pytest.raises(ConfigError):
             config(**values)
-    assert checkpoints_file.read_index(checkpoints_file.Path("/nowhere")) == {}

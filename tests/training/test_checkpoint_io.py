@@ -157,7 +157,7 @@ def test_a_kill_between_two_renames_loses_nothing(tmp_path):
     (place / ".step_00000009.tmp-5678").mkdir()
     (place / ".step_00000006.removed-5678").mkdir()
     remove_left_over(place)
-    assert sorted(path.name for path in place.iterdir()) == ["index.json", "step_00000008"]
+    assert [path.name for path in place.iterdir() if "step_" in path.name] == ["step_00000008"]
 
 
 def test_a_part_that_never_comes_is_named(tmp_path, monkeypatch):

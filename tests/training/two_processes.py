@@ -10,9 +10,9 @@ from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.l2_sp import L2SPConfig
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
 from prospero.training.loggers.metrics_file import MetricsFile
-from prospero.training.strategies import full_state_dict
 from prospero.training.trainer import StrategyName
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
+from tests.training.whole_weights import whole_weights
 
 
 def main(out: str, strategy: str, micro_batch_size: str, dropout: str, resume: str = "") -> None:
@@ -34,7 +34,7 @@ def main(out: str, strategy: str, micro_batch_size: str, dropout: str, resume: s
     )
     trainer.fit(module, datamodule=TinyData(4, int(micro_batch_size)), ckpt_path=resume or None)
     held = sum((p.to_local() if hasattr(p, "to_local") else p).numel() for p in module.model.parameters())
-    state = full_state_dict(module.model)
+    state = whole_weights(module.model)
     if trainer.is_global_zero:
         torch.save(state, folder / "weights.pt")
         facts = {"held": held, "stop_reason": module.stop_reason, "metrics": module.latest_metrics}

@@ -22,6 +22,7 @@ from prospero.errors import ConfigError, DataError, suggest
 from prospero.log import log
 from prospero.paths import fsync_file, write_text
 from prospero.plain import from_plain, plain
+from prospero.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +109,7 @@ def sign_model_folder(folder: Path) -> None:
 
 
 def load_model(
-    source: Path | str | Checkpoint, *, device: Any = "cpu", raw: bool = False
+    source: "str | os.PathLike[str] | Checkpoint", *, device: Any = "cpu", raw: bool = False
 ) -> "tuple[LanguageModel, Tokenizer | None, dict[str, Any]]":
     """Return (model in evaluation mode, tokenizer, config) of a model folder, a run folder or a checkpoint.
 
@@ -119,7 +120,7 @@ def load_model(
     place = source if isinstance(source, Checkpoint) else locate(Path(source), raw=raw)
     if isinstance(place, Checkpoint):
         model, config = _model_of_checkpoint(place, raw=raw)
-        tokenizer_places = [place.path.parent, place.path.parent.parent / "model"]
+        tokenizer_places = [place.path.parent, RunFolder(place.path.parent.parent).model]
     else:
         _verify_model_folder(place)
         config = _read_json(place / CONFIG_FILE)
@@ -161,13 +162,14 @@ def locate(path: Path, *, raw: bool = False) -> Path | Checkpoint:
         raise DataError(f"{path} {what}; give a run folder, a model folder or a checkpoint folder")
     if is_checkpoint(path):
         return Checkpoint.open(path)
-    for folder in () if raw else (path, path / "model"):
+    run = RunFolder(path)
+    for folder in () if raw else (path, run.model):
         if (folder / CONFIG_FILE).is_file() and (folder / MODEL_FILE).is_file():
             return folder
-    checkpoint = RunCheckpoints(path / "checkpoints").best()
+    checkpoint = RunCheckpoints(run.checkpoints).best()
     if checkpoint is None:
         neither = "no" if raw else f"neither model/{MODEL_FILE} nor a"
-        raise DataError(f"{path} holds no model: {neither} readable checkpoint under checkpoints/")
+        raise DataError(f"{path} holds no model: {neither} readable checkpoint under {run.checkpoints.name}/")
     return checkpoint
 
 

@@ -14,6 +14,7 @@ from prospero.checkpoints import folders
 from prospero.checkpoints.manifest import compare_files, read_manifest
 from prospero.errors import DataError
 from prospero.log import log
+from prospero.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from prospero.checkpoints.reading import StoredTensor
@@ -221,7 +222,7 @@ def read_checkpoint(path: Path, *, lazy: bool = False) -> dict[str, Any]:
 
 def find_checkpoint(run_dir: Path, which: str = "last") -> Path | None:
     """Return the folder of the `last` or `best` checkpoint of a run, see `RunCheckpoints`."""
-    checkpoints = RunCheckpoints(run_dir / "checkpoints")
+    checkpoints = RunCheckpoints(RunFolder(run_dir).checkpoints)
     found = checkpoints.best() if which == "best" else checkpoints.last()
     return None if found is None else found.path
 

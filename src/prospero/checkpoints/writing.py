@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -149,11 +148,6 @@ class FolderWriter:
         error, self._error = self._error, None
         return error
 
-    @property
-    def busy(self) -> bool:
-        """Whether a thread is writing."""
-        return self._thread is not None and self._thread.is_alive()
-
     def _write_part(self, save: Save) -> None:
         name = f"tensors_{save.rank:05d}_of_{save.world_size:05d}.safetensors"
         path = save.temporary / name
@@ -195,15 +189,6 @@ def _part(name: str, tensor: Tensor, local: Tensor, piece: Piece) -> Part:
     whole = piece.numel == math.prod(tensor.shape)
     key = name if whole else f"{name}@{','.join(map(str, offsets))}"
     return Part(key, local[piece.local], name, tuple(tensor.shape), offsets)
-
-
-def _copy(source: Tensor, buffer: Tensor) -> None:
-    """Copy without torch's threads on a CPU: memory is the limit, and many small tensors would wait for them."""
-    if source.device.type == "cpu" and source.is_contiguous():
-        target: Any = buffer.reshape(-1).view(torch.uint8).numpy()
-        np.copyto(target, source.reshape(-1).view(torch.uint8).numpy())
-    else:
-        buffer.copy_(source, non_blocking=source.is_cuda)
 
 
 def make_room(save: Save, n_bytes: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from prospero.errors import ConfigError, DataError, suggest
 from prospero.plain import flat
+from prospero.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from prospero.checkpoints.run_checkpoints import Checkpoint
@@ -61,7 +62,7 @@ def merge(path: Path, out: Path | None = None, *, raw: bool = False) -> int:
 
     source = _checkpoint_of(path)
     place = source.path
-    beside = place.parent if place.parent.name == "checkpoints" else place
+    beside = place.parent if _holds_checkpoints(place.parent) else place
     out = out or beside.with_name(f"model_{place.name}")
     taken = is_checkpoint(out) or not ((out / MODEL_FILE).is_file() and (out / CONFIG_FILE).is_file())
     if out.exists() and taken:
@@ -99,14 +100,14 @@ def show(path: Path) -> int:
 def _folders_in(path: Path) -> list[Path]:
     from prospero.checkpoints.folders import folders_of
     from prospero.checkpoints.manifest import MANIFEST
+    from prospero.checkpoints.model_folder import CONFIG_FILE
     from prospero.checkpoints.run_checkpoints import is_checkpoint
 
     _exists(path)
     if is_checkpoint(path) or (path / MANIFEST).is_file():
         return [path]
-    places = [path] if path.name == "checkpoints" else [path / "checkpoints"]
-    found = [folder for place in places for folder in reversed(list(folders_of(place)))]
-    models = [folder for folder in (path, path / "model") if (folder / "config.json").is_file()]
+    found = list(folders_of(_checkpoints_of(path)))[::-1]
+    models = [folder for folder in (path, RunFolder(path).model) if (folder / CONFIG_FILE).is_file()]
     if not found and not models:
         raise DataError(f"{path} holds neither checkpoints nor a model; give a run, a checkpoint or a model folder")
     return found + models
@@ -118,11 +119,20 @@ def _checkpoint_of(path: Path, which: str = "best") -> "Checkpoint":
     _exists(path)
     if is_checkpoint(path):
         return Checkpoint.open(path)
-    checkpoints = RunCheckpoints(path if path.name == "checkpoints" else path / "checkpoints")
+    checkpoints = RunCheckpoints(_checkpoints_of(path))
     found = checkpoints.best() if which == "best" else checkpoints.last()
     if found is None:
         raise DataError(f"{path} holds no good checkpoint; give a run folder or the folder of a checkpoint")
     return found
+
+
+def _holds_checkpoints(path: Path) -> bool:
+    return path == RunFolder(path.parent).checkpoints
+
+
+def _checkpoints_of(path: Path) -> Path:
+    """Return the folder of checkpoints that `path` is, or that it has as a run."""
+    return path if _holds_checkpoints(path) else RunFolder(path).checkpoints
 
 
 def _exists(path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prospero.optim.lr_finder import LRCurve
     from prospero.runs.folder import RunFolder
-    from prospero.training.assembly import Run
+    from prospero.training.assembly import RunParts
 
 
 @dataclass(kw_only=True, slots=True)
@@ -71,7 +71,7 @@ def find_lr(config: FindLRConfig) -> int:
         return session.end(0)
 
 
-def _backward(run: "Run", model: "nn.Module") -> "Callable[[], Tensor]":
+def _backward(run: "RunParts", model: "nn.Module") -> "Callable[[], Tensor]":
     """Return what leaves the next global batch's gradient, clipped as the run does, and returns its loss."""
     import torch
 

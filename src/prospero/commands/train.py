@@ -11,7 +11,7 @@ from prospero.training.settings import TrainConfig
 if TYPE_CHECKING:
     from prospero.evaluation.bounds import Bound
     from prospero.planning.preflight import RunPlan
-    from prospero.training.assembly import Run
+    from prospero.training.assembly import RunParts
 
 
 def train(config: TrainConfig) -> int:
@@ -30,7 +30,7 @@ def train(config: TrainConfig) -> int:
         return write_results(run, test_the_best(run))
 
 
-def plan_of(run: "Run") -> "RunPlan":
+def plan_of(run: "RunParts") -> "RunPlan":
     """Return the numbers of an assembled run, a step timed where that is quick: on one CPU process."""
     from prospero.model.size import count_parameters, flops_per_token
     from prospero.planning.preflight import RunPlan, measure_seconds
@@ -60,7 +60,7 @@ def plan_of(run: "Run") -> "RunPlan":
     )
 
 
-def _bound(run: "Run", split: str) -> "Bound":
+def _bound(run: "RunParts", split: str) -> "Bound":
     from prospero.evaluation.bounds import Bound
 
     return Bound(

@@ -10,14 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any
-
-import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from prospero.errors import ConfigError
-from prospero.processes import ranks, rendezvous, signals
+from prospero.processes import ranks, rendezvous, signals, slurm
 from prospero.processes.rendezvous import ALONE, Rendezvous
 
 LAST_WORDS_SECONDS = 10.0
@@ -36,8 +31,8 @@ def join(devices: int, num_nodes: int) -> Rendezvous:
         return ALONE
     _share_the_cores(devices)
     if ranks.under_slurm():
-        environment = SLURMEnvironment(auto_requeue=False)
-        os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
+        slurm.check_tasks()
+        os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = slurm.main_address(), str(slurm.main_port())
     elif not ranks.launched_externally() and "LOCAL_RANK" not in os.environ:
         return _start_children(devices, num_nodes)
     address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT", "")
@@ -49,21 +44,10 @@ def join(devices: int, num_nodes: int) -> Rendezvous:
     return rendezvous.join(address, int(port), rank, world_size)
 
 
-def cluster_environment() -> list[Any]:
-    """Return the plugin that tells Lightning who started the processes, where its own guess would be wrong.
-
-    Under SLURM Lightning would catch SIGUSR1 itself, and in a job script without srun it would wait for processes that
-    nobody starts.
-    """
-    if ranks.under_slurm():
-        return [SLURMEnvironment(auto_requeue=False)]
-    if "SLURM_NTASKS" in os.environ and not ranks.launched_externally():
-        return [LightningEnvironment()]
-    return []
-
-
 def _share_the_cores(processes: int) -> None:
     """Give each process its share of the cores, unless OMP_NUM_THREADS decides."""
+    import torch
+
     if "OMP_NUM_THREADS" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = max(1, cores // processes)

@@ -1,14 +1,10 @@
 """Which process this is among those of one run, known before and after torch.distributed starts. Imports torch late."""
 
 import os
-from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-
-Result = TypeVar("Result")
 
 
 def _from_environment(names: tuple[str, ...], default: int) -> int:
@@ -91,16 +87,6 @@ def is_launched_child() -> bool:
 def is_rank_zero() -> bool:
     """Whether this is the one process that writes files and speaks."""
     return rank() == 0
-
-
-def rank_zero(function: Callable[..., Result]) -> Callable[..., Result | None]:
-    """Make `function` do nothing, and return None, in every process but the first."""
-
-    @wraps(function)
-    def only_on_rank_zero(*args: Any, **kwargs: Any) -> Result | None:
-        return function(*args, **kwargs) if is_rank_zero() else None
-
-    return only_on_rank_zero
 
 
 def any_rank(flag: bool, device: "torch.device | str" = "cpu") -> bool:

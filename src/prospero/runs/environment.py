@@ -6,18 +6,23 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from prospero.paths import write_text
+from prospero.runs.folder import RunFolder
 from prospero.secret_values import redacted_word, scrub
 
 _PACKAGES = ("prospero", "torch", "lightning", "hydra-core", "omegaconf", "tokenizers", "numpy", "safetensors", "wandb")
 _MAX_DIFF_BYTES = 2_000_000
 
 
-def environment(command_line: list[str] | None = None) -> dict[str, Any]:
-    """Return versions, processor, and the clone's commit, as plain values; secrets in the command line are replaced."""
+def environment(*, gpus: Sequence[Mapping[str, Any]] = (), command_line: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return versions, processor, and the clone's commit, as plain values; secrets in the command line are replaced.
+
+    `gpus` are the facts of the machine's accelerators, which whoever has torch at hand gives.
+    """
     return {
         "command_line": [redacted_word(word) for word in (sys.argv if command_line is None else command_line)],
         "python": sys.version.split()[0],
@@ -26,18 +31,21 @@ def environment(command_line: list[str] | None = None) -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cpu_cores": os.cpu_count(),
         "memory_bytes": _memory_bytes(),
-        "gpus": _gpus(),
+        "gpus": [dict(gpu) for gpu in gpus],
         "git": _git(),
     }
 
 
-def write_environment(run_dir: Path, command_line: list[str] | None = None) -> dict[str, Any]:
+def write_environment(
+    run_dir: Path, *, gpus: Sequence[Mapping[str, Any]] = (), command_line: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Write environment.json (and, when the clone has changes, code.diff) into the run folder; return the facts."""
-    facts = environment(command_line)
+    run = RunFolder(run_dir)
+    facts = environment(gpus=gpus, command_line=command_line)
     diff = facts["git"].pop("diff", "")
     if diff:
-        write_text(run_dir / "code.diff", scrub(diff))
-    write_text(run_dir / "environment.json", scrub(json.dumps(facts, indent=2)) + "\n")
+        write_text(run.code_diff, scrub(diff))
+    write_text(run.environment, scrub(json.dumps(facts, indent=2)) + "\n")
     return facts
 
 
@@ -62,15 +70,6 @@ def _memory_bytes() -> int:
     import psutil
 
     return psutil.virtual_memory().total
-
-
-def _gpus() -> list[dict[str, Any]]:
-    import torch
-
-    if not torch.cuda.is_available():
-        return []
-    cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    return [{"name": card.name, "memory_bytes": card.total_memory, "cuda": torch.version.cuda} for card in cards]
 
 
 def _git() -> dict[str, Any]:

@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prospero.errors import ConfigError, suggest
+from prospero.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from prospero.processes.rendezvous import Rendezvous
-    from prospero.training.settings import TrainConfig
 
 
-def agree(rendezvous: "Rendezvous", config: "TrainConfig") -> Path:
-    """Return the run's folder in every process: rank 0 makes it, whatever the others were given.
+def agree(rendezvous: "Rendezvous", *, outputs_dir: str, run_dir: str | None, name: str, resume: bool) -> Path:
+    """Return the run's folder in every process: rank 0 makes it (see `create`), whatever the others were given.
 
     Raises ConfigError in a process that does not see the folder.
     """
 
     def make() -> str:
-        resume = config.resume is not None
-        return str(create(config.outputs_dir, config.run_dir, config.run_name(), resume=resume).resolve())
+        return str(create(outputs_dir, run_dir, name, resume=resume).resolve())
 
     folder = Path(rendezvous.share("run folder", make))
     if not folder.is_dir():
@@ -45,7 +44,7 @@ def create(outputs_dir: str, run_dir: str | None, name: str, *, resume: bool) ->
     """
     if run_dir is not None:
         folder = Path(run_dir)
-        if (folder / "config.yaml").exists() and not resume:
+        if RunFolder(folder).holds_a_run and not resume:
             raise ConfigError(
                 f"run_dir={run_dir} already holds a run; continue it with resume=auto, or choose another run_dir"
             )
@@ -102,10 +101,10 @@ def find(run: str, outputs_dir: str) -> Path:
     root = Path(outputs_dir, "train")
     folders = _all_runs(Path(outputs_dir))
     if run == "last":
-        folders = [folder for folder in folders if (folder / "model").is_dir() or (folder / "checkpoints").is_dir()]
+        folders = [folder for folder in folders if RunFolder(folder).holds_weights]
         if not folders:
             raise ConfigError(f"There is no trained run in {root} yet; train one with: python train.py")
-        return max(folders, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
+        return max(folders, key=_begun)
     for folder in reversed(folders):
         if folder.name == run or _bare_name(folder) == run:
             return folder
@@ -116,9 +115,14 @@ def find(run: str, outputs_dir: str) -> Path:
 
 def _all_runs(outputs_dir: Path) -> list[Path]:
     """All folders under `outputs_dir` that hold a run, by time; those given a run_dir of their own too."""
-    patterns = ("train/*/config.yaml", "*/config.yaml", "sweeps/*/*/config.yaml")
+    patterns = [str(RunFolder(Path(place)).config) for place in ("train/*", "*", "sweeps/*/*")]
     found = {path.parent for pattern in patterns for path in outputs_dir.glob(pattern)}
-    return sorted(found, key=lambda folder: (folder / "config.yaml").stat().st_mtime)
+    return sorted(found, key=_begun)
+
+
+def _begun(folder: Path) -> float:
+    """When the run began, or went on for the last time."""
+    return RunFolder(folder).config.stat().st_mtime
 
 
 def _bare_name(folder: Path) -> str:

@@ -78,7 +78,7 @@ class RunFolder:
     @property
     def tokenizer(self) -> Path:
         """The run's tokenizer, so that a checkpoint alone can write text."""
-        return self.path / "checkpoints/tokenizer.json"
+        return self.checkpoints / "tokenizer.json"
 
     @property
     def rollbacks(self) -> Path:
@@ -133,3 +133,8 @@ class RunFolder:
     def holds_a_run(self) -> bool:
         """Whether a run has begun here."""
         return self.config.is_file()
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether there is a model or a place for checkpoints."""
+        return self.model.is_dir() or self.checkpoints.is_dir()

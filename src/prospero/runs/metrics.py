@@ -4,8 +4,6 @@ import csv
 import io
 from pathlib import Path
 
-METRICS_FILE = "metrics.csv"
-
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
     """Return the rows of a metrics.csv as written, cells that are empty left out; [] when there is no file.

@@ -11,7 +11,8 @@ from typing import Any
 
 from prospero.paths import atomic_path, write_text
 from prospero.plain import flat
-from prospero.runs.metrics import METRICS_FILE, metric_series
+from prospero.runs.folder import RunFolder
+from prospero.runs.metrics import metric_series
 from prospero.secret_values import scrub
 
 Series = Mapping[str, list[tuple[int, float]]]
@@ -55,16 +56,17 @@ def write_report(
     Reads metrics.csv, environment.json and samples.md where they are. `config` must have its secrets redacted. All text
     is escaped, since samples and settings may hold anything.
     """
-    series = metric_series(run_dir / METRICS_FILE)
-    draw_loss(series, run_dir / "loss.png", title)
+    run = RunFolder(run_dir)
+    series = metric_series(run.metrics)
+    draw_loss(series, run.loss_picture, title)
     sections = [
         f"<h1>{html.escape(title)}</h1><p class=quiet>{html.escape(_summary(series, stop_reason))}</p>",
         _tiles(results or {}, series),
         _curves(series),
-        _samples(run_dir / "samples.md"),
+        _samples(run.samples),
         _panel("Data", _lines(receipt_lines)),
         _panel("Settings", _table(flat(config))),
-        _panel("Environment", _table(flat(_read_json(run_dir / "environment.json")))),
+        _panel("Environment", _table(flat(_read_json(run.environment)))),
     ]
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -72,8 +74,8 @@ def write_report(
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
         f"<body><main>{''.join(sections)}</main></body></html>\n"
     )
-    write_text(run_dir / "report.html", scrub(page))
-    return run_dir / "report.html"
+    write_text(run.report, scrub(page))
+    return run.report
 
 
 def draw_loss(series: Series, path: Path, title: str) -> None:

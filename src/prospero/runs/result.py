@@ -1,12 +1,14 @@
-"""result.json: how a run ended and what it measured, written once at its end."""
+"""result.json: how a run ended and what it measured, written once at its end.
+
+{"objective": ..., "objective_name": ..., "status": ..., metrics...}
+"""
 
 import json
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-RESULT_FILE = "result.json"
-"""Written by a run that came to its end: {"objective": ..., "objective_name": ..., "status": ..., metrics...}."""
+from prospero.runs.folder import RunFolder
 
 
 class Status(Enum):
@@ -30,7 +32,7 @@ class Status(Enum):
 def read_result(folder: Path) -> dict[str, Any]:
     """Return what the run in `folder` wrote at its end; an empty dict when it has written nothing readable."""
     try:
-        found = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        found = json.loads(RunFolder(folder).result.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prospero.runs.folder import RunFolder
 from prospero.runs.result import Status
 from prospero.secret_values import redacted_word
 
@@ -52,10 +53,11 @@ class Job:
         """The command line of the job's process; a folder that holds a run already is continued."""
         own = ("hydra.", "hydra/")
         words = [word for word in self.overrides if not word.lstrip("+~").startswith(own)]
-        if (self.folder / "config.yaml").is_file():
+        run = RunFolder(self.folder)
+        if run.holds_a_run:
             started_from = [word for word in words if word.lstrip("+").startswith("resume=")]
             words = [word for word in words if word not in started_from]
-            saved = (self.folder / "checkpoints").is_dir() and any((self.folder / "checkpoints").iterdir())
+            saved = run.checkpoints.is_dir() and any(run.checkpoints.iterdir())
             words += started_from if started_from and not saved else ["resume=auto"]
         return [sys.executable, *program(), *config_options(), *words, f"run_dir={quoted(str(self.folder))}"]
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import psutil
 
+from prospero.runs.folder import RunFolder
 from prospero.runs.result import Status, read_result, status_of_result
 from prospero.sweeps.job import WORLD_VARIABLES, Job, JobResult, short, shown
 from prospero.sweeps.slots import LaunchSettings, Slot, free_port, make_slots, threads
@@ -92,7 +93,7 @@ class Runner:
     def _start(self, job: Job, slot: Slot) -> None:
         job.folder.mkdir(parents=True, exist_ok=True)
         port = free_port({running.port for running in self._running.values()})
-        console = open(job.folder / "console.log", "ab")  # noqa: SIM115  (closed at the end of the job)
+        console = open(RunFolder(job.folder).console, "ab")  # noqa: SIM115  (closed at the end of the job)
         console.write(f"$ {shown(job.command())}\n".encode())
         console.flush()
         process = subprocess.Popen(
@@ -190,8 +191,9 @@ class Runner:
 
 def last_words(job: Job) -> str:
     """Return the last lines that a job has said, and where all of them are."""
-    text = (job.folder / "console.log").read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-    return "\n".join(f"    {line}" for line in text[-3:]) + f"\n    all of it: {short(job.folder / 'console.log')}"
+    console = RunFolder(job.folder).console
+    text = console.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+    return "\n".join(f"    {line}" for line in text[-3:]) + f"\n    all of it: {short(console)}"
 
 
 def end_orphan(pid: int, created: float, grace_seconds: float) -> bool:

@@ -41,7 +41,7 @@ EARLIER_METRICS = {"loss": LossMetricConfig(), "perplexity": PerplexityConfig(),
 
 
 @dataclass(slots=True)
-class Run:
+class RunParts:
     """The parts of a run, put together."""
 
     session: Session
@@ -51,20 +51,20 @@ class Run:
     trainer: L.Trainer
     monitor: Monitor
 
-    def rebuilt(self) -> "Run":
+    def rebuilt(self) -> "RunParts":
         """Return the run with a module and a trainer as at its start, the data as they are; for going back."""
         model = build_model(self.session, self.prepared)
         module, trainer, monitor = _build_trained(self.session, self.prepared, self.data, model)
-        return Run(self.session, self.prepared, self.data, module, trainer, monitor)
+        return RunParts(self.session, self.prepared, self.data, module, trainer, monitor)
 
 
-def assemble(session: Session) -> Run:
+def assemble(session: Session) -> RunParts:
     """Prepare the data and build every part of the run."""
     prepared = prepare_data(session)
     model = build_model(session, prepared)
     data = build_data(session, prepared, model)
     module, trainer, monitor = _build_trained(session, prepared, data, model)
-    return Run(session, prepared, data, module, trainer, monitor)
+    return RunParts(session, prepared, data, module, trainer, monitor)
 
 
 def prepare_data(session: Session) -> PreparedData:

@@ -13,7 +13,7 @@ from prospero.processes import ranks
 from prospero.runs.report import write_report
 from prospero.runs.result import Status
 from prospero.secret_values import scrub
-from prospero.training.assembly import Run
+from prospero.training.assembly import RunParts
 from prospero.training.callbacks.base import StepCallback
 from prospero.training.callbacks.ema import CHECKPOINT_KEY as EMA_KEY
 from prospero.training.callbacks.ema import EMAConfig, averaged
@@ -31,7 +31,7 @@ class Outcome:
     """The numbers of its validation and its test."""
 
 
-def test_the_best(run: Run) -> Outcome:
+def test_the_best(run: RunParts) -> Outcome:
     """Measure the best checkpoint by the monitor (the last where none was validated) on the test split. Collective."""
     session, state = run.session, run.module.state
     outcome = Outcome(None, {name: value for name, value in state.metrics.items() if name.startswith("val/")})
@@ -55,7 +55,7 @@ def test_the_best(run: Run) -> Outcome:
     return outcome
 
 
-def _shared_best(run: Run) -> Checkpoint | None:
+def _shared_best(run: RunParts) -> Checkpoint | None:
     """Let rank 0 find and verify the best checkpoint; the others take its word."""
     found: Checkpoint | None = None
     if ranks.is_rank_zero():
@@ -66,7 +66,7 @@ def _shared_best(run: Run) -> Checkpoint | None:
     return found if found is not None else Checkpoint.open(path).trust()
 
 
-def write_results(run: Run, outcome: Outcome) -> int:
+def write_results(run: RunParts, outcome: Outcome) -> int:
     """Write what is left of the run, and say where it is; on rank 0 alone. Return the program's exit code."""
     session, state = run.session, run.module.state
     exit_code = session.end(state.exit_code)
@@ -96,7 +96,7 @@ def write_results(run: Run, outcome: Outcome) -> int:
     return exit_code
 
 
-def _write_model(run: Run, best: Checkpoint, measured: dict[str, float]) -> None:
+def _write_model(run: RunParts, best: Checkpoint, measured: dict[str, float]) -> None:
     """Write model/: the weights that were evaluated, unless the callback ema says which of the two to keep."""
     ema = next((part for part in run.session.config.callbacks.values() if isinstance(part, EMAConfig)), None)
     model, _, description = load_model(best, raw=ema is not None)
@@ -109,7 +109,7 @@ def _write_model(run: Run, best: Checkpoint, measured: dict[str, float]) -> None
     save_model_folder(folder, weights, run.prepared.tokenizer, description["model"], facts=facts)
 
 
-def _say_results(run: Run, measured: dict[str, float], bigram: float) -> None:
+def _say_results(run: RunParts, measured: dict[str, float], bigram: float) -> None:
     seconds = time.perf_counter() - run.session.started
     log.info("ended: %s, after %.0f s in all", run.module.state.stop_reason, seconds)
     for split in ("val", "test"):

@@ -29,6 +29,7 @@ from prospero.runs import find as find_run
 from prospero.runs.environment import write_environment
 from prospero.runs.folder import RunFolder
 from prospero.secret_values import is_secret
+from prospero.training.devices import gpus
 from prospero.training.loggers import close_loggers
 from prospero.training.loggers.base import RunLogger
 from prospero.training.trainer import Hardware
@@ -72,7 +73,7 @@ class Session:
         self.rendezvous.all_ready()
         if ranks.is_rank_zero():
             paths.write_text(self.folder.config, composition.rerunnable(self.config, "train"))
-            write_environment(self.folder.path)
+            write_environment(self.folder.path, gpus=gpus())
         self.begun = True
 
     def take_back(self) -> None:
@@ -108,13 +109,15 @@ def open_session(config: "TrainConfig") -> Iterator[Session]:
         hardware = config.trainer.hardware()
         rendezvous = launch.join(hardware.devices, hardware.num_nodes)
         rendezvous.same("settings", flat(plain(config), without=DECIDED_BY_RANK_0), hidden=is_secret)
-        session = Session(
-            config,
-            composition.redact(plain(config)),
-            hardware,
+        folder = find_run.agree(
             rendezvous,
-            RunFolder(find_run.agree(rendezvous, config)),
+            outputs_dir=config.outputs_dir,
+            run_dir=config.run_dir,
+            name=config.run_name(),
+            resume=config.resume is not None,
         )
+        settings = composition.redact(plain(config))
+        session = Session(config, settings, hardware, rendezvous, RunFolder(folder))
         try:
             _occupy(session)
             _find_checkpoint(session)

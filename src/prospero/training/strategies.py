@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 from torch import nn
 
@@ -77,13 +76,3 @@ class FSDP2Strategy(FolderCheckpoints, ModelParallelStrategy):
         for module in self.model.modules():
             for name, buffer in module.named_buffers(recurse=False):
                 module._buffers[name] = buffer.to(self.root_device)
-
-
-def full_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return whole CPU tensors of `model`, sharded or not; a collective, filled on rank 0 only when sharded."""
-    if not any(hasattr(parameter, "full_tensor") for parameter in model.parameters()):
-        return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-
-    whole: Any = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
-    return dict(whole)

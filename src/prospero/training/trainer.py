@@ -20,8 +20,8 @@ from prospero.errors import ConfigError, suggest
 from prospero.evaluation.bounds import ALL, AUTO
 from prospero.log import log
 from prospero.processes import ranks
-from prospero.processes.launch import cluster_environment
 from prospero.training.callbacks.optimizer_average import OptimizerAverage
+from prospero.training.cluster import cluster_environment
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.watchdog import Watchdog
 from prospero.training.lightning_seams import take_over_signals

@@ -5,7 +5,8 @@ import time
 
 from lightning.pytorch.callbacks import Callback
 
-from prospero.training.guards.watchdog import HANG_FILE, Watchdog
+from prospero.runs.folder import RunFolder
+from prospero.training.guards.watchdog import Watchdog
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 
 
@@ -39,14 +40,14 @@ def test_one_process_tells_the_others(tmp_path):
     codes = []
     watchdog = Watchdog(tmp_path, 30, leave=codes.append)
     watchdog.poll_seconds = 0.05
-    threading.Timer(0.4, lambda: (tmp_path / HANG_FILE).write_text("rank 1")).start()
+    threading.Timer(0.4, lambda: (RunFolder(tmp_path).hang).write_text("rank 1")).start()
     fit(tmp_path, 1.2, watchdog)
     assert codes == [4]
     assert "another process" in (tmp_path / "stacks_rank0.txt").read_text()
 
 
 def test_a_run_that_moves_and_an_old_hang_are_left_alone(tmp_path):
-    (tmp_path / HANG_FILE).write_text("of another time")
+    (RunFolder(tmp_path).hang).write_text("of another time")
     codes = []
     fit(tmp_path, 0.5, Watchdog(tmp_path, 5 / 60, leave=codes.append))
     assert codes == [] and not (tmp_path / "stacks_rank0.txt").exists()

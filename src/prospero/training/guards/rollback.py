@@ -20,7 +20,7 @@ from prospero.errors import DataError
 from prospero.log import log
 from prospero.paths import write_text
 from prospero.runs.folder import RunFolder
-from prospero.training.assembly import Run
+from prospero.training.assembly import RunParts
 from prospero.training.checkpoint_io import folder_strategy
 from prospero.training.divergence import TrainingDiverged
 from prospero.training.guards.settings import GuardsConfig
@@ -51,7 +51,7 @@ class Target:
         return self.checkpoint.step if self.checkpoint is not None else 0
 
 
-def fit(run: Run) -> Run:
+def fit(run: RunParts) -> RunParts:
     """Train to the end; when training diverges go back to a good checkpoint and on with other data.
 
     Returns the run that came to the end, its module and trainer made anew after each time. Raises TrainingDiverged when
@@ -104,7 +104,7 @@ class Rollbacks:
         """The positions of the training order that are left out, as [start, stop) pairs."""
         return [pair for record in self.records for pair in record["skipped_positions"]]
 
-    def go_back(self, error: TrainingDiverged, run: Run) -> Checkpoint | None:
+    def go_back(self, error: TrainingDiverged, run: RunParts) -> Checkpoint | None:
         """Return the checkpoint to continue from (None: the start), with the data since then left out; a collective.
 
         Raises TrainingDiverged, with a diagnosis in the run folder, when that has been done often enough.
@@ -175,7 +175,7 @@ class Rollbacks:
             names += [name for name in found if name not in names]
         return names[:_DOCUMENTS_NAMED]
 
-    def _give_up(self, error: TrainingDiverged, run: Run, documents: list[str], tried: int) -> TrainingDiverged:
+    def _give_up(self, error: TrainingDiverged, run: RunParts, documents: list[str], tried: int) -> TrainingDiverged:
         path, state, guard = self.folder.diagnosis, run.module.state, run.module.watch.guard
         diagnosis = {
             "reason": str(error),

@@ -19,9 +19,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from prospero.processes import ranks
+from prospero.runs.folder import RunFolder
 
 EXIT_CODE = 4
-HANG_FILE = ".hang"
 _LONGEST_POLL_SECONDS = 5.0
 
 
@@ -29,7 +29,7 @@ class Watchdog(Callback):
     """Looks on from `setup` to `teardown`; every hook that means progress is a beat."""
 
     def __init__(self, run_dir: Path, minutes: float, *, leave: Callable[[int], Any] = os._exit) -> None:
-        self.run_dir, self.limit_seconds, self.leave = run_dir, 60 * minutes, leave
+        self.run, self.limit_seconds, self.leave = RunFolder(run_dir), 60 * minutes, leave
         self.poll_seconds = min(_LONGEST_POLL_SECONDS, self.limit_seconds / 10)
         self._beats = 0
         self._last_beat = "the start"
@@ -99,18 +99,18 @@ class Watchdog(Callback):
     @property
     def stacks_file(self) -> Path:
         """Where this process writes its stacks."""
-        return self.run_dir / f"stacks_rank{ranks.rank()}.txt"
+        return self.run.stacks(ranks.rank())
 
     def _read_hang(self) -> str | None:
         try:
-            return (self.run_dir / HANG_FILE).read_text(encoding="utf-8")
+            return self.run.hang.read_text(encoding="utf-8")
         except OSError:
             return None
 
     def _tell_the_others(self) -> None:
         if self._read_hang() == self._known_hang:
             text = f"rank {ranks.rank()}, process {os.getpid()}, {datetime.now().isoformat()}"
-            (self.run_dir / HANG_FILE).write_text(text, encoding="utf-8")
+            self.run.hang.write_text(text, encoding="utf-8")
 
     def _end(self, why: str) -> None:
         """Write the stacks and leave; no logging here, whose lock a thread that hangs may hold."""
@@ -119,10 +119,10 @@ class Watchdog(Callback):
             file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {why}\n")
             file.flush()
             faulthandler.dump_traceback(file=file, all_threads=True)
-        line = f"error: {why}; the stacks of all processes are in {self.run_dir}/stacks_rank*.txt\n"
+        line = f"error: {why}; the stacks of all processes are in {self.run.path}/stacks_rank*.txt\n"
         if ranks.is_rank_zero():
             os.write(2, line.encode())
-            with open(self.run_dir / "log.txt", "a", encoding="utf-8") as file:
+            with open(self.run.log, "a", encoding="utf-8") as file:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} ERROR {line}")
         time.sleep(3 * self.poll_seconds + (not ranks.is_rank_zero()))  # the others write theirs; rank 0 goes first
         self.leave(EXIT_CODE)

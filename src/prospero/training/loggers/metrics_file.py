@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from prospero.paths import write_text
-from prospero.runs.metrics import METRICS_FILE, read_metrics
+from prospero.runs.folder import RunFolder
+from prospero.runs.metrics import read_metrics
 from prospero.training.loggers.base import RunLogger
 
 _FIRST_COLUMNS = ("step", "tokens")
@@ -20,11 +21,11 @@ class MetricsFile(RunLogger):
     whole; otherwise the last row is written in one call, in place.
     """
 
-    title = METRICS_FILE
+    title = RunFolder(Path()).metrics.name
 
     def __init__(self, run_dir: Path) -> None:
         super().__init__()
-        self.path = run_dir / METRICS_FILE
+        self.path = RunFolder(run_dir).metrics
         self.columns: list[str] = []
         self._rows_end = 0  # where the last row begins: everything before it is final
         self._row: dict[str, str] = {}

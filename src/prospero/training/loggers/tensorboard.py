@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prospero.errors import ConfigError
+from prospero.runs.folder import RunFolder
 from prospero.training.loggers.base import RunLogger
 from prospero.training.run_facts import RunFacts
 
@@ -25,7 +26,7 @@ class TensorboardConfig:
                 "logger=tensorboard needs the package tensorboard, which is not installed; "
                 "run pip install 'prospero[tensorboard]', or leave the logger out"
             )
-        return TensorboardLogger(run.run_dir / "tensorboard", self.flush_seconds)
+        return TensorboardLogger(RunFolder(run.run_dir).tensorboard, self.flush_seconds)
 
 
 class TensorboardLogger(RunLogger):

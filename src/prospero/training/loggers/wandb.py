@@ -18,11 +18,11 @@ from urllib.parse import urlparse
 
 from prospero.log import log
 from prospero.paths import write_text
+from prospero.runs.folder import RunFolder
 from prospero.secret_values import scrub
 from prospero.training.loggers.base import RunLogger, first_line
 from prospero.training.run_facts import RunFacts
 
-_RUN_ID_FILE = "wandb_run_id"
 _DEFAULT_HOST = "https://api.wandb.ai"
 
 
@@ -174,7 +174,7 @@ class WandbLogger(RunLogger):
         log.warning("W&B has not received everything (%s). Send it with: %s", why, self._sync_command())
 
     def _sync_command(self) -> str:
-        folder = (self.run_facts.run_dir / "wandb").resolve()
+        folder = RunFolder(self.run_facts.run_dir).wandb.resolve()
         return f"wandb sync {shlex.quote(str(folder))}/*run-*"
 
     def _init(self, mode: Mode) -> Any:
@@ -225,7 +225,7 @@ def check_server(seconds: float = 5.0) -> None:
 
 def run_id(folder: Path) -> str:
     """Return the W&B run id kept in the run `folder`, a new one when there is none."""
-    file = folder / _RUN_ID_FILE
+    file = RunFolder(folder).wandb_run_id
     if file.is_file():
         return file.read_text(encoding="utf-8").strip()
     new = secrets.token_hex(4)

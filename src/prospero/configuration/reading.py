@@ -1,0 +1,28 @@
+"""The settings of a run as its config.yaml has them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from prospero.errors import DataError
+
+_HYDRAS_OWN = ("defaults", "hydra")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the settings in a run's config.yaml as plain values, without what Hydra needs to compose them again.
+
+    Nothing is looked up: a value given as `${oc.env:NAME}` stays that text. Raises DataError when it cannot be read.
+    """
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except FileNotFoundError as error:
+        raise DataError(f"there is no {path}") from error
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise DataError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} is damaged: it holds no settings")
+    return {str(name): value for name, value in found.items() if name not in _HYDRAS_OWN}
