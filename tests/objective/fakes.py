@@ -1,11 +1,12 @@
 """A model small enough to check by hand: an embedding, one matrix, a norm, a head."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
-from prospero.batch import IGNORE_INDEX
+from prospero.batch import IGNORE_INDEX, Batch
 
 
 class TinyModel(nn.Module):
@@ -35,18 +36,30 @@ class TinyModel(nn.Module):
         return SimpleNamespace(hidden=hidden, logits=self.project(hidden) if logits else None)
 
 
-def tiny_batch(batch_size: int = 4, length: int = 6, vocab_size: int = 13, seed: int = 0) -> dict[str, Tensor]:
+def tiny_batch(batch_size: int = 4, length: int = 6, vocab_size: int = 13, seed: int = 0) -> Batch:
     """Random ids, and labels of which about a quarter are no targets."""
     generator = torch.Generator().manual_seed(seed)
     input_ids = torch.randint(vocab_size, (batch_size, length), generator=generator)
     labels = torch.randint(vocab_size, (batch_size, length), generator=generator)
     labels[torch.rand(labels.shape, generator=generator) < 0.25] = IGNORE_INDEX
-    return {"input_ids": input_ids, "labels": labels}
+    return batch_of(input_ids, labels)
 
 
-def targets(batch: dict[str, Tensor]) -> int:
-    """Number of target tokens."""
-    return int((batch["labels"] != IGNORE_INDEX).sum())
+def batch_of(input_ids: Tensor, labels: Tensor, **inputs: Tensor) -> Batch:
+    """A global batch of one micro-batch."""
+    return Batch(
+        inputs={"input_ids": input_ids, **inputs},
+        labels=labels,
+        sequences=len(labels),
+        tokens=labels.numel(),
+        target_tokens=int((labels != IGNORE_INDEX).sum()),
+    )
+
+
+def part(batch: Batch, first: int, last: int) -> Batch:
+    """Sequences [first, last) of `batch`, which stays the global batch."""
+    inputs = {name: tensor[first:last] for name, tensor in batch.inputs.items()}
+    return replace(batch, inputs=inputs, labels=batch.labels[first:last])
 
 
 def gradients(model: nn.Module) -> dict[str, Tensor]:

@@ -1,24 +1,28 @@
 """The sum over micro-steps of the mean over ranks of `total` is the objective of the whole batch."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from prospero.batch import IGNORE_INDEX
+from prospero.batch import IGNORE_INDEX, Batch
 from prospero.errors import ConfigError, DataError
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
-from prospero.objective.objective import Objective
+from prospero.objective.losses.focal import FocalConfig
+from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.activation import ActivationConfig
 from prospero.objective.regularizers.confidence_penalty import ConfidencePenaltyConfig
 from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.label_smoothing import LabelSmoothingConfig
 from prospero.objective.regularizers.z_loss import ZLossConfig
-from tests.objective.fakes import TinyModel, gradients, targets, tiny_batch
+from prospero.objective.terms import token_scores
+from tests.objective.fakes import TinyModel, gradients, part, tiny_batch
 
 
 def everything(chunk_tokens: int | None = None) -> Objective:
     return Objective(
-        CrossEntropyConfig(chunk_tokens=chunk_tokens).build(),
+        {"cross_entropy": CrossEntropyConfig(chunk_tokens=chunk_tokens).build()},
         {
             "z_loss": ZLossConfig(weight=0.3).build(),
             "label_smoothing": LabelSmoothingConfig(weight=0.1).build(),
@@ -29,40 +33,80 @@ def everything(chunk_tokens: int | None = None) -> Objective:
     )
 
 
-def run(objective: Objective, model: TinyModel, batch: dict, **facts) -> tuple[float, dict, dict]:
+def run(objective: Objective, model: TinyModel, batch: Batch, **share) -> tuple[float, dict, dict]:
     model.zero_grad()
     objective.bind(model)
-    facts = {"step": 0, "target_tokens": targets(batch), **facts}
-    result = objective(model, model(batch["input_ids"]), batch, **facts)
+    result = objective(model, batch, Share(**share))
     result.total.backward()
     return result.total.item(), {n: v.item() for n, v in result.parts.items()}, gradients(model)
 
 
-@pytest.mark.parametrize("given_logits", [False, True])
-def test_cross_entropy_alone_is_torchs_mean(given_logits):
+class Outspoken(TinyModel):
+    """A model that returns logits although it was not asked for them."""
+
+    def forward(self, input_ids, *, logits=False):
+        output = super().forward(input_ids, logits=True)
+        self.returned = output.logits
+        return output
+
+
+@pytest.mark.parametrize("kind", [TinyModel, Outspoken])
+def test_cross_entropy_alone_is_torchs_mean(kind):
     torch.manual_seed(0)
-    model, batch = TinyModel(), tiny_batch()
-    objective = Objective(CrossEntropyConfig().build())
-    result = objective(
-        model, model(batch["input_ids"], logits=given_logits), batch, step=0, target_tokens=targets(batch)
-    )
+    model, batch = kind(), tiny_batch()
+    objective = Objective({"cross_entropy": CrossEntropyConfig().build()})
+    result = objective(model, batch, Share())
     result.total.backward()
     found = gradients(model)
     model.zero_grad()
-    logits = model(batch["input_ids"], logits=True).logits
-    expected = F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORE_INDEX)
+    logits = model(batch.inputs["input_ids"], logits=True).logits
+    expected = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORE_INDEX)
     expected.backward()
     torch.testing.assert_close(result.total, expected, rtol=1e-6, atol=0)
     torch.testing.assert_close(found, gradients(model), rtol=1e-5, atol=1e-8)
     assert result.parts.keys() == {"cross_entropy"}
 
 
-def test_logits_that_are_given_are_left_whole():
+def test_losses_are_a_weighted_list_and_each_is_logged():
+    """2 x cross-entropy + 0.5 x focal with gamma 2, written out."""
+    torch.manual_seed(0)
     model, batch = TinyModel(), tiny_batch()
-    output = model(batch["input_ids"], logits=True)
-    before = output.logits.detach().clone()
-    Objective(CrossEntropyConfig().build())(model, output, batch, step=0, target_tokens=5).total.backward()
-    assert torch.equal(output.logits, before)
+    losses = {"cross_entropy": CrossEntropyConfig(weight=2.0).build(), "focal": FocalConfig(weight=0.5).build()}
+    total, parts, found = run(Objective(losses), model, batch)
+    model.zero_grad()
+    logits = model(batch.inputs["input_ids"], logits=True).logits.flatten(0, 1)[batch.labels.flatten() != IGNORE_INDEX]
+    targets = batch.labels[batch.labels != IGNORE_INDEX]
+    nats = F.cross_entropy(logits, targets, reduction="none")
+    focal = ((1 - (-nats).exp()) ** 2 * nats).mean()
+    (2 * nats.mean() + 0.5 * focal).backward()
+    assert parts == pytest.approx({"cross_entropy": 2 * nats.mean().item(), "focal": 0.5 * focal.item()}, rel=1e-5)
+    assert total == pytest.approx(sum(parts.values()), rel=1e-6)
+    torch.testing.assert_close(found, gradients(model), rtol=1e-4, atol=1e-7)
+
+
+def test_focal_loss_with_gamma_0_is_cross_entropy():
+    torch.manual_seed(0)
+    model, batch = TinyModel(), tiny_batch()
+    plain = run(Objective({"l": CrossEntropyConfig().build()}), model, batch)
+    focal = run(Objective({"l": FocalConfig(gamma=0.0).build()}), model, batch)
+    assert focal[0] == pytest.approx(plain[0], rel=1e-6)
+    torch.testing.assert_close(focal[2], plain[2], rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_of_a_certain_token_has_a_finite_gradient(gamma):
+    logits = torch.tensor([[60.0, 0.0, 0.0]], requires_grad=True)
+    scores = token_scores(logits, torch.tensor([0]), frozenset())
+    FocalConfig(gamma=gamma).build().per_token(scores).sum().backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_logits_that_a_model_returns_are_left_whole():
+    model, batch = Outspoken(), tiny_batch()
+    result = Objective({"cross_entropy": CrossEntropyConfig().build()})(model, batch, Share())
+    before = model.returned.detach().clone()
+    result.total.backward()
+    assert torch.equal(model.returned, before)
 
 
 def test_parts_add_up_to_the_total():
@@ -79,13 +123,13 @@ def test_micro_steps_and_ranks_add_up_to_the_whole_batch():
     model, batch, objective = TinyModel(), tiny_batch(batch_size=8), everything()
     objective.bind(model)
     total, parts, grads = run(objective, model, batch)
-    pieces = [{k: v[i : i + 2] for k, v in batch.items()} for i in range(0, 8, 2)]
-    assert len({targets(piece) for piece in pieces}) > 1
+    pieces = [part(batch, i, i + 2) for i in range(0, 8, 2)]
+    assert len({int((piece.labels != IGNORE_INDEX).sum()) for piece in pieces}) > 1
     sum_total, sum_parts = 0.0, dict.fromkeys(parts, 0.0)
     sum_grads = {n: torch.zeros_like(g) for n, g in grads.items()}
     for i, piece in enumerate(pieces):
-        facts = {"target_tokens": targets(batch), "last_micro_step": i >= 2, "gradient_average_over": 2}
-        piece_total, piece_parts, piece_grads = run(objective, model, piece, **facts)
+        share = {"last_micro_step": i >= 2, "gradient_average_over": 2}
+        piece_total, piece_parts, piece_grads = run(objective, model, piece, **share)
         sum_total += piece_total / 2
         assert piece_parts.keys() == parts.keys()
         sum_parts = {n: v + piece_parts[n] / 2 for n, v in sum_parts.items()}
@@ -113,10 +157,10 @@ def test_chunks_change_neither_loss_nor_gradient(tied, softcap, chunk_tokens):
 def test_chunks_respect_the_factor_of_backward():
     torch.manual_seed(0)
     model, batch = TinyModel(), tiny_batch()
-    objective = Objective(CrossEntropyConfig(chunk_tokens=5).build())
+    objective = Objective({"cross_entropy": CrossEntropyConfig(chunk_tokens=5).build()})
     once = run(objective, model, batch)[2]
     model.zero_grad()
-    (3 * objective(model, model(batch["input_ids"]), batch, step=0, target_tokens=targets(batch)).total).backward()
+    (3 * objective(model, batch, Share()).total).backward()
     torch.testing.assert_close(gradients(model), {n: 3 * g for n, g in once.items()}, rtol=1e-5, atol=1e-7)
 
 
@@ -124,11 +168,13 @@ def test_chunks_respect_the_factor_of_backward():
 def test_bf16_autocast_reduces_in_float32(chunk_tokens):
     torch.manual_seed(0)
     model, batch = TinyModel(vocab_size=999, d_model=64), tiny_batch(vocab_size=999)
-    objective = Objective(CrossEntropyConfig(chunk_tokens=chunk_tokens).build(), {"z_loss": ZLossConfig().build()})
+    objective = Objective(
+        {"cross_entropy": CrossEntropyConfig(chunk_tokens=chunk_tokens).build()}, {"z_loss": ZLossConfig().build()}
+    )
     exact = run(objective, model, batch)
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16):
-        result = objective(model, model(batch["input_ids"]), batch, step=0, target_tokens=targets(batch))
+        result = objective(model, batch, Share())
     result.total.backward()
     assert result.total.dtype == torch.float32
     assert result.total.item() == pytest.approx(exact[0], rel=2e-3)
@@ -137,36 +183,68 @@ def test_bf16_autocast_reduces_in_float32(chunk_tokens):
         assert error < 2e-2, name
 
 
-def test_loss_sum_is_the_loss_alone():
-    model, batch = TinyModel(), tiny_batch()
-    nats, count = everything(chunk_tokens=5).loss_sum(model, model(batch["input_ids"]), batch["labels"])
-    logits = model(batch["input_ids"], logits=True).logits
-    expected = F.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=-100, reduction="sum")
-    torch.testing.assert_close(nats, expected)
-    assert count == targets(batch) and not nats.requires_grad
+class Sums:
+    """A metric that keeps what it is given."""
+
+    reads = frozenset({"predicted", "entropy", "logits"})
+
+    def update(self, scores, batch):
+        self.scores, self.batch = scores, batch
+
+
+@pytest.mark.parametrize("chunk_tokens", [None, 5])
+@pytest.mark.parametrize("kind", [TinyModel, Outspoken])
+def test_what_is_measured_is_each_tokens_loss_alone(kind, chunk_tokens):
+    torch.manual_seed(0)
+    model, batch, metric = kind(), tiny_batch(), Sums()
+    everything(chunk_tokens).measure(model, batch, [metric])
+    logits = model(batch.inputs["input_ids"], logits=True).logits.detach()
+    log_p = logits.log_softmax(-1)
+    expected = F.nll_loss(log_p.flatten(0, 1), batch.labels.flatten(), ignore_index=-100, reduction="none")
+    scores = metric.scores
+    assert torch.equal(scores.mask, batch.labels != IGNORE_INDEX) and metric.batch is batch
+    torch.testing.assert_close(torch.where(scores.mask, scores.nats, 0).flatten(), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(scores.loss, scores.nats) and not scores.loss.requires_grad
+    assert torch.equal(scores.predicted, logits.argmax(-1))
+    torch.testing.assert_close(scores.entropy, -(log_p.exp() * log_p).sum(-1))
+    torch.testing.assert_close(scores.logits, logits)
+
+
+def test_what_nobody_reads_is_not_measured():
+    class Plain(Sums):
+        reads = frozenset()
+
+    metric = Plain()
+    Objective({"c": CrossEntropyConfig(weight=3.0).build()}).measure(TinyModel(), tiny_batch(), [metric])
+    assert metric.scores.predicted is None and metric.scores.entropy is None and metric.scores.logits is None
+    torch.testing.assert_close(metric.scores.loss, 3 * metric.scores.nats)
 
 
 def test_a_micro_batch_without_targets_gives_zero():
-    model, batch = TinyModel(), tiny_batch()
-    batch["labels"][:] = IGNORE_INDEX
-    total, _, grads = run(Objective(CrossEntropyConfig().build()), model, batch, target_tokens=7)
+    model, batch = TinyModel(), replace(tiny_batch(), target_tokens=7)
+    batch.labels[:] = IGNORE_INDEX
+    total, _, grads = run(Objective({"cross_entropy": CrossEntropyConfig().build()}), model, batch)
     assert total == 0 and all(not g.any() for g in grads.values())
 
 
 def test_a_global_batch_without_targets_is_refused():
-    model, batch = TinyModel(), tiny_batch()
     with pytest.raises(DataError, match="no target"):
-        Objective(CrossEntropyConfig().build())(model, model(batch["input_ids"]), batch, step=0, target_tokens=0)
+        everything()(TinyModel(), replace(tiny_batch(), target_tokens=0), Share())
 
 
 def test_parameter_terms_need_bind():
-    model, batch = TinyModel(), tiny_batch()
     with pytest.raises(RuntimeError, match="bind"):
-        everything()(model, model(batch["input_ids"]), batch, step=0, target_tokens=9)
+        everything()(TinyModel(), tiny_batch(), Share())
 
 
 def test_impossible_settings_are_one_line():
     with pytest.raises(ConfigError, match="chunk_tokens=0"):
         CrossEntropyConfig(chunk_tokens=0)
-    with pytest.raises(ConfigError, match="name of the loss"):
-        Objective(CrossEntropyConfig().build(), {"cross_entropy": ZLossConfig().build()})
+    with pytest.raises(ConfigError, match=r"weight=0\.0 is no factor of a loss"):
+        CrossEntropyConfig(weight=0.0)
+    with pytest.raises(ConfigError, match=r"gamma=-1\.0"):
+        FocalConfig(gamma=-1.0)
+    with pytest.raises(ConfigError, match="name of a loss"):
+        Objective({"cross_entropy": CrossEntropyConfig().build()}, {"cross_entropy": ZLossConfig().build()})
+    with pytest.raises(ConfigError, match=r"loss=\[\] leaves nothing to learn"):
+        Objective({})

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from prospero.batch import IGNORE_INDEX
 from prospero.errors import ConfigError
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
-from prospero.objective.objective import Objective
+from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.activation import ActivationConfig
 from prospero.objective.regularizers.base import ramp
 from prospero.objective.regularizers.confidence_penalty import ConfidencePenaltyConfig
@@ -19,18 +19,18 @@ from prospero.objective.regularizers.l2_sp import L2SPConfig
 from prospero.objective.regularizers.label_smoothing import LabelSmoothingConfig
 from prospero.objective.regularizers.orthogonality import OrthogonalityConfig, gram_distance
 from prospero.objective.regularizers.z_loss import ZLossConfig
-from tests.objective.fakes import TinyModel, gradients, targets, tiny_batch
+from tests.objective.fakes import TinyModel, batch_of, gradients, tiny_batch
 
 
 def total_of(model, batch, regularizers, step=0):
-    objective = Objective(CrossEntropyConfig().build(), regularizers)
+    objective = Objective({"cross_entropy": CrossEntropyConfig().build()}, regularizers)
     objective.bind(model)
-    return objective(model, model(batch["input_ids"]), batch, step=step, target_tokens=targets(batch))
+    return objective(model, batch, Share(step=step))
 
 
 def logits_of(model, batch):
     """Logits and labels of the targets."""
-    logits, labels = model(batch["input_ids"], logits=True).logits.flatten(0, 1), batch["labels"].flatten()
+    logits, labels = model(batch.inputs["input_ids"], logits=True).logits.flatten(0, 1), batch.labels.flatten()
     return logits[labels != IGNORE_INDEX], labels[labels != IGNORE_INDEX]
 
 
@@ -102,11 +102,11 @@ def test_orthogonality_is_zero_for_orthonormal_rows_or_columns():
 def test_l2_sp_measures_from_the_start_and_survives_a_resume():
     torch.manual_seed(0)
     model, batch = TinyModel(), tiny_batch()
-    objective = Objective(CrossEntropyConfig().build(), {"l2_sp": L2SPConfig(weight=1.0).build()})
+    objective = Objective({"cross_entropy": CrossEntropyConfig().build()}, {"l2_sp": L2SPConfig(weight=1.0).build()})
     objective.bind(model)
 
     def part(o, m):
-        return o(m, m(batch["input_ids"]), batch, step=0, target_tokens=9).parts["l2_sp"].item()
+        return o(m, batch, Share()).parts["l2_sp"].item()
 
     assert part(objective, model) == 0
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_l2_sp_measures_from_the_start_and_survives_a_resume():
         model.norm.weight += 1.0
     expected = 0.5 * 0.25 * model.head.weight.numel()
     assert part(objective, model) == pytest.approx(expected, rel=1e-5)
-    resumed = Objective(CrossEntropyConfig().build(), {"l2_sp": L2SPConfig(weight=1.0).build()})
+    resumed = Objective({"cross_entropy": CrossEntropyConfig().build()}, {"l2_sp": L2SPConfig(weight=1.0).build()})
     resumed.bind(model)
     assert part(resumed, model) == 0
     resumed.load_state_dict(objective.state_dict())
@@ -126,11 +126,11 @@ def test_activation_is_ar_and_tar_over_targets_within_documents():
     term = ActivationConfig(ar=2.0, tar=1.0).build()
     all_targets = torch.zeros(1, 3, dtype=torch.long)
     ar, first, second = (1 + 5 + 2), 2.0, 5.0
-    assert term.token_sum(hidden, {"labels": all_targets}).item() == pytest.approx(2 * ar + first + second)
+    assert term.token_sum(hidden, batch_of(all_targets, all_targets)).item() == pytest.approx(2 * ar + first + second)
     documents = torch.tensor([[0, 0, 1]])
-    cut = {"labels": all_targets, "document_ids": documents}
+    cut = batch_of(all_targets, all_targets, document_ids=documents)
     assert term.token_sum(hidden, cut).item() == pytest.approx(2 * ar + first)
-    masked = {"labels": torch.tensor([[0, IGNORE_INDEX, 0]])}
+    masked = batch_of(all_targets, torch.tensor([[0, IGNORE_INDEX, 0]]))
     assert term.token_sum(hidden, masked).item() == pytest.approx(2 * (1 + 2) + second)
 
 

@@ -12,7 +12,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
-from prospero.objective.objective import Objective
+from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.l1 import L1Config
 from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.l2_sp import L2SPConfig
@@ -23,7 +23,7 @@ from prospero.optim.clipping import clip_grad_norm_
 from prospero.optim.lion import LionConfig
 from prospero.optim.muon import MuonConfig
 from prospero.optim.newton_schulz import ProductType
-from tests.objective.fakes import TinyModel, targets, tiny_batch
+from tests.objective.fakes import TinyModel, part, tiny_batch
 
 STEPS = 3
 OPTIMIZERS = {
@@ -53,14 +53,13 @@ def train(name: str, chunk_tokens: int | None, rank: int, world: int) -> dict[st
         "z_loss": ZLossConfig(weight=0.1),
     }
     loss = CrossEntropyConfig(chunk_tokens=chunk_tokens).build()
-    objective = Objective(loss, {term: config.build() for term, config in terms.items()})
+    objective = Objective({"cross_entropy": loss}, {term: config.build() for term, config in terms.items()})
     objective.bind(model)
     optimizer = OPTIMIZERS[name].build(model)
-    mine = {key: value[rank * (4 // world) : (rank + 1) * (4 // world)] for key, value in batch.items()}
-    facts = {"target_tokens": targets(batch), "gradient_average_over": world}
+    mine = part(batch, rank * (4 // world), (rank + 1) * (4 // world))
     seen: dict[str, torch.Tensor] = {}
     for step in range(STEPS):
-        result = objective(model, model(mine["input_ids"]), mine, step=step, **facts)
+        result = objective(model, mine, Share(step=step, gradient_average_over=world))
         result.total.backward()
         if step == STEPS - 1:
             parts = torch.stack(list(result.parts.values()))

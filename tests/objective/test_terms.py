@@ -6,12 +6,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
-from prospero.objective.objective import Objective
+from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.base import RegularizerConfig, TokenRegularizer
 from prospero.objective.regularizers.confidence_penalty import ConfidencePenaltyConfig
 from prospero.objective.regularizers.label_smoothing import LabelSmoothingConfig
 from prospero.objective.terms import TokenScores, chunked_term_sums, token_scores
-from tests.objective.fakes import TinyModel, gradients, targets, tiny_batch
+from tests.objective.fakes import TinyModel, gradients, tiny_batch
 
 ROWS = frozenset({"mean_logit", "expected_logit"})
 
@@ -59,13 +59,13 @@ def test_a_term_may_read_the_logits(chunk_tokens):
     torch.manual_seed(0)
     model, batch = TinyModel(), tiny_batch()
     term = SquaredLogits(RegularizerConfig(weight=0.5))
-    objective = Objective(CrossEntropyConfig(chunk_tokens=chunk_tokens).build(), {"squared": term})
-    objective(model, model(batch["input_ids"]), batch, step=0, target_tokens=targets(batch)).total.backward()
+    objective = Objective({"cross_entropy": CrossEntropyConfig(chunk_tokens=chunk_tokens).build()}, {"squared": term})
+    objective(model, batch, Share()).total.backward()
     found = gradients(model)
     model.zero_grad()
-    mask = batch["labels"].flatten() != -100
-    logits = model(batch["input_ids"], logits=True).logits.flatten(0, 1)[mask]
-    (F.cross_entropy(logits, batch["labels"].flatten()[mask]) + 0.5 * logits.square().mean()).backward()
+    mask = batch.labels.flatten() != -100
+    logits = model(batch.inputs["input_ids"], logits=True).logits.flatten(0, 1)[mask]
+    (F.cross_entropy(logits, batch.labels.flatten()[mask]) + 0.5 * logits.square().mean()).backward()
     torch.testing.assert_close(found, gradients(model), rtol=1e-5, atol=1e-7)
 
 
@@ -74,17 +74,17 @@ def test_every_term_works_under_autocast(chunk_tokens):
     torch.manual_seed(0)
     model, batch = TinyModel(vocab_size=500, d_model=32), tiny_batch(vocab_size=500)
     terms = {"smoothing": LabelSmoothingConfig().build(), "confidence": ConfidencePenaltyConfig().build()}
-    objective = Objective(CrossEntropyConfig(chunk_tokens=chunk_tokens).build(), terms)
-    exact = objective(model, model(batch["input_ids"]), batch, step=0, target_tokens=targets(batch)).total
+    objective = Objective({"cross_entropy": CrossEntropyConfig(chunk_tokens=chunk_tokens).build()}, terms)
+    exact = objective(model, batch, Share()).total
     with torch.autocast("cpu", torch.bfloat16):
-        result = objective(model, model(batch["input_ids"]), batch, step=0, target_tokens=targets(batch))
+        result = objective(model, batch, Share())
     result.total.backward()
     assert result.total.dtype == torch.float32 and result.total.item() == pytest.approx(exact.item(), rel=3e-3)
 
 
 def test_chunks_without_gradients_hold_no_graph():
     model, batch = TinyModel(), tiny_batch()
-    hidden, labels = model(batch["input_ids"]).hidden.flatten(0, 1), batch["labels"].flatten()
+    hidden, labels = model(batch.inputs["input_ids"]).hidden.flatten(0, 1), batch.labels.flatten()
     with torch.no_grad():
         total, sums = chunked_term_sums([CrossEntropyConfig().build()], torch.ones(1), model.project, hidden, labels, 5)
     assert not total.requires_grad and total == sums[0] and max(model.projected_tokens) == 5

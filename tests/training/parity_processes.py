@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from prospero.model.transformer import TransformerConfig
@@ -25,10 +24,10 @@ from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.early_stopping import EarlyStopping
 from prospero.training.callbacks.ema import EMA, EMAConfig
 from prospero.training.loggers.metrics_file import MetricsFile
-from prospero.training.module import TrainingModule
+from prospero.training.module import Optimization, TrainingModule
 from prospero.training.trainer import Precision, StrategyName
 from tests.training.spread_model import SPREADS, train_spread, whole
-from tests.training.tiny import SEQ_LEN, VOCAB, Fall, TinyData, tiny_trainer
+from tests.training.tiny import SEQ_LEN, VOCAB, Fall, TinyData, tiny_metrics, tiny_trainer
 
 STEPS, BATCH = 20, 16
 MODEL = TransformerConfig(n_layers=2, d_model=16, n_heads=4, n_kv_heads=2, d_ff=64, tie_embeddings=True, qk_norm=True)
@@ -53,16 +52,15 @@ def train(folder: Path, case: str) -> dict[str, Any]:
     settings = CASES[name]
     torch.manual_seed(5)
     terms = {"l2": L2Config(weight=0.01).build(), "z_loss": ZLossConfig(weight=0.01).build()} if everything else {}
-    module = TrainingModule(
-        MODEL.build(VOCAB, SEQ_LEN),
-        Objective(CrossEntropyConfig().build(), terms),
-        AdamWConfig(lr=0.01),
-        Fall(),
+    how = Optimization(
+        optimizer=AdamWConfig(lr=0.01),
+        schedule=Fall(),
         total_steps=STEPS,
-        token_bytes=np.ones(VOCAB, np.int32),
         max_grad_norm=0.3 if everything else None,
         seed=3,
     )
+    objective = Objective({"cross_entropy": CrossEntropyConfig().build()}, terms)
+    module = TrainingModule(MODEL.build(VOCAB, SEQ_LEN), objective, tiny_metrics(), how)
     ranks = settings["devices"] // settings.get("tensor_parallel", 2 if name == "tensor_parallel" else 1)
     accumulate = 4 if everything else 1
     ema = EMA(EMAConfig(decay=0.9, start_step=2))

@@ -13,7 +13,7 @@ from prospero.model.layers.lookback import Lookback
 from prospero.model.layers.norms import Norm
 from prospero.model.transformer import Position, TransformerConfig
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
-from prospero.objective.objective import Objective
+from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.activation import ActivationConfig
 from prospero.objective.regularizers.confidence_penalty import ConfidencePenaltyConfig
 from prospero.objective.regularizers.l1 import L1Config
@@ -28,6 +28,7 @@ from prospero.optim.lion import LionConfig
 from prospero.optim.muon import MuonConfig
 from prospero.optim.newton_schulz import ProductType
 from prospero.training.parallel import Layout, parallelize
+from tests.objective.fakes import batch_of, part
 
 TERMS = {
     "l2": L2Config(weight=0.1),
@@ -93,22 +94,20 @@ def train_spread(spread: Spread, rank: int, alone: bool) -> dict[str, Tensor]:
     ids = torch.randint(spread.vocab_size, (4, 9), generator=torch.Generator().manual_seed(1))
     labels = ids[:, 1:].clone()
     labels[0, :3] = -100
-    batch = {"input_ids": ids[:, :-1], "labels": labels, "document_ids": (ids[:, :-1] > 8).long().cumsum(1)}
+    batch = batch_of(ids[:, :-1], labels, document_ids=(ids[:, :-1] > 8).long().cumsum(1))
     if not alone:
         parallelize(model, layout.mesh("cpu"), fsdp=layout.data_parallel > 1)
     objective = Objective(
-        CrossEntropyConfig(chunk_tokens=spread.chunk_tokens).build(),
+        {"cross_entropy": CrossEntropyConfig(chunk_tokens=spread.chunk_tokens).build()},
         {name: config.build() for name, config in TERMS.items()},
     )
     objective.bind(model)
     optimizer = spread.optimizer.build(model)
     size, place = 4 // layout.data_parallel, rank // layout.tensor_parallel
-    mine = {name: value[place * size : (place + 1) * size] for name, value in batch.items()}
-    facts = {"target_tokens": int((labels != -100).sum()), "gradient_average_over": layout.data_parallel}
+    mine = part(batch, place * size, (place + 1) * size)
     seen: dict[str, Tensor] = {}
     for step in range(3):
-        output = model(mine["input_ids"], document_ids=mine["document_ids"], logits=False)
-        result = objective(model, output, mine, step=step, **facts)
+        result = objective(model, mine, Share(step=step, gradient_average_over=layout.data_parallel))
         result.total.backward()
         parts = torch.stack(list(result.parts.values()))
         if not alone:
@@ -120,5 +119,5 @@ def train_spread(spread: Spread, rank: int, alone: bool) -> dict[str, Tensor]:
         seen[f"norm.{step}"] = clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
         optimizer.zero_grad()
-    seen["logits"] = model.eval()(ids[:, :-1], document_ids=batch["document_ids"]).logits.detach()
+    seen["logits"] = model.eval()(ids[:, :-1], document_ids=batch.inputs["document_ids"]).logits.detach()
     return seen | {f"weight.{name}": whole(p) for name, p in model.named_parameters()}

@@ -13,9 +13,10 @@ from prospero.checkpoints import writing
 from prospero.checkpoints.run_checkpoints import RunCheckpoints
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError, DataError
+from prospero.evaluation.metrics.collection import TokenMetrics
 from prospero.runs.metrics import metric_series
 from prospero.training.callbacks import checkpoints as checkpoints_file
-from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig, seconds_to_next_save
+from prospero.training.callbacks.checkpoints import CheckpointsConfig, seconds_to_next_save
 from prospero.training.callbacks.convergence import ConvergenceConfig, Split, improvement_ratio
 from prospero.training.callbacks.early_stopping import EarlyStoppingConfig
 from prospero.training.callbacks.progress import ProgressConfig, duration
@@ -44,7 +45,8 @@ def there(tmp_path):
 
 def test_last_and_best_are_kept_and_named(tmp_path, monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 4.0])
-    monkeypatch.setattr(Checkpoints, "_loss", lambda self, module: next(losses))
+    compute = TokenMetrics.compute
+    monkeypatch.setattr(TokenMetrics, "compute", lambda self, split: compute(self, split) | {"val/loss": next(losses)})
     fit(tmp_path, [CheckpointsConfig(every_steps=2, keep_last=2, keep_best=1).build(RunFacts(run_dir=tmp_path))],
         max_steps=11, val_every_steps=3)  # fmt: skip
     found = RunCheckpoints(tmp_path / "checkpoints")
@@ -64,10 +66,10 @@ def test_saves_by_the_clock_are_as_frequent_as_they_are_cheap(tmp_path, monkeypa
 
     class Trouble(Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            pl_module.guard.bad = [object()] if 8 <= batch_idx < 12 else []
+            pl_module.watch.guard.bad = [object()] if 8 <= batch_idx < 12 else []
 
     rest = tmp_path / "trouble"
-    monkeypatch.setattr(type(tiny_module().guard), "read", lambda self, record: None)
+    monkeypatch.setattr(type(tiny_module().watch.guard), "read", lambda self, record: None)
     fit(rest, [Trouble(), CheckpointsConfig(keep_last=9).build(RunFacts(run_dir=rest))], **settings)
     assert names(rest) == ["step_00000020", "step_00000025"]
     none = tmp_path / "none"
@@ -138,9 +140,9 @@ def test_a_signal_saves_after_the_step_and_says_so(tmp_path, number):
 
     before = signal.getsignal(number)
     module = fit(tmp_path, [Sends(), CheckpointsConfig().build(RunFacts(run_dir=tmp_path))], val_every_steps=0)
-    assert module.stop_reason == f"interrupted by {number.name}"
+    assert module.state.stop_reason == f"interrupted by {number.name}"
     assert names(tmp_path) == ["step_00000005"]
-    assert module.trainer.callbacks[0].exit_code == 128 + number
+    assert module.state.exit_code == 128 + number
     assert signal.getsignal(number) == before
 
 
@@ -149,7 +151,7 @@ def test_early_stopping_ends_and_says_why_and_its_state_is_saved(tmp_path):
     facts = RunFacts(run_dir=tmp_path)
     module = fit(tmp_path, [config.build(facts), CheckpointsConfig().build(facts)], val_every_steps=1)
     assert module.step == 3
-    assert module.stop_reason.startswith("early stopping: val/loss has not fallen below")
+    assert module.state.stop_reason.startswith("early stopping: val/loss has not fallen below")
     again = config.build(facts)
     fit(tmp_path, [again], val_every_steps=1, resume=tmp_path / "checkpoints" / "step_00000003")
     assert again.validations_without_improvement >= 2
@@ -167,7 +169,7 @@ def test_convergence_ends_a_run_that_stands_still(tmp_path, split):
     config = ConvergenceConfig(split=split, window_steps=2, min_improvement_ratio=0.5)
     module = fit(tmp_path, [config.build(RunFacts(run_dir=tmp_path))], val_every_steps=1, lr=1e-9)
     assert module.step == 4
-    assert module.stop_reason.startswith(f"convergence: {split.value}/loss improved by")
+    assert module.state.stop_reason.startswith(f"convergence: {split.value}/loss improved by")
 
 
 def test_max_minutes_ends_the_run_validates_it_and_moves_the_horizon(tmp_path):
@@ -177,12 +179,12 @@ def test_max_minutes_ends_the_run_validates_it_and_moves_the_horizon(tmp_path):
     class Slow(Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
             time.sleep(0.02)
-            horizons.append(pl_module.total_steps)
+            horizons.append(pl_module.how.total_steps)
 
     trainer = tiny_trainer(tmp_path, max_steps=10**9, callbacks=[Slow()], max_minutes=1.0 / 60, val_every_steps=0)
     trainer.fit(module, datamodule=TinyData())
-    assert module.stop_reason == "max_minutes: 0.0166667 minutes are over"
-    assert "val/loss" in module.latest_metrics
+    assert module.state.stop_reason == "max_minutes: 0.0166667 minutes are over"
+    assert "val/loss" in module.state.metrics
     assert 10 < module.step < 50
     assert horizons[-1] == pytest.approx(module.step, abs=2)
 

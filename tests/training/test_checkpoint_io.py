@@ -36,7 +36,7 @@ def run(folder: Path, *, resume: Path | None = None, optimizer=None, steps: int 
     config = CheckpointsConfig(**{"every_steps": 2, "keep_last": 9, **settings})
     module = tiny_module()
     if optimizer is not None:
-        module.optimizer_config = optimizer
+        module.how.optimizer = optimizer
     trainer = tiny_trainer(
         folder,
         max_steps=steps,

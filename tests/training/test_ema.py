@@ -5,6 +5,7 @@ import torch
 
 from prospero.checkpoints.run_checkpoints import read_checkpoint
 from prospero.errors import ConfigError, DataError
+from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
 from prospero.training.callbacks.ema import EMA, EMAConfig, averaged, restore
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
@@ -12,7 +13,7 @@ from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 
 def fit(folder, *, max_steps, resume=None, val_every_steps=50, **settings):
     module, ema = tiny_module(dropout=0.0, lr=0.3), EMA(EMAConfig(**settings))
-    checkpoints = Checkpoints(CheckpointsConfig(every_steps=3, keep_last=9), folder / "checkpoints")
+    checkpoints = Checkpoints(CheckpointsConfig(every_steps=3, keep_last=9), RunFolder(folder))
     trainer = tiny_trainer(folder, max_steps=max_steps, callbacks=[ema, checkpoints], val_every_steps=val_every_steps)
     trainer.fit(module, datamodule=TinyData(), ckpt_path=resume)
     return module, ema, trainer
@@ -47,14 +48,14 @@ def test_validation_and_test_see_the_average_and_training_does_not(tmp_path):
     module, ema, trainer = fit(tmp_path / "average", max_steps=6, val_every_steps=2)
     for ours, theirs in zip(module.model.parameters(), plain.model.parameters()):
         assert torch.equal(ours, theirs)
-    validated = module.latest_metrics["val/loss"]
-    assert validated != plain.latest_metrics["val/loss"]
+    validated = module.state.metrics["val/loss"]
+    assert validated != plain.state.metrics["val/loss"]
     trainer.test(module, datamodule=TinyData(), verbose=False)
-    assert module.latest_metrics["test/loss"] == pytest.approx(validated, rel=1e-6)  # the same sequences
+    assert module.state.metrics["test/loss"] == pytest.approx(validated, rel=1e-6)  # the same sequences
     module.model.load_state_dict(averaged(module.model.state_dict(), {"weights": ema.weights}))
     ema.weights = {}
     trainer.validate(module, datamodule=TinyData(), verbose=False)
-    assert module.latest_metrics["val/loss"] == pytest.approx(validated, rel=1e-6)
+    assert module.state.metrics["val/loss"] == pytest.approx(validated, rel=1e-6)
 
 
 def test_a_resumed_average_is_that_of_the_run_that_was_not_interrupted(tmp_path):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from prospero.runs.folder import RunFolder
 from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
 from prospero.training.divergence import RollBack, TrainingDiverged
@@ -20,7 +21,7 @@ def weights(module) -> torch.Tensor:
 def run(tmp_path, *, micro_batch_size=4, ckpt_path=None, max_steps=12, module=None, **settings):
     module = module or tiny_module(dropout=settings.pop("dropout", 0.1))
     data = TinyData(micro_batch_size=micro_batch_size)
-    checkpoints = Checkpoints(CheckpointsConfig(every_steps=1, keep_last=100), tmp_path / "checkpoints")
+    checkpoints = Checkpoints(CheckpointsConfig(every_steps=1, keep_last=100), RunFolder(tmp_path))
     trainer = tiny_trainer(
         tmp_path,
         max_steps=max_steps,
@@ -39,9 +40,9 @@ def test_every_step_is_logged_once_and_validated_where_asked(tmp_path):
     assert [step for step, _ in series["train/loss"]] == list(range(1, 13))
     assert [step for step, _ in series["val/loss"]] == [5, 10, 12]
     assert [value for _, value in series["tokens"]] == [24.0 * k for k in range(1, 13)]
-    assert data.consumed_sequences == 48 == module.consumed_sequences
+    assert data.consumed_sequences == 48 == module.state.sequences
     assert series["train/loss"][-1][1] < series["train/loss"][0][1]
-    assert module.stop_reason == "max_steps"
+    assert module.state.stop_reason == "max_steps"
 
 
 def test_val_loss_is_the_mean_over_targets_and_bits_follow(tmp_path):
@@ -53,14 +54,14 @@ def test_val_loss_is_the_mean_over_targets_and_bits_follow(tmp_path):
     with torch.no_grad():
         nats, targets = 0.0, 0
         for batch in Validation(data):
-            logits = module.model.eval()(batch["input_ids"]).logits
+            logits = module.model.eval()(batch.inputs["input_ids"]).logits
             nats += torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), batch["labels"].flatten(), reduction="sum"
+                logits.flatten(0, 1), batch.labels.flatten(), reduction="sum"
             ).item()
-            targets += int((batch["labels"] != -100).sum())
-    assert module.latest_metrics["val/loss"] == pytest.approx(nats / targets, rel=1e-5)
-    assert module.latest_metrics["val/perplexity"] == pytest.approx(math.exp(nats / targets), rel=1e-5)
-    assert module.latest_metrics["val/bits_per_byte"] == pytest.approx(nats / targets / math.log(2), rel=1e-5)
+            targets += int((batch.labels != -100).sum())
+    assert module.state.metrics["val/loss"] == pytest.approx(nats / targets, rel=1e-5)
+    assert module.state.metrics["val/perplexity"] == pytest.approx(math.exp(nats / targets), rel=1e-5)
+    assert module.state.metrics["val/bits_per_byte"] == pytest.approx(nats / targets / math.log(2), rel=1e-5)
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 2])
@@ -122,7 +123,7 @@ def test_a_loss_that_goes_out_of_range_at_the_last_step_is_not_called_finished(t
     module.model.dropout = Poison(module, 12)  # training never sees it, the final validation does
     with pytest.raises(TrainingDiverged, match="val/loss is not finite at step 12"):
         run(tmp_path, module=module)
-    assert module.stop_reason.startswith("TrainingDiverged")
+    assert module.state.stop_reason.startswith("TrainingDiverged")
 
 
 def test_gradients_do_not_outlive_the_step(tmp_path):
@@ -133,4 +134,4 @@ def test_gradients_do_not_outlive_the_step(tmp_path):
 def test_test_metrics(tmp_path):
     module, data = run(tmp_path, max_steps=2)
     module.trainer.test(module, datamodule=data, verbose=False)
-    assert module.latest_metrics["test/loss"] == pytest.approx(module.latest_metrics["val/loss"])
+    assert module.state.metrics["test/loss"] == pytest.approx(module.state.metrics["val/loss"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from prospero.evaluation.monitor import Monitor
 from prospero.sweeps import study
 from prospero.sweeps.study import StudySettings
 from prospero.training.callbacks import pruning
@@ -41,7 +42,7 @@ def start_trial(journal):
 
 
 def fit(tmp_path):
-    callbacks = pruning.from_environment()
+    callbacks = pruning.from_environment(Monitor())
     trainer = tiny_trainer(tmp_path, max_steps=8, val_every_steps=2, callbacks=callbacks)
     module = tiny_module()
     trainer.fit(module, datamodule=TinyData())
@@ -50,7 +51,7 @@ def fit(tmp_path):
 
 def test_outside_a_search_there_is_no_callback(monkeypatch):
     monkeypatch.delenv(study.TRIAL_VARIABLE, raising=False)
-    assert pruning.from_environment() == []
+    assert pruning.from_environment(Monitor()) == []
 
 
 def test_validations_are_reported_against_tokens_and_a_good_trial_trains_to_its_end(journal, tmp_path, monkeypatch):
@@ -60,8 +61,8 @@ def test_validations_are_reported_against_tokens_and_a_good_trial_trains_to_its_
     trainer, module, (callback,) = fit(tmp_path)
     reported = study.open_study(journal, SETTINGS).trials[1].intermediate_values
     assert list(reported) == [step * TOKENS for step in (2, 4, 6, 8)]
-    assert reported[8 * TOKENS] == pytest.approx(module.latest_metrics["val/loss"])
-    assert trainer.global_step == 8 and callback.result() == {} and module.stop_reason == "max_steps"
+    assert reported[8 * TOKENS] == pytest.approx(module.state.metrics["val/loss"])
+    assert trainer.global_step == 8 and callback.result() == {} and module.state.stop_reason == "max_steps"
 
 
 def test_a_trial_behind_the_others_stops_and_says_so(journal, tmp_path, monkeypatch):
@@ -70,7 +71,7 @@ def test_a_trial_behind_the_others_stops_and_says_so(journal, tmp_path, monkeypa
         monkeypatch.setenv(name, value)
     trainer, module, (callback,) = fit(tmp_path)
     assert trainer.global_step == 2 and callback.result() == {"status": "PRUNED"}
-    assert module.stop_reason.startswith(f"pruned: after {2 * TOKENS} tokens")
+    assert module.state.stop_reason.startswith(f"pruned: after {2 * TOKENS} tokens")
 
 
 def test_a_resumed_trial_does_not_report_twice(journal, tmp_path, monkeypatch):
@@ -89,12 +90,12 @@ def test_two_ranks_stop_at_the_same_step_and_only_the_first_opens_the_journal(jo
         "import json, sys, torch\n"
         "from pathlib import Path\n"
         "torch.set_num_threads(1)\n"
-        "from prospero import distributed\n"
+        "from prospero.evaluation.monitor import Monitor\n"
         "from prospero.training.callbacks import pruning\n"
         "from prospero.training.trainer import StrategyName\n"
         "from tests.training.tiny import TinyData, tiny_module, tiny_trainer\n"
         "folder = Path(sys.argv[1])\n"
-        "callbacks = pruning.from_environment()\n"
+        "callbacks = pruning.from_environment(Monitor())\n"
         "trainer = tiny_trainer(folder, max_steps=8, val_every_steps=2, callbacks=callbacks, devices=2,\n"
         "                       strategy=StrategyName.ddp)\n"
         "trainer.fit(tiny_module(), datamodule=TinyData(4, 2))\n"

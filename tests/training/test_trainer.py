@@ -5,7 +5,7 @@ import torch
 
 from prospero.errors import ConfigError
 from prospero.training import trainer as room
-from prospero.training.boundary import StepBoundary
+from prospero.training.loop import StepLoop
 from prospero.training.strategies import FSDP2Strategy
 from prospero.training.trainer import Accelerator, Precision, StrategyName, TrainerConfig
 
@@ -78,7 +78,7 @@ def test_settings_reach_lightning(tmp_path):
     trainer = config.build(run_dir=tmp_path, max_steps=11, accumulate=2)
     assert (trainer.max_steps, trainer.accumulate_grad_batches, trainer.log_every_n_steps) == (11, 2, 3)
     assert (trainer.val_check_interval, trainer.check_val_every_n_epoch, trainer.limit_val_batches) == (14, None, 2)
-    assert isinstance(trainer.callbacks[0], StepBoundary)
+    assert isinstance(trainer.callbacks[0], StepLoop)
     assert not trainer.loggers
 
 

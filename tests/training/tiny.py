@@ -10,10 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from prospero.batch import Batch
+from prospero.evaluation.metrics.base import MetricFacts
+from prospero.evaluation.metrics.bits_per_byte import BitsPerByteConfig
+from prospero.evaluation.metrics.collection import TokenMetrics
+from prospero.evaluation.metrics.loss import LossMetric
+from prospero.evaluation.metrics.perplexity import Perplexity
 from prospero.model.base import LanguageModel, ModelOutput
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
 from prospero.objective.objective import Objective
-from prospero.training.module import TrainingModule
+from prospero.training.checkpoint_io import folder_strategy
+from prospero.training.module import Optimization, TrainingModule
 from prospero.training.trainer import Accelerator, Precision, TrainerConfig
 
 VOCAB, SEQ_LEN, WIDTH = 11, 6, 8
@@ -63,14 +70,14 @@ class Sequences(Dataset):
     def __len__(self) -> int:
         return 10**9
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Batch:
         data = self.data
         step, micro = divmod(index, data.accumulate)
         first = self.start + step * data.global_batch_size
         everything = [sequence(first + i) for i in range(data.global_batch_size)]
         mine = everything[(micro * data.world_size + data.rank) * data.micro_batch_size :][: data.micro_batch_size]
         counts = sum(int((labels != -100).sum()) for _, labels in everything)
-        return collate(mine) | {"target_tokens": counts, "sequences": data.global_batch_size}
+        return collate(mine, sequences=data.global_batch_size, target_tokens=counts)
 
 
 def sequence(index: int) -> tuple[Tensor, Tensor]:
@@ -81,8 +88,17 @@ def sequence(index: int) -> tuple[Tensor, Tensor]:
     return ids[:-1], labels
 
 
-def collate(pairs: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
-    return {"input_ids": torch.stack([p[0] for p in pairs]), "labels": torch.stack([p[1] for p in pairs])}
+def collate(pairs: list[tuple[Tensor, Tensor]], *, sequences: int = 0, target_tokens: int = 0) -> Batch:
+    """The micro-batch of these sequences, a global batch of its own unless the counts of one are given."""
+    labels = torch.stack([p[1] for p in pairs])
+    sequences = sequences or len(pairs)
+    return Batch(
+        inputs={"input_ids": torch.stack([p[0] for p in pairs])},
+        labels=labels,
+        sequences=sequences,
+        tokens=sequences * SEQ_LEN,
+        target_tokens=target_tokens or int((labels != -100).sum()),
+    )
 
 
 class Validation(Dataset):
@@ -94,12 +110,11 @@ class Validation(Dataset):
     def __len__(self) -> int:
         return 4 // self.data.world_size
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Batch:
         if index >= len(self):
             raise IndexError
         place = (index * self.data.world_size + self.data.rank) * 2
-        batch = collate([sequence(10**6 + place), sequence(10**6 + place + 1)])
-        return batch | {"target_tokens": int((batch["labels"] != -100).sum()), "sequences": 2}
+        return collate([sequence(10**6 + place), sequence(10**6 + place + 1)])
 
 
 class TinyData(L.LightningDataModule):
@@ -109,6 +124,23 @@ class TinyData(L.LightningDataModule):
         super().__init__()
         self.global_batch_size, self.micro_batch_size = global_batch_size, micro_batch_size
         self.consumed_sequences = 0
+        self.skipped: list[list[int]] = []
+
+    def advance(self, sequences: int) -> None:
+        self.consumed_sequences += sequences
+
+    def skip(self, ranges: Any) -> None:
+        self.skipped += [list(pair) for pair in ranges]
+
+    def origins(self, first: int, last: int, limit: int) -> list[str]:
+        return []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"consumed_sequences": self.consumed_sequences, "skipped": self.skipped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.consumed_sequences = state_dict["consumed_sequences"]
+        self.skip(state_dict["skipped"])
 
     @property
     def rank(self) -> int:
@@ -120,7 +152,7 @@ class TinyData(L.LightningDataModule):
 
     @property
     def _together(self) -> int:
-        return getattr(self.trainer.strategy, "tensor_parallel", 1)
+        return folder_strategy(self.trainer).tensor_parallel
 
     @property
     def accumulate(self) -> int:
@@ -154,12 +186,36 @@ class Fall:
         return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 / (1 + 0.1 * step))
 
 
-def tiny_module(*, dropout: float = 0.1, lr: float = 0.1, regularizers: Any = None, **arguments: Any) -> TrainingModule:
+def tiny_metrics() -> TokenMetrics:
+    """The metrics of a default run but for accuracy."""
+    facts = MetricFacts(token_bytes=np.ones(VOCAB, np.int32), seq_len=SEQ_LEN)
+    return TokenMetrics(
+        {"loss": LossMetric(), "perplexity": Perplexity(), "bits_per_byte": BitsPerByteConfig().build(facts)}
+    )
+
+
+def tiny_module(
+    *,
+    dropout: float = 0.1,
+    lr: float = 0.1,
+    regularizers: Any = None,
+    optimizer: Any = None,
+    metrics: TokenMetrics | None = None,
+    guards: Any = None,
+    facts: Any = None,
+    **how: Any,
+) -> TrainingModule:
     """A TrainingModule over TinyModel, the same weights each time."""
     torch.manual_seed(7)
-    defaults: dict[str, Any] = {"total_steps": 20, "token_bytes": np.ones(VOCAB, np.int32), "seed": 3}
-    objective = Objective(CrossEntropyConfig().build(), regularizers or {})
-    return TrainingModule(TinyModel(dropout), objective, SGD(lr), Fall(), **{**defaults, **arguments})
+    defaults: dict[str, Any] = {"optimizer": optimizer or SGD(lr), "schedule": Fall(), "total_steps": 20, "seed": 3}
+    return TrainingModule(
+        TinyModel(dropout),
+        Objective({"cross_entropy": CrossEntropyConfig().build()}, regularizers or {}),
+        metrics or tiny_metrics(),
+        Optimization(**{**defaults, **how}),
+        guards=guards,
+        facts=facts,
+    )
 
 
 def tiny_trainer(

@@ -8,6 +8,7 @@ import torch
 
 from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.l2_sp import L2SPConfig
+from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.trainer import StrategyName
@@ -28,7 +29,7 @@ def main(out: str, strategy: str, micro_batch_size: str, dropout: str, resume: s
         val_every_steps=3,
         accumulate=4 // (int(micro_batch_size) * world),
         loggers=[MetricsFile(folder)],
-        callbacks=[Checkpoints(CheckpointsConfig(every_steps=2, keep_last=9), folder / "checkpoints")],
+        callbacks=[Checkpoints(CheckpointsConfig(every_steps=2, keep_last=9), RunFolder(folder))],
         devices=world,
         strategy=StrategyName.auto if one else StrategyName[strategy],
     )
@@ -37,7 +38,7 @@ def main(out: str, strategy: str, micro_batch_size: str, dropout: str, resume: s
     state = whole_weights(module.model)
     if trainer.is_global_zero:
         torch.save(state, folder / "weights.pt")
-        facts = {"held": held, "stop_reason": module.stop_reason, "metrics": module.latest_metrics}
+        facts = {"held": held, "stop_reason": module.state.stop_reason, "metrics": module.state.metrics}
         (folder / "facts.json").write_text(json.dumps(facts))
 
 

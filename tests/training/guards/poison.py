@@ -68,9 +68,7 @@ class Poison(Callback):
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         config, step = self.config, pl_module.step + 1
         here = config.rank in (-1, trainer.global_rank)
-        place = int(
-            trainer.datamodule.skipped.positions(pl_module.consumed_sequences, pl_module.consumed_sequences + 1)[0]
-        )
+        place = int(trainer.datamodule.skipped.positions(pl_module.state.sequences, pl_module.state.sequences + 1)[0])
         self.bad = here and config.first <= place < config.last
         if here and step == config.sleep_at_step:
             time.sleep(3600)

@@ -10,11 +10,10 @@ from prospero.optim.lion import LionConfig
 from prospero.optim.muon import MuonConfig
 from prospero.optim.sgd import SGDConfig
 from prospero.runs.metrics import metric_series
-from prospero.training.boundary import StepBoundary
 from prospero.training.divergence import RollBack, TrainingDiverged
 from prospero.training.guards.settings import GuardsConfig
-from prospero.training.guards.vote import Vote
 from prospero.training.loggers.metrics_file import MetricsFile
+from prospero.training.loop import StepLoop
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 
 OPTIMIZERS = {
@@ -36,7 +35,7 @@ def spoil(module, steps, *, gradient_only=False):
         if gradient_only:
             loss.register_hook(lambda grad: grad * factor)
             return loss
-        module._losses[-1:] = [loss.detach() * factor]
+        module.watch._losses[-1:] = [loss.detach() * factor]
         return loss * factor
 
     module.training_step = training_step
@@ -48,7 +47,7 @@ def state_of(module):
     return [t.detach().clone() for t in [*module.model.parameters(), *values]]
 
 
-class Remembers(StepBoundary):
+class Remembers(StepLoop):
     """Keeps weights and optimiser state after every step."""
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
@@ -57,8 +56,16 @@ class Remembers(StepBoundary):
             pl_module.kept = [*getattr(pl_module, "kept", []), state_of(pl_module)]
 
 
+class Lagging(StepReports):
+    """As on CUDA."""
+
+    def __init__(self, device, world_size):
+        super().__init__(device, world_size)
+        self.lagging = True
+
+
 def run(tmp_path, module, monkeypatch, *, micro_batch_size=4, max_steps=8):
-    monkeypatch.setattr("prospero.training.trainer.StepBoundary", Remembers)
+    monkeypatch.setattr("prospero.training.trainer.StepLoop", Remembers)
     trainer = tiny_trainer(
         tmp_path,
         max_steps=max_steps,
@@ -74,12 +81,12 @@ def run(tmp_path, module, monkeypatch, *, micro_batch_size=4, max_steps=8):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weights_and_optimiser_stay_and_the_step_counts(tmp_path, name, gradient_only, monkeypatch):
     module = tiny_module()
-    module.optimizer_config = OPTIMIZERS[name]
+    module.how.optimizer = OPTIMIZERS[name]
     spoil(module, {3, 6}, gradient_only=gradient_only)
     run(tmp_path, module, monkeypatch, micro_batch_size=2)
     same = [all(torch.equal(a, b) for a, b in zip(x, y)) for x, y in zip(module.kept, module.kept[1:])]
     assert same == [False, True, False, False, True, False, False]
-    assert module.step == 8 and module.consumed_sequences == 32 and module.guard.skipped == 2
+    assert module.step == 8 and module.state.sequences == 32 and module.watch.guard.skipped == 2
     series = metric_series(tmp_path / "metrics.csv")
     assert [int(value) for _, value in series["train/skipped_steps"]] == [0, 0, 1, 1, 1, 2, 2, 2]
     assert [value for _, value in series["train/lr"]][4] < [value for _, value in series["train/lr"]][1]
@@ -87,10 +94,9 @@ def test_weights_and_optimiser_stay_and_the_step_counts(tmp_path, name, gradient
 
 def test_a_fused_kernel_skips_on_the_device_and_the_host_reads_a_step_later(tmp_path, monkeypatch):
     module = tiny_module(guards=GuardsConfig(max_skipped_in_row=2))
-    module.optimizer_config = OPTIMIZERS["adamw"]
+    module.how.optimizer = OPTIMIZERS["adamw"]
     spoil(module, {3, 6, 7})
-    module._vote = Vote(torch.device("cpu"), 1)
-    module._vote.lagging = True  # as on CUDA
+    monkeypatch.setattr("prospero.training.guards.step_watch.StepReports", Lagging)
     with pytest.raises(RollBack, match="2 times in a row at step 7"):
         run(tmp_path, module, monkeypatch, max_steps=12)
     same = [all(torch.equal(a, b) for a, b in zip(x, y)) for x, y in zip(module.kept, module.kept[1:])]
@@ -103,4 +109,4 @@ def test_without_the_guard_nothing_is_judged(tmp_path, monkeypatch):
     spoil(module, {3})
     with pytest.raises(TrainingDiverged, match="val/loss is not finite at step 4"):
         run(tmp_path, module, monkeypatch, max_steps=4)
-    assert module.guard.skipped == 0 and not torch.isfinite(module.kept[-1][0]).all()
+    assert module.watch.guard.skipped == 0 and not torch.isfinite(module.kept[-1][0]).all()

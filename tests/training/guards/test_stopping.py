@@ -61,8 +61,8 @@ def test_a_signal_in_or_before_a_validation_leaves_it_to_the_run_that_goes_on(
     if not in_validation:
         sends.step = 5 * (4 // micro_batch_size)  # counted in micro-steps
     module = fit(tmp_path / "parts", sends, micro_batch_size=micro_batch_size)
-    assert module.step == 5 and module.stop_reason == "interrupted by SIGUSR1" and module.owes_validation
-    assert module.trainer.callbacks[0].exit_code == 128 + signal.SIGUSR1
+    assert module.step == 5 and module.state.stop_reason == "interrupted by SIGUSR1" and module.state.validation_pending
+    assert module.state.exit_code == 128 + signal.SIGUSR1
     assert "val/loss" not in series(tmp_path / "parts") and sends.validation_ends == 0
     resumed = fit(
         tmp_path / "parts",
@@ -75,10 +75,10 @@ def test_a_signal_in_or_before_a_validation_leaves_it_to_the_run_that_goes_on(
 
 
 def test_a_stop_file_ends_the_run_as_a_signal_does_but_with_0(tmp_path, monkeypatch):
-    monkeypatch.setattr("prospero.training.boundary._STOP_FILE_CHECKED_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("prospero.training.stopping.STOP_FILE_CHECKED_EVERY_SECONDS", 0.0)
     module = fit(tmp_path, Does((tmp_path / "STOP").touch, step=4, in_validation=False))
-    assert module.step == 4 and module.stop_reason == "STOP file" and module.leaving
-    assert module.trainer.callbacks[0].exit_code == 0
+    assert module.step == 4 and module.state.stop_reason == "STOP file" and module.state.stopping_to_resume
+    assert module.state.exit_code == 0
     assert not (tmp_path / "STOP").exists()
     assert (tmp_path / "checkpoints" / "step_00000004").is_dir()
 
