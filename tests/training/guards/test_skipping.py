@@ -12,6 +12,7 @@ from prospero.optim.sgd import SGDConfig
 from prospero.runs.metrics import metric_series
 from prospero.training.divergence import RollBack, TrainingDiverged
 from prospero.training.guards.settings import GuardsConfig
+from prospero.training.guards.step_report import StepReports
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.loop import StepLoop
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
