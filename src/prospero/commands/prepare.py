@@ -1,6 +1,5 @@
 """`prepare`: clean, de-duplicate, split and tokenise text into memory-mapped shards with a receipt."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prospero.data.settings import PrepareConfig
@@ -12,9 +11,10 @@ if TYPE_CHECKING:
 def prepare(config: PrepareConfig) -> int:
     """Prepare the data and print the receipt in short; the files lie in the cache folder."""
     from prospero import log
+    from prospero.data.prepare import prepare as prepare_now
 
     log.configure()
-    prepared = prepare_data(config)
+    prepared = prepare_now(config)
     for line in describe(prepared):
         print(line)
     return 0
@@ -22,19 +22,9 @@ def prepare(config: PrepareConfig) -> int:
 
 def prepare_data(config: PrepareConfig) -> "PreparedData":
     """Return the prepared data of a configuration, made now unless they lie ready."""
-    from prospero.data.prepare import PrepareSettings
     from prospero.data.prepare import prepare as prepare_now
 
-    settings = PrepareSettings(
-        source=config.data,
-        cleaning=config.cleaning,
-        dedup=config.dedup,
-        split=config.split,
-        tokenizer=config.tokenizer,
-        cache_dir=Path(config.outputs_dir, "data"),
-        buffer_mb=config.buffer_mb,
-    )
-    return prepare_now(settings)
+    return prepare_now(config)
 
 
 def describe(prepared: "PreparedData") -> list[str]:
