@@ -20,8 +20,10 @@ from prospero.data.cleaning.control_characters import ControlCharactersConfig
 from prospero.data.cleaning.unicode import UnicodeConfig
 from prospero.data.cleaning.white_space import WhiteSpaceConfig
 from prospero.data.dedup.exact import ExactDedupConfig
-from prospero.data.prepare import PreparedData, PrepareSettings, SourceConfig, prepare
+from prospero.data.prepare import PreparedData, prepare
+from prospero.data.settings import PrepareConfig
 from prospero.data.sources.files import FilesConfig
+from prospero.data.sources.source import SourceConfig
 from prospero.data.sources.stdlib import StdlibConfig
 from prospero.data.split import AutoSplitConfig
 from prospero.data.tokenizer.bpe import BPETokenizerConfig
@@ -72,8 +74,8 @@ def measure(source: SourceConfig, vocab_size: int, repeats: int, *, bare: bool) 
 
 def preparation_seconds(source: SourceConfig, vocab_size: int, folder: Path) -> tuple[float, PreparedData]:
     """Prepare `source` from nothing; the seconds are those of all stages but the training of the tokenizer."""
-    settings = PrepareSettings(
-        source=source,
+    settings = PrepareConfig(
+        data=source,
         cleaning={
             "unicode": UnicodeConfig(),
             "control_characters": ControlCharactersConfig(),
@@ -82,7 +84,7 @@ def preparation_seconds(source: SourceConfig, vocab_size: int, folder: Path) -> 
         dedup=ExactDedupConfig(),
         split=AutoSplitConfig(),
         tokenizer=BPETokenizerConfig(vocab_size=vocab_size),
-        cache_dir=folder,
+        outputs_dir=str(folder),
     )
     started = time.perf_counter()
     prepared = prepare(settings, progress=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from prospero.data.dedup.exact import ExactDedupConfig
-from prospero.data.prepare import PrepareSettings
+from prospero.data.settings import PrepareConfig
 from prospero.data.shards import ShardWriter, TokenShards
 from prospero.data.sources.files import FilesConfig
 from prospero.data.split import HashSplitConfig
@@ -62,13 +62,13 @@ def sentences(n: int, seed: int = 0) -> list[str]:
     return [" ".join(generator.choice(words, 12)) + f" number {i}.\nAnd so on." for i in range(n)]
 
 
-def settings(path: Path, cache_dir: Path, **changes: Any) -> PrepareSettings:
+def settings(path: Path, outputs_dir: Path, **changes: Any) -> PrepareConfig:
     """Return settings for `path`: bytes, hash split, exact de-duplication, no cleaning."""
     chosen: dict[str, Any] = {
-        "source": FilesConfig(path=str(path)),
+        "data": FilesConfig(path=str(path)),
         "dedup": ExactDedupConfig(),
         "split": HashSplitConfig(val_fraction=0.2, test_fraction=0.1),
         "tokenizer": ByteTokenizerConfig(),
-        "cache_dir": cache_dir,
+        "outputs_dir": str(outputs_dir),
     }
-    return PrepareSettings(**(chosen | changes))
+    return PrepareConfig(**(chosen | changes))

@@ -23,7 +23,7 @@ GLOBAL = 8
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
-    return prepare(settings(write_corpus(folder, sentences(120)), folder / "cache"), progress=False)
+    return prepare(settings(write_corpus(folder, sentences(120)), folder), progress=False)
 
 
 def module(prepared, **changes):

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from prospero.data import prepare as prepare_module
+from prospero.data.cleaning.control_characters import ControlCharactersConfig
 from prospero.data.cleaning.length import LengthConfig
+from prospero.data.cleaning.unicode import UnicodeConfig
+from prospero.data.cleaning.white_space import WhiteSpaceConfig
 from prospero.data.encoding import SplitEncoder
 from prospero.data.prepare import PreparedData, open_prepared, prepare, source_name
 from prospero.data.sources.files import FilesConfig
@@ -21,6 +24,7 @@ from prospero.data.tokenizer.bpe import BPETokenizerConfig
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.data.tokenizer.char import CharTokenizerConfig
 from prospero.errors import ConfigError, DataError
+from prospero.training.settings import TrainConfig
 from tests.data.shard_making import sentences, settings, write_corpus
 
 TOKENIZERS = [ByteTokenizerConfig(), CharTokenizerConfig(), BPETokenizerConfig(vocab_size=300)]
@@ -42,21 +46,21 @@ def hidden(folder: Path) -> list[str]:
 def test_every_document_comes_out_once_in_its_split(tmp_path, tokenizer):
     texts = sentences(300)
     path = write_corpus(tmp_path, texts)
-    prepared = prepare(settings(path, tmp_path / "cache", tokenizer=tokenizer), progress=False)
+    prepared = prepare(settings(path, tmp_path, tokenizer=tokenizer), progress=False)
     found = {split: documents_of(prepared, split) for split in prepared.splits}
     assert sorted(text for texts in found.values() for text in texts) == sorted(texts)
     rule = HashSplitConfig(val_fraction=0.2, test_fraction=0.1).build()
     for split, members in found.items():
         assert {next(iter(rule.pieces(text, 0, None))).split for text in members} == {split}
     prepared.verify()
-    assert hidden(tmp_path / "cache") == []
+    assert hidden(tmp_path / "data") == []
 
 
 def test_the_receipt_adds_up(tmp_path):
     texts = [*sentences(200), *sentences(10), "short"]
     path = write_corpus(tmp_path, texts)
     cleaning = {"length": LengthConfig(min_characters=20)}
-    prepared = prepare(settings(path, tmp_path / "cache", cleaning=cleaning, tokenizer=CharTokenizerConfig()))
+    prepared = prepare(settings(path, tmp_path, cleaning=cleaning, tokenizer=CharTokenizerConfig()))
     receipt = prepared.receipt
     assert receipt["documents"] == {"read": 211, "kept": 200, "dropped": 1, "duplicate": 10}
     assert receipt["bytes"]["kept"] == sum(len(text.encode()) for text in texts[:200])
@@ -75,7 +79,7 @@ def test_the_receipt_adds_up(tmp_path):
 def test_characters_unknown_to_the_training_split_are_counted(tmp_path):
     path = tmp_path / "one.txt"
     path.write_text("ab" * 450 + "日本" * 50, encoding="utf-8")
-    prepared = prepare(settings(path, tmp_path / "cache", split=TailSplitConfig(), tokenizer=CharTokenizerConfig()))
+    prepared = prepare(settings(path, tmp_path, split=TailSplitConfig(), tokenizer=CharTokenizerConfig()))
     assert prepared.receipt["unknown_characters"] == 100
 
 
@@ -83,7 +87,7 @@ def test_tail_gives_the_last_characters_of_one_long_document(tmp_path):
     text = "".join(f"line {i} of the play and é\n" for i in range(500)) + "end"
     path = tmp_path / "play.txt"
     path.write_text(text, encoding="utf-8")
-    prepared = prepare(settings(path, tmp_path / "cache", split=TailSplitConfig(), tokenizer=CharTokenizerConfig()))
+    prepared = prepare(settings(path, tmp_path, split=TailSplitConfig(), tokenizer=CharTokenizerConfig()))
     n = int(0.9 * len(text))
     assert documents_of(prepared, "train") == [text[:n]]
     assert documents_of(prepared, "val") == [text[n:]]
@@ -103,7 +107,7 @@ def test_small_buffers_change_nothing(tmp_path, monkeypatch):
 
 
 def test_the_second_time_it_is_found(tmp_path, monkeypatch):
-    chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path / "cache")
+    chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path)
     first = prepare(chosen)
     monkeypatch.setattr(prepare_module, "publish", lambda *_: pytest.fail("prepared again"))
     started = time.perf_counter()
@@ -114,17 +118,17 @@ def test_the_second_time_it_is_found(tmp_path, monkeypatch):
 
 def test_other_settings_or_other_text_are_prepared_anew(tmp_path):
     path = write_corpus(tmp_path, sentences(100))
-    first = prepare(settings(path, tmp_path / "cache"))
-    other = prepare(settings(path, tmp_path / "cache", tokenizer=CharTokenizerConfig()))
+    first = prepare(settings(path, tmp_path))
+    other = prepare(settings(path, tmp_path, tokenizer=CharTokenizerConfig()))
     write_corpus(tmp_path, sentences(101))
-    more = prepare(settings(path, tmp_path / "cache"))
+    more = prepare(settings(path, tmp_path))
     assert len({first.directory, other.directory, more.directory}) == 3
     assert len({first.fingerprint, other.fingerprint, more.fingerprint}) == 3
 
 
 def test_the_fingerprint_is_of_the_text_and_not_of_its_place(tmp_path):
-    first = prepare(settings(write_corpus(tmp_path / "a", sentences(100)), tmp_path / "cache"))
-    second = prepare(settings(write_corpus(tmp_path / "b", sentences(100)), tmp_path / "cache"))
+    first = prepare(settings(write_corpus(tmp_path / "a", sentences(100)), tmp_path))
+    second = prepare(settings(write_corpus(tmp_path / "b", sentences(100)), tmp_path))
     assert first.directory != second.directory and first.fingerprint == second.fingerprint
 
 
@@ -132,7 +136,7 @@ def test_the_fingerprint_is_of_the_text_and_not_of_its_place(tmp_path):
     "damage", ["token file cut", "receipt cut", "receipt of another format", "tokenizer", "no file"]
 )
 def test_damaged_data_are_made_anew(tmp_path, damage):
-    chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path / "cache")
+    chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path)
     first = prepare(chosen)
     digests = {split: row["digest"] for split, row in first.receipt["splits"].items()}
     receipt = first.directory / "receipt.json"
@@ -154,7 +158,7 @@ def test_damaged_data_are_made_anew(tmp_path, damage):
 
 
 def test_one_flipped_bit_is_found_whenever_prepared_data_are_used(tmp_path):
-    chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path / "cache")
+    chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path)
     prepared = prepare(chosen)
     for file in ("train.bin", "val.bin"):
         path = prepared.directory / file
@@ -186,16 +190,16 @@ def slow_close(self):
     print("tokens written", flush=True)
     time.sleep(60)
 SplitEncoder.close = slow_close
-module.prepare(settings(Path(sys.argv[1]), Path(sys.argv[2])))
+module.prepare(settings(Path(sys.argv[1]), Path(sys.argv[2]).parent))
 """
 
 
 def test_a_kill_leaves_nothing_half_used(tmp_path):
-    path, cache = write_corpus(tmp_path, sentences(200)), tmp_path / "cache"
+    path, cache = write_corpus(tmp_path, sentences(200)), tmp_path / "data"
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", KILLED, str(path), str(cache)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
+        command, stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"tokens written\n"
@@ -203,7 +207,7 @@ def test_a_kill_leaves_nothing_half_used(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not list(cache.glob("files-*")) and len(hidden(cache)) == 1
-    prepared = prepare(settings(path, cache))
+    prepared = prepare(settings(path, cache.parent))
     prepared.verify()
     assert hidden(cache) == []
 
@@ -213,17 +217,17 @@ import sys
 from pathlib import Path
 from tests.data.shard_making import settings
 from prospero.data.prepare import prepare
-prepared = prepare(settings(Path(sys.argv[1]), Path(sys.argv[2])), progress=False)
+prepared = prepare(settings(Path(sys.argv[1]), Path(sys.argv[2]).parent), progress=False)
 prepared.verify()
 print(prepared.directory, prepared.receipt["created"], prepared.receipt["seconds"])
 """
 
 
 def test_two_processes_at_once_get_the_same_data(tmp_path):
-    path, cache = write_corpus(tmp_path, sentences(2000)), tmp_path / "cache"
+    path, cache = write_corpus(tmp_path, sentences(2000)), tmp_path / "data"
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", TOGETHER, str(path), str(cache)]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, env=environment) for _ in range(2)]
     outputs = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0]
@@ -232,7 +236,7 @@ def test_two_processes_at_once_get_the_same_data(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
-    chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path / "cache")
+    chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path)
 
     def full(self):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -242,15 +246,15 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
         with pytest.raises(DataError, match="full") as caught:
             prepare(chosen)
     assert "\n" not in str(caught.value)
-    assert hidden(tmp_path / "cache") == [] and not list((tmp_path / "cache").glob("files-*"))
+    assert hidden(tmp_path / "data") == [] and not list((tmp_path / "data").glob("files-*"))
     prepare(chosen).verify()
 
 
 def test_a_real_full_disk(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
-    cache = tmp_path / "cache"
-    chosen = settings(write_corpus(tmp_path, sentences(100)), cache)
+    cache = tmp_path / "data"
+    chosen = settings(write_corpus(tmp_path, sentences(100)), cache.parent)
     original = prepare_module.SplitEncoder._writer
 
     def on_a_full_disk(self, split):
@@ -273,16 +277,16 @@ def test_a_real_full_disk(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="root may write anywhere")
 def test_a_read_only_folder_is_one_line(tmp_path):
-    cache = tmp_path / "cache"
+    cache = tmp_path / "data"
     cache.mkdir(mode=0o555)
     with pytest.raises(DataError, match="nothing can be written"):
-        prepare(settings(write_corpus(tmp_path, sentences(100)), cache))
+        prepare(settings(write_corpus(tmp_path, sentences(100)), cache.parent))
 
 
 def test_a_file_where_the_cache_should_be_is_one_line(tmp_path):
-    (tmp_path / "cache").write_text("a file")
+    (tmp_path / "data").write_text("a file")
     with pytest.raises(DataError, match="cache"):
-        prepare(settings(write_corpus(tmp_path, sentences(100)), tmp_path / "cache"))
+        prepare(settings(write_corpus(tmp_path, sentences(100)), tmp_path))
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=["byte", "char", "bpe"])
@@ -290,7 +294,7 @@ def test_a_split_that_gets_nothing_says_what_helps(tmp_path, tokenizer):
     path = tmp_path / "one.txt"
     path.write_text("one document that is not cut, and goes to one split as a whole\n" * 20)
     with pytest.raises(DataError, match="split=tail"):
-        prepare(settings(path, tmp_path / "cache", tokenizer=tokenizer))
+        prepare(settings(path, tmp_path, tokenizer=tokenizer))
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=["byte", "char", "bpe"])
@@ -298,10 +302,44 @@ def test_when_cleaning_leaves_nothing_the_reasons_are_told(tmp_path, tokenizer):
     path = write_corpus(tmp_path, sentences(20))
     cleaning = {"length": LengthConfig(min_characters=10**6)}
     with pytest.raises(DataError, match="nothing of the 20 documents: 20 by length"):
-        prepare(settings(path, tmp_path / "cache", cleaning=cleaning, tokenizer=tokenizer))
+        prepare(settings(path, tmp_path, cleaning=cleaning, tokenizer=tokenizer))
+
+
+FIXTURE_TEXT = "".join(f"The {n}th line says that {n} plus {n} is {2 * n}.\n" for n in range(600))
+
+
+def test_names_and_fingerprints_of_earlier_versions_stay(tmp_path, monkeypatch):
+    """The values were written down from the version of the run in tests/fixtures/run_before_the_move."""
+    path = tmp_path / "text.txt"
+    path.write_text(FIXTURE_TEXT)
+    os.utime(path, (1700000000, 1700000000))  # the name holds the time of change
+    cleaning = {
+        "unicode": UnicodeConfig(),
+        "control_characters": ControlCharactersConfig(),
+        "white_space": WhiteSpaceConfig(),
+    }
+    monkeypatch.setattr(prepare_module, "FORMAT", 1)
+    monkeypatch.setattr("prospero.data.receipt.FORMAT", 1)
+    for workers in (0, 3):
+        config = settings(
+            path,
+            tmp_path / str(workers),
+            data=FilesConfig(path="text.txt", num_workers=workers),
+            cleaning=cleaning,
+            split=TailSplitConfig(),
+        )
+        monkeypatch.chdir(tmp_path)
+        prepared = prepare(config)
+        assert prepared.fingerprint == "1f5eaa8cd3052d73269ccc5334781358"
+        assert prepared.directory.name == "files-1d04124bfe2bfd69"
+        assert "num_workers" not in prepared.receipt["settings"]["source"]
 
 
 def test_settings():
     assert source_name(FilesConfig(path="x")) == "files"
     with pytest.raises(ConfigError, match="buffer_mb"):
         settings(Path("x"), Path("y"), buffer_mb=0)
+    with pytest.raises(ConfigError, match="buffer_mb"):
+        TrainConfig(buffer_mb=0)
+    with pytest.raises(ConfigError, match="max_steps=0"):
+        TrainConfig(max_steps=0)

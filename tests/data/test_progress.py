@@ -4,22 +4,22 @@ import logging
 
 import pytest
 
-from prospero.data.progress import Stages
+from prospero.data.progress import StageClock
 
 
 @pytest.mark.parametrize("bars", [False, True])
 def test_each_stage_is_timed_and_told(bars, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("prospero"), "propagate", True)
-    stages = Stages(bars)
+    clock = StageClock(bars)
     with caplog.at_level("INFO", "prospero"):
-        with stages.stage("clean", 3_000_000) as advance:
+        with clock.stage("clean", 3_000_000) as advance:
             advance(1_000_000)
             advance(2_000_000)
-        with stages.stage("train tokenizer"):
+        with clock.stage("train tokenizer"):
             pass
-    assert list(stages.seconds) == ["clean", "train tokenizer"]
+    assert list(clock.seconds) == ["clean", "train tokenizer"]
     assert "3.0 MB" in caplog.messages[0] and "MB" not in caplog.messages[1]
 
 
 def test_no_bars_where_there_is_no_terminal(capsys):
-    assert Stages().bars is False
+    assert StageClock().bars is False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prospero.data.receipt import FORMAT, Intake, digest, plain, read_receipt, write_receipt
+from prospero.data.receipt import FORMAT, DocumentCounts, digest, plain, read_receipt, write_receipt
 from prospero.errors import DataError
 
 
@@ -38,12 +38,12 @@ def test_the_digest_changes_with_every_part():
     assert digest(values[0]) == digest(dict(values[0]))
 
 
-def test_intake_counts():
-    intake = Intake()
+def test_documents_and_bytes_are_counted():
+    counts = DocumentCounts()
     for outcome, size in [("read", 10), ("read", 4), ("kept", 9), ("dropped", 4)]:
-        intake.add(outcome, size)
-    assert intake.plain()["documents"] == {"read": 2, "kept": 1, "dropped": 1, "duplicate": 0}
-    assert intake.plain()["bytes"] == {"read": 14, "kept": 9, "dropped": 4, "duplicate": 0}
+        counts.add(outcome, size)
+    assert counts.plain()["documents"] == {"read": 2, "kept": 1, "dropped": 1, "duplicate": 0}
+    assert counts.plain()["bytes"] == {"read": 14, "kept": 9, "dropped": 4, "duplicate": 0}
 
 
 def test_a_receipt_comes_back_or_is_refused(tmp_path):

@@ -6,93 +6,35 @@ It appears whole or not at all. Memory does not grow with the corpus: cleaned te
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 from prospero.data.bigram import bigram_bits_per_byte
 from prospero.data.cache import locked, publish, readable_errors
 from prospero.data.cleaning.pipeline import CleaningPipeline
-from prospero.data.cleaning.step import CleaningStep, Drop
+from prospero.data.cleaning.step import Drop
 from prospero.data.encoding import SplitEncoder
-from prospero.data.progress import Stages
-from prospero.data.receipt import FORMAT, Intake, digest, origin, plain, read_receipt, write_receipt
+from prospero.data.progress import StageClock
+from prospero.data.receipt import FORMAT, DocumentCounts, digest, origin, plain, read_receipt, write_receipt
+from prospero.data.settings import PrepareConfig
 from prospero.data.shards import TokenShards
-from prospero.data.sources.source import Source
+from prospero.data.sources.source import Source, SourceConfig
 from prospero.data.split import CorpusSize, Piece, Split
 from prospero.data.spool import Spool
 from prospero.data.tokenizer.tokenizer import Tokenizer, load_tokenizer
-from prospero.errors import ConfigError, DataError
+from prospero.errors import DataError
 from prospero.log import log
 from prospero.processes import ranks
 
-
-class SourceConfig(Protocol):
-    """Settings that build a source."""
-
-    def build(self) -> Source: ...
-
-
-class StepConfig(Protocol):
-    """Settings that build a cleaning step."""
-
-    def build(self) -> CleaningStep: ...
+READ_LATER = frozenset(field.name for field in fields(SourceConfig))
+"""Settings of a source that say how batches are read; the same data serve them all."""
 
 
 class Dedup(Protocol):
     """Remembers texts."""
 
     def is_duplicate(self, text: str) -> bool: ...
-
-
-class DedupConfig(Protocol):
-    """Settings that build a de-duplication."""
-
-    def build(self) -> Dedup: ...
-
-
-class SplitConfig(Protocol):
-    """Settings that build a split."""
-
-    def build(self) -> Split: ...
-
-
-class TokenizerConfig(Protocol):
-    """Settings that build a tokenizer, from the training text if `needs_texts()`."""
-
-    def build(self, texts: Callable[[], Iterator[str]]) -> Tokenizer: ...
-
-    def needs_texts(self) -> bool: ...
-
-
-@dataclass(kw_only=True, slots=True)
-class PrepareSettings:
-    """All that decides what the prepared data are, and where they lie."""
-
-    source: SourceConfig
-    """Where the text comes from."""
-    cleaning: Mapping[str, StepConfig] = field(default_factory=dict)
-    """The cleaning steps, in their order."""
-    dedup: DedupConfig
-    """Removal of repeated documents."""
-    split: SplitConfig
-    """How text is shared out to train, val and test."""
-    tokenizer: TokenizerConfig
-    """How text becomes tokens."""
-    cache_dir: Path
-    """Folder in which prepared corpora lie, one folder each."""
-    buffer_mb: int = 64
-    """Megabytes of memory for text on its way and what the tokenizer makes of it."""
-
-    def __post_init__(self) -> None:
-        if self.buffer_mb < 1:
-            raise ConfigError(f"buffer_mb={self.buffer_mb} must be 1 or more")
-
-    def plain(self) -> dict[str, Any]:
-        """Return the settings that decide the result, as plain values."""
-        parts = {"source": self.source, "dedup": self.dedup, "split": self.split, "tokenizer": self.tokenizer}
-        steps = [[name, plain(step)] for name, step in self.cleaning.items()]  # a list, for the order counts
-        return {name: plain(part) for name, part in parts.items()} | {"cleaning": steps}
 
 
 @dataclass(slots=True)
@@ -115,26 +57,26 @@ class PreparedData:
             shards.verify(self.receipt["splits"][split]["digest"])
 
 
-def prepare(settings: PrepareSettings, progress: bool | None = None) -> PreparedData:
+def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData:
     """Return the prepared corpus, made now unless it lies ready in the cache.
 
     `progress` shows bars (None: when standard error is a terminal). Raises `DataError` for text, files and disks that
     cannot be used.
     """
-    source = settings.source.build()
-    tokenizer = None if settings.tokenizer.needs_texts() else settings.tokenizer.build(lambda: iter(()))
-    key = [FORMAT, source.identity(), settings.plain(), tokenizer.fingerprint() if tokenizer else None]
-    name = f"{source_name(settings.source)}-{digest(plain(key))[:16]}"
-    found = _open_if_there(settings.cache_dir / name)
+    source = config.data.build()
+    tokenizer = None if config.tokenizer.needs_texts() else config.tokenizer.build(lambda: iter(()))
+    key = [FORMAT, source.identity(), what_decides(config), tokenizer.fingerprint() if tokenizer else None]
+    name = f"{source_name(config.data)}-{digest(plain(key))[:16]}"
+    found = _open_if_there(config.data_dir / name)
     if found is not None:
         return found
-    with readable_errors(settings.cache_dir), locked(settings.cache_dir, name):
-        found = _open_if_there(settings.cache_dir / name)  # made by the process that held the lock
+    with readable_errors(config.data_dir), locked(config.data_dir, name):
+        found = _open_if_there(config.data_dir / name)  # made by the process that held the lock
         if found is not None:
             return found
         log.info("Preparing %s.", source.describe())
-        preparation = _Preparation(settings, source, tokenizer, Stages(progress))
-        directory = publish(settings.cache_dir, name, preparation.run)
+        preparation = _Preparation(config, source, tokenizer, StageClock(progress))
+        directory = publish(config.data_dir, name, preparation.run)
     return open_prepared(directory)
 
 
@@ -149,6 +91,14 @@ def open_prepared(directory: Path) -> PreparedData:
         if shards.n_tokens != receipt["splits"][name]["tokens"]:
             raise DataError(f"{shards.path} does not belong to the receipt beside it; prepare the data again")
     return PreparedData(directory, receipt, tokenizer, splits)
+
+
+def what_decides(config: PrepareConfig) -> dict[str, Any]:
+    """Return the settings that decide the prepared data, as plain values; part of their folder's name."""
+    source = {name: value for name, value in plain(config.data).items() if name not in READ_LATER}
+    parts = {"dedup": config.dedup, "split": config.split, "tokenizer": config.tokenizer}
+    steps = [[name, plain(step)] for name, step in config.cleaning.items()]  # a list, for the order counts
+    return {"source": source} | {name: plain(part) for name, part in parts.items()} | {"cleaning": steps}
 
 
 def source_name(config: SourceConfig) -> str:
@@ -175,29 +125,29 @@ def _open_if_there(directory: Path) -> PreparedData | None:
 class _Preparation:
     """One preparation, from the source to a filled folder."""
 
-    def __init__(self, settings: PrepareSettings, source: Source, tokenizer: Tokenizer | None, stages: Stages) -> None:
-        self.settings, self.source, self.stages = settings, source, stages
+    def __init__(self, config: PrepareConfig, source: Source, tokenizer: Tokenizer | None, clock: StageClock) -> None:
+        self.config, self.source, self.clock = config, source, clock
         self.tokenizer = tokenizer
-        self.pipeline = CleaningPipeline({name: step.build() for name, step in settings.cleaning.items()})
-        self.dedup = settings.dedup.build()
-        self.split = settings.split.build()
-        self.intake = Intake()
+        self.pipeline = CleaningPipeline({name: step.build() for name, step in config.cleaning.items()})
+        self.dedup: Dedup = config.dedup.build()
+        self.split: Split = config.split.build()
+        self.counts = DocumentCounts()
 
     def run(self, folder: Path) -> None:
         """Fill `folder` with token files, tokenizer and receipt."""
         spool = Spool(folder / "cleaned.spool")
         passes_twice = self.tokenizer is None or self.split.needs_size
         if passes_twice:
-            with self.stages.stage("clean", self.source.size_bytes()) as advance:
+            with self.clock.stage("clean", self.source.size_bytes()) as advance:
                 spool.write(self._cleaned(advance))
             self._check_not_empty()
         if self.tokenizer is None:
             self.tokenizer = self._train_tokenizer(spool)
-        encoder = SplitEncoder(folder, self.tokenizer, self.settings.buffer_mb * 1_000_000)
+        encoder = SplitEncoder(folder, self.tokenizer, self.config.buffer_mb * 1_000_000)
         texts = spool.texts() if passes_twice else self._cleaned()
         try:
-            total = self.intake.bytes["kept"] if passes_twice else self.source.size_bytes()
-            with self.stages.stage("encode" if passes_twice else "clean and encode", total) as advance:
+            total = self.counts.bytes["kept"] if passes_twice else self.source.size_bytes()
+            with self.clock.stage("encode" if passes_twice else "clean and encode", total) as advance:
                 for piece in self._pieces(texts, spool.size):
                     advance(encoder.add(piece))
                 encoder.close()
@@ -214,18 +164,18 @@ class _Preparation:
         for document in self.source.documents():
             size = utf8_length(document.text)
             advance(size)
-            self.intake.add("read", size)
+            self.counts.add("read", size)
             cleaned = self.pipeline(document)
             if isinstance(cleaned, Drop):
-                self.intake.add("dropped", size)
+                self.counts.add("dropped", size)
                 continue
             if self.dedup.is_duplicate(cleaned.text):
-                self.intake.add("duplicate", utf8_length(cleaned.text))
-                if len(self.intake.duplicate_examples) < self.pipeline.examples_per_reason:
-                    self.intake.duplicate_examples.append(cleaned.id)
+                self.counts.add("duplicate", utf8_length(cleaned.text))
+                if len(self.counts.duplicate_examples) < self.pipeline.examples_per_reason:
+                    self.counts.duplicate_examples.append(cleaned.id)
                 continue
-            self.intake.add("kept", utf8_length(cleaned.text))
-            self.intake.characters += len(cleaned.text)
+            self.counts.add("kept", utf8_length(cleaned.text))
+            self.counts.characters += len(cleaned.text)
             yield cleaned.text
 
     def _pieces(self, texts: Iterator[str], size: CorpusSize) -> Iterator[Piece]:
@@ -240,13 +190,13 @@ class _Preparation:
 
         found = {piece.split: {} for piece in self._pieces(spool.texts(), spool.size)}
         self._check_splits(found)
-        with self.stages.stage("train tokenizer"):
-            return self.settings.tokenizer.build(training_texts)
+        with self.clock.stage("train tokenizer"):
+            return self.config.tokenizer.build(training_texts)
 
     def _check_not_empty(self) -> None:
-        if self.intake.documents["kept"]:
+        if self.counts.documents["kept"]:
             return
-        n_read = self.intake.documents["read"]
+        n_read = self.counts.documents["read"]
         if not n_read:
             raise DataError(f"there is no text in {self.source.describe()}")
         reasons = [
@@ -261,25 +211,25 @@ class _Preparation:
         advice = "choose split=tail, which cuts by position, raise split.val_fraction, or give more text"
         for split in ("train", "val"):
             if split not in found:
-                n_documents = self.intake.documents["kept"]
+                n_documents = self.counts.documents["kept"]
                 raise DataError(f"the split left nothing for {split!r} ({n_documents} documents in all); {advice}")
-        if "test" not in found and getattr(self.settings.split, "test_fraction", 0):
-            log.warning("The split left nothing for the final test (%d documents).", self.intake.documents["kept"])
+        if "test" not in found and getattr(self.config.split, "test_fraction", 0):
+            log.warning("The split left nothing for the final test (%d documents).", self.counts.documents["kept"])
 
     def _receipt(self, folder: Path, encoder: SplitEncoder) -> dict[str, Any]:
         tokenizer = self.tokenizer
         assert tokenizer is not None, "a receipt is written after the tokens"
-        with self.stages.stage("bigram baseline"):
+        with self.clock.stage("bigram baseline"):
             train, val = (TokenShards(folder / f"{split}.bin") for split in ("train", "val"))
             baseline = bigram_bits_per_byte(train, val, tokenizer.token_bytes())
         cleaning = self.pipeline.report()
-        settings = self.settings.plain()
+        settings = what_decides(self.config)
         what_was_done = {name: part for name, part in settings.items() if name != "source"}
         return origin() | {
             "fingerprint": digest([FORMAT, encoder.text_digest, tokenizer.fingerprint(), what_was_done]),
-            "source": {"name": source_name(self.settings.source), "description": self.source.describe()},
+            "source": {"name": source_name(self.config.data), "description": self.source.describe()},
             "settings": settings,
-            **self.intake.plain(),
+            **self.counts.plain(),
             "dropped": cleaning["dropped"],
             "changed": cleaning["changed"],
             "repairs": dict(self.source.notes),
@@ -292,7 +242,7 @@ class _Preparation:
             "unknown_characters": encoder.unknown_characters,
             "splits": encoder.splits,
             "bigram_bits_per_byte": round(baseline, 4),
-            "seconds": self.stages.seconds,
+            "seconds": self.clock.seconds,
         }
 
 

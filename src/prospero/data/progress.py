@@ -10,7 +10,7 @@ from prospero.log import log
 Advance = Callable[[int], None]
 
 
-class Stages:
+class StageClock:
     """Times the stages of a job and shows them; `seconds` has the time of each."""
 
     def __init__(self, bars: bool | None = None) -> None:

@@ -22,7 +22,7 @@ FILE = "receipt.json"
 REQUIRED = ("format", "fingerprint", "splits", "tokenizer", "bigram_bits_per_byte")
 
 
-class Intake:
+class DocumentCounts:
     """Counts documents and bytes on their way in."""
 
     def __init__(self) -> None:

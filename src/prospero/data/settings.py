@@ -1,7 +1,10 @@
 """All settings between raw text and token shards. Nothing heavy is imported here."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from prospero.errors import ConfigError
 
 
 @dataclass(kw_only=True, slots=True)
@@ -26,3 +29,12 @@ class PrepareConfig:
     """Python modules of your own that register parts; imported before anything is composed."""
     traceback: bool = False
     """Show the full traceback of an error (`debug=traceback` sets it)."""
+
+    def __post_init__(self) -> None:
+        if self.buffer_mb < 1:
+            raise ConfigError(f"buffer_mb={self.buffer_mb} must be 1 or more")
+
+    @property
+    def data_dir(self) -> Path:
+        """Folder in which prepared corpora lie, one folder each."""
+        return Path(self.outputs_dir, "data")

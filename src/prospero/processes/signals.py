@@ -82,6 +82,19 @@ class SignalWatch:
 watch = SignalWatch()
 
 
+def _leave_to_parent() -> None:
+    """In a forked process (a loader's worker): say nothing of its signals to the watch of the process it came from."""
+    if watch.active:
+        signal.set_wakeup_fd(-1)
+        for number in SIGNALS[1:]:  # a worker that survives SIGTERM could not be ended
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 @contextmanager
 def watched() -> Iterator[SignalWatch]:
     """Catch the signals inside the block, and end this process when the one that launched it as a rank is gone.

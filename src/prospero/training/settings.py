@@ -69,6 +69,7 @@ class TrainConfig(PrepareConfig):
     """Sequences per device and forward pass; without one the whole share of a device; the rest is accumulated."""
 
     def __post_init__(self) -> None:
+        PrepareConfig.__post_init__(self)  # not super(): a dataclass with slots is another class than the one written
         for name in (
             "seq_len",
             "global_batch_size",

@@ -1,7 +1,6 @@
 """The pipeline keeps or drops with a reason, counts, shows examples, and can be joined over processes."""
 
 import json
-import pickle
 
 from prospero.data.cleaning.length import LengthConfig
 from prospero.data.cleaning.lower_case import LowerCaseConfig
@@ -45,13 +44,3 @@ def test_no_steps_keep_everything_but_the_empty():
     clean = CleaningPipeline({})
     assert clean(Document("x\r\n", "a")) == Document("x\r\n", "a")
     assert clean(Document("", "b")) == Drop("empty")
-
-
-def test_reports_of_two_processes_add_up():
-    first, second, whole = pipeline(), pickle.loads(pickle.dumps(pipeline())), pipeline()
-    documents = [Document(text, text) for text in ("AB", "ABCD", "", "abcd", "X", "Y", "longer")]
-    for number, document in enumerate(documents):
-        (first if number < 4 else second)(document)
-        whole(document)
-    first.merge(second.report())
-    assert first.report() == whole.report()

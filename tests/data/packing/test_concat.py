@@ -25,7 +25,6 @@ def test_every_token_but_the_first_is_a_target_once(tmp_path, seq_len):
     labels = packing.read(everything)["labels"]
     assert labels[labels != IGNORE_INDEX].tolist() == shards.all_tokens[1:].tolist()
     assert packing.target_counts(everything).tolist() == (labels != IGNORE_INDEX).sum(axis=1).tolist()
-    assert packing.padding_share == pytest.approx((labels == IGNORE_INDEX).mean())
 
 
 def test_any_order_of_indices_gives_the_same_rows(tmp_path):

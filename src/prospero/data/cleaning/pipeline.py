@@ -14,7 +14,6 @@ class CleaningPipeline:
     """Apply `steps` in their order; a document is kept or dropped with a reason.
 
     A document of nothing but white space is dropped at the end whatever the steps, under the name "end".
-    The pipeline is picklable; counts made in several processes are joined by `merge`.
     """
 
     def __init__(
@@ -68,14 +67,3 @@ class CleaningPipeline:
         ]
         changed = {name: self.changed[name] for name in self.steps if self.changed[name]}
         return {"seen": self.seen, "kept": self.kept, "changed": changed, "dropped": dropped}
-
-    def merge(self, report: Mapping[str, Any]) -> None:
-        """Add the `report` of another pipeline of the same steps, made in another process."""
-        self.seen += report["seen"]
-        self.kept += report["kept"]
-        self.changed.update(report["changed"])
-        for row in report["dropped"]:
-            key = (row["step"], row["reason"])
-            self.dropped[key] += row["documents"]
-            examples = self.examples.setdefault(key, [])
-            examples.extend(row["examples"][: self.examples_per_reason - len(examples)])

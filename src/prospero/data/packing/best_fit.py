@@ -35,7 +35,6 @@ class BestFitPacking:
         counts = np.bincount(bins, minlength=n_bins)
         self._first = np.concatenate([[0], np.cumsum(counts)])  # sequence i holds pieces first[i] : first[i + 1]
         self._targets = np.bincount(bins, weights=lengths, minlength=n_bins).astype(np.int64)
-        self.padding_share = 1 - float(lengths.sum()) / max(1, n_bins * seq_len)
 
     def __len__(self) -> int:
         return len(self._targets)

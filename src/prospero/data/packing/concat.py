@@ -27,7 +27,6 @@ class ConcatPacking:
         self.shards, self.seq_len = shards, seq_len
         self._targets = shards.n_tokens - 1
         self._length = -(-self._targets // seq_len)
-        self.padding_share = 1 - self._targets / max(1, self._length * seq_len)
         self._window = np.arange(seq_len + 1, dtype=np.int64)
 
     def __len__(self) -> int:

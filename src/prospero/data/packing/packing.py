@@ -13,8 +13,6 @@ class Packing(Protocol):
     """
 
     seq_len: int
-    padding_share: float
-    """Positions without a target, as a share of all."""
 
     def __len__(self) -> int: ...
 

@@ -14,6 +14,7 @@ from prospero.data.sources.compression import COMPRESSIONS, open_bytes
 from prospero.data.sources.find_files import FoundFile, find_files, listing_hash
 from prospero.data.sources.json_format import read_json, read_json_lines
 from prospero.data.sources.reading import EncodingErrors, Reading
+from prospero.data.sources.source import SourceConfig
 from prospero.data.sources.table_format import read_csv, read_parquet
 from prospero.data.sources.text_format import read_text
 from prospero.errors import ConfigError, DataError
@@ -30,7 +31,7 @@ class BadFiles(Enum):
 
 
 @dataclass(kw_only=True, slots=True)
-class FilesConfig:
+class FilesConfig(SourceConfig):
     """Your own files: txt, md, source code, jsonl, json, csv, tsv, parquet; each also .gz .bz2 .xz .zst."""
 
     path: str | None = None
@@ -49,6 +50,7 @@ class FilesConfig:
     """A file that is not what its ending says, or is damaged: stop, or skip it and count it."""
 
     def __post_init__(self) -> None:
+        SourceConfig.__post_init__(self)
         if self.max_document_bytes < _SMALLEST_DOCUMENT:
             raise ConfigError(f"max_document_bytes={self.max_document_bytes}: at least {_SMALLEST_DOCUMENT} bytes.")
         if not self.text_field:

@@ -11,13 +11,14 @@ from prospero.data.document import Document
 from prospero.data.sources.find_files import find_files, listing_hash
 from prospero.data.sources.json_format import missing_field
 from prospero.data.sources.reading import Reading
+from prospero.data.sources.source import SourceConfig
 from prospero.errors import ConfigError, DataError, suggest
 
 _NO_NETWORK = {"ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout", "OfflineModeIsEnabled", "gaierror"}
 
 
 @dataclass(kw_only=True, slots=True)
-class HubConfig:
+class HubConfig(SourceConfig):
     """Any Hugging Face data set, streamed (needs `pip install "prospero[hub]"`)."""
 
     dataset: str | None = None
@@ -36,6 +37,7 @@ class HubConfig:
     """Longer texts are cut into parts at a line end or a space, in bytes of UTF-8."""
 
     def __post_init__(self) -> None:
+        SourceConfig.__post_init__(self)
         if self.max_documents is not None and self.max_documents < 1:
             raise ConfigError(f"max_documents={self.max_documents} leaves no text; choose 1 or more, or null for all.")
         if self.max_document_bytes < 16:

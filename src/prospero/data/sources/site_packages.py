@@ -11,11 +11,12 @@ from typing import Any
 from prospero.data.document import Document
 from prospero.data.sources.find_files import FoundFile, listing_hash
 from prospero.data.sources.python_files import find_python_files, python_documents
+from prospero.data.sources.source import SourceConfig
 from prospero.errors import ConfigError, DataError, suggest
 
 
 @dataclass(kw_only=True, slots=True)
-class SitePackagesConfig:
+class SitePackagesConfig(SourceConfig):
     """The Python code of installed packages."""
 
     packages: list[str] = field(default_factory=list)
@@ -24,6 +25,7 @@ class SitePackagesConfig:
     """Files are taken in the order of their names until they have this many bytes."""
 
     def __post_init__(self) -> None:
+        SourceConfig.__post_init__(self)
         if self.max_bytes is not None and self.max_bytes <= 0:
             raise ConfigError(f"max_bytes={self.max_bytes} leaves no text; give a positive number of bytes, or null.")
 

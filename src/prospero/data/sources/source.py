@@ -1,10 +1,12 @@
-"""What every source of text offers to the rest of the program."""
+"""What every source of text offers to the rest of the program, and the settings that all of them have."""
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prospero.data.document import Document
+from prospero.errors import ConfigError
 
 
 class Source(Protocol):
@@ -31,3 +33,19 @@ class Source(Protocol):
     def size_bytes(self) -> int | None:
         """Return the rough number of UTF-8 bytes that `documents` will give, or None when it is not known."""
         ...
+
+
+@dataclass(kw_only=True, slots=True)
+class SourceConfig:
+    """What the settings of every source begin with: how its batches are read, which changes neither text nor order."""
+
+    num_workers: int = 0
+    """Processes beside the training process that read batches ahead of it; 0 reads them in the training process."""
+
+    def __post_init__(self) -> None:
+        if self.num_workers < 0:
+            raise ConfigError(f"num_workers={self.num_workers} must be 0 (read in the training process) or more")
+
+    def build(self) -> Source:
+        """Return the source."""
+        raise NotImplementedError(f"{type(self).__name__} has no build()")

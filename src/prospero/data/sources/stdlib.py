@@ -17,6 +17,7 @@ from typing import Any
 from prospero.data.document import Document
 from prospero.data.sources.find_files import FoundFile, listing_hash
 from prospero.data.sources.python_files import find_python_files, python_documents
+from prospero.data.sources.source import SourceConfig
 from prospero.errors import ConfigError, DataError
 
 # Not installed by every distribution, generated for one machine, tables rather than code, or test data.
@@ -28,7 +29,7 @@ _LEFT_OUT = re.compile(
 
 
 @dataclass(kw_only=True, slots=True)
-class StdlibConfig:
+class StdlibConfig(SourceConfig):
     """The text that comes with Python: its language reference and the portable part of its standard library."""
 
     topics: bool = True
@@ -37,6 +38,7 @@ class StdlibConfig:
     """Take the sources of the standard library."""
 
     def __post_init__(self) -> None:
+        SourceConfig.__post_init__(self)
         if not (self.topics or self.sources):
             raise ConfigError("topics=false and sources=false leave no text; turn one of them on.")
 

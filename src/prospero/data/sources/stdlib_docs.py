@@ -12,13 +12,14 @@ from typing import Any
 from prospero.data.document import Document
 from prospero.data.sources.find_files import listing_hash
 from prospero.data.sources.python_files import UNREADABLE, read_python
+from prospero.data.sources.source import SourceConfig
 from prospero.data.sources.stdlib import language_topics, python_identity, stdlib_files
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(kw_only=True, slots=True)
-class StdlibDocsConfig:
+class StdlibDocsConfig(SourceConfig):
     """The prose that comes with Python: its language reference and the docstrings of its standard library."""
 
     min_characters: int = 40
