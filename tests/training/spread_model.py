@@ -8,12 +8,13 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from prospero.batch import Batch
 from prospero.model.layers.feed_forward import Activation
 from prospero.model.layers.lookback import Lookback
 from prospero.model.layers.norms import Norm
 from prospero.model.transformer import Position, TransformerConfig
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
-from prospero.objective.objective import Objective
+from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.activation import ActivationConfig
 from prospero.objective.regularizers.confidence_penalty import ConfidencePenaltyConfig
 from prospero.objective.regularizers.l1 import L1Config
@@ -22,11 +23,13 @@ from prospero.objective.regularizers.l2_sp import L2SPConfig
 from prospero.objective.regularizers.label_smoothing import LabelSmoothingConfig
 from prospero.objective.regularizers.orthogonality import OrthogonalityConfig
 from prospero.objective.regularizers.z_loss import ZLossConfig
+from prospero.optim.adafactor import AdafactorConfig
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.clipping import clip_grad_norm_
 from prospero.optim.lion import LionConfig
 from prospero.optim.muon import MuonConfig
-from prospero.optim.newton_schulz import ProductType
+from prospero.optim.schedule_free import ScheduleFreeConfig
+from prospero.optim.soap import SOAPConfig
 from prospero.training.parallel import Layout, parallelize
 
 TERMS = {
@@ -73,11 +76,16 @@ class Spread:
 
 SPREADS = {
     "2x2 adamw": Spread(Layout(shards=2, tensor_parallel=2), QWEN, AdamWConfig(lr=0.01), 13),
-    "2x2 muon": Spread(
-        Layout(shards=2, tensor_parallel=2), GPT2, MuonConfig(ns_dtype=ProductType.float32), 12, chunk_tokens=5
-    ),
+    "2x2 muon": Spread(Layout(shards=2, tensor_parallel=2), GPT2, MuonConfig(), 12, chunk_tokens=5),
     "4 lion": Spread(Layout(tensor_parallel=4), RELU2, LionConfig(lr=0.001), 12, chunk_tokens=5),
-    "copies muon": Spread(Layout(replicas=2, shards=2), QWEN, MuonConfig(ns_dtype=ProductType.float32), 12),
+    "copies muon": Spread(Layout(replicas=2, shards=2), QWEN, MuonConfig(), 12),
+    "2x2 adafactor": Spread(Layout(shards=2, tensor_parallel=2), GPT2, AdafactorConfig(weight_decay=0.1), 12),
+    "4 adafactor": Spread(Layout(tensor_parallel=4), RELU2, AdafactorConfig(), 12),
+    "uneven adafactor": Spread(Layout(shards=4), QWEN, AdafactorConfig(), 13),
+    "2x2 schedule_free": Spread(Layout(shards=2, tensor_parallel=2), QWEN, ScheduleFreeConfig(), 13),
+    # A low rate: like Adam's, SOAP's first steps blow up what rounding leaves of gradients that are zero.
+    "2x2 soap": Spread(Layout(shards=2, tensor_parallel=2), QWEN, SOAPConfig(lr=1e-4, refresh_steps=1), 13),
+    "copies soap": Spread(Layout(replicas=2, shards=2), GPT2, SOAPConfig(lr=1e-4, max_side=16), 12),
 }
 
 
@@ -93,22 +101,27 @@ def train_spread(spread: Spread, rank: int, alone: bool) -> dict[str, Tensor]:
     ids = torch.randint(spread.vocab_size, (4, 9), generator=torch.Generator().manual_seed(1))
     labels = ids[:, 1:].clone()
     labels[0, :3] = -100
-    batch = {"input_ids": ids[:, :-1], "labels": labels, "document_ids": (ids[:, :-1] > 8).long().cumsum(1)}
+    documents = (ids[:, :-1] > 8).long().cumsum(1)
     if not alone:
         parallelize(model, layout.mesh("cpu"), fsdp=layout.data_parallel > 1)
     objective = Objective(
-        CrossEntropyConfig(chunk_tokens=spread.chunk_tokens).build(),
+        {"cross_entropy": CrossEntropyConfig(chunk_tokens=spread.chunk_tokens).build()},
         {name: config.build() for name, config in TERMS.items()},
     )
     objective.bind(model)
     optimizer = spread.optimizer.build(model)
     size, place = 4 // layout.data_parallel, rank // layout.tensor_parallel
-    mine = {name: value[place * size : (place + 1) * size] for name, value in batch.items()}
-    facts = {"target_tokens": int((labels != -100).sum()), "gradient_average_over": layout.data_parallel}
+    mine = slice(place * size, (place + 1) * size)
+    batch = Batch(
+        inputs={"input_ids": ids[mine, :-1], "document_ids": documents[mine]},
+        labels=labels[mine],
+        sequences=4,
+        tokens=labels.numel(),
+        target_tokens=int((labels != -100).sum()),
+    )
     seen: dict[str, Tensor] = {}
     for step in range(3):
-        output = model(mine["input_ids"], document_ids=mine["document_ids"], logits=False)
-        result = objective(model, output, mine, step=step, **facts)
+        result = objective(model, batch, Share(step=step, gradient_average_over=layout.data_parallel))
         result.total.backward()
         parts = torch.stack(list(result.parts.values()))
         if not alone:
@@ -120,5 +133,5 @@ def train_spread(spread: Spread, rank: int, alone: bool) -> dict[str, Tensor]:
         seen[f"norm.{step}"] = clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
         optimizer.zero_grad()
-    seen["logits"] = model.eval()(ids[:, :-1], document_ids=batch["document_ids"]).logits.detach()
+    seen["logits"] = model.eval()(ids[:, :-1], document_ids=documents).logits.detach()
     return seen | {f"weight.{name}": whole(p) for name, p in model.named_parameters()}

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from prospero.training.boundary import StepBoundary
 
 from prospero.errors import ConfigError
 from prospero.training import trainer as room
-from prospero.training.boundary import StepBoundary
 from prospero.training.strategies import FSDP2Strategy
 from prospero.training.trainer import Accelerator, Precision, StrategyName, TrainerConfig
 

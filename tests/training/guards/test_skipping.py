@@ -4,16 +4,16 @@ import math
 
 import pytest
 import torch
+from prospero.training.boundary import StepBoundary
+from prospero.training.guards.vote import Vote
 
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.lion import LionConfig
 from prospero.optim.muon import MuonConfig
 from prospero.optim.sgd import SGDConfig
 from prospero.runs.metrics import metric_series
-from prospero.training.boundary import StepBoundary
 from prospero.training.divergence import RollBack, TrainingDiverged
 from prospero.training.guards.settings import GuardsConfig
-from prospero.training.guards.vote import Vote
 from prospero.training.loggers.metrics_file import MetricsFile
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 
