@@ -76,6 +76,9 @@ PARTS: dict[str, dict[str, str]] = {
         "sgd": "prospero.optim.sgd:SGDConfig",
         "lion": "prospero.optim.lion:LionConfig",
         "muon": "prospero.optim.muon:MuonConfig",
+        "adafactor": "prospero.optim.adafactor:AdafactorConfig",
+        "soap": "prospero.optim.soap:SOAPConfig",
+        "schedule_free": "prospero.optim.schedule_free:ScheduleFreeConfig",
     },
     "schedule": {
         "constant": "prospero.optim.schedules.constant:ConstantConfig",

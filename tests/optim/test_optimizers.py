@@ -1,6 +1,7 @@
 """Each optimiser against its formula or torch's own, its state, and its settings."""
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -8,13 +9,17 @@ import torch
 from torch import nn
 
 from prospero.errors import ConfigError
+from prospero.model.transformer import TransformerConfig
+from prospero.optim.adafactor import AdafactorConfig
 from prospero.optim.adam import AdamConfig
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.lion import Lion, LionConfig
 from prospero.optim.muon import LrScale, MuonConfig, momentum_at
 from prospero.optim.newton_schulz import ProductType, orthogonalize, product_dtype
+from prospero.optim.schedule_free import ScheduleFreeConfig
 from prospero.optim.schedules.linear import LinearConfig
 from prospero.optim.sgd import SGDConfig
+from prospero.optim.soap import SOAPConfig
 from tests.objective.fakes import TinyModel
 
 CONFIGS = {
@@ -23,6 +28,9 @@ CONFIGS = {
     "sgd": SGDConfig(nesterov=True, weight_decay=0.1),
     "lion": LionConfig(),
     "muon": MuonConfig(),
+    "adafactor": AdafactorConfig(weight_decay=0.1),
+    "soap": SOAPConfig(refresh_steps=2),
+    "schedule_free": ScheduleFreeConfig(warmup_steps=3),
 }
 
 
@@ -51,6 +59,55 @@ def test_state_survives_a_round_trip_through_a_file(name, tmp_path):
     take_steps(other, resumed, 3, seed=2)
     for key, value in model.state_dict().items():
         assert torch.equal(value, other.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("name", ["adafactor", "soap", "schedule_free"])
+def test_state_of_bfloat16_weights_is_float32_and_stays_it(name):
+    model = TinyModel().bfloat16()
+    optimizer = CONFIGS[name].build(model)
+    for seed in range(2):
+        generator = torch.Generator().manual_seed(seed)
+        for p in model.parameters():
+            p.grad = torch.randn(p.shape, generator=generator).bfloat16()
+        optimizer.step()
+    loaded = CONFIGS[name].build(model)
+    loaded.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert model.head.weight.dtype is torch.bfloat16
+    for p in model.parameters():
+        for key, value in optimizer.state[p].items():
+            assert value.dtype is torch.float32 and torch.equal(loaded.state[p][key], value), key
+            assert loaded.state[p][key] is not value
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_step_that_is_skipped_in_the_closure_changes_nothing(name):
+    model = TinyModel()
+    optimizer = CONFIGS[name].build(model)
+    take_steps(model, optimizer, 2)
+    weights = [p.detach().clone() for p in model.parameters()]
+    state = copy.deepcopy(optimizer.state_dict())
+
+    def skips():
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        optimizer.step(skips)
+    assert all(torch.equal(p, w) for p, w in zip(model.parameters(), weights))
+    after = optimizer.state_dict()
+    assert after["param_groups"] == state["param_groups"]
+    for number, values in state["state"].items():
+        for key, value in values.items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(after["state"][number][key]))
+
+
+@pytest.mark.parametrize("name", ["adafactor", "soap", "schedule_free"])
+def test_decay_leaves_out_norms_biases_and_embeddings(name):
+    model = TinyModel()
+    optimizer = dataclasses.replace(CONFIGS[name], weight_decay=0.3).build(model)
+    groups = {group["name"]: group for group in optimizer.param_groups}
+    assert [groups[name]["weight_decay"] for name in ("decay", "no_decay")] == [0.3, 0.0]
+    decayed = [model.blocks[0].weight, model.head.weight]
+    assert all(any(p is d for d in decayed) for p in groups["decay"]["params"]) and len(groups["decay"]["params"]) == 2
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -196,6 +253,19 @@ def test_orthogonalize_of_zero_is_zero():
     assert not orthogonalize([torch.zeros(4, 5)], 5, torch.float32)[0].any()
 
 
+def test_auto_products_follow_the_precision_of_the_run():
+    def product_type(setting: ProductType, compute: torch.dtype) -> str:
+        model = TransformerConfig(n_layers=1, d_model=8, n_heads=2).build(11, 4)
+        assert model.compute_dtype is torch.float32
+        model.compute_dtype = compute
+        return MuonConfig(ns_dtype=setting).build(model).param_groups[0]["ns_dtype"]
+
+    assert product_type(ProductType.auto, torch.float32) == "float32"
+    assert product_type(ProductType.auto, torch.bfloat16) == "auto"  # at the step: bfloat16 if the processor has it
+    assert product_type(ProductType.bfloat16, torch.float32) == "bfloat16"
+    assert product_type(ProductType.float32, torch.bfloat16) == "float32"
+
+
 def test_product_type_is_as_asked():
     cpu = torch.device("cpu")
     assert product_dtype(ProductType.float32, cpu) is torch.float32
@@ -216,6 +286,12 @@ def test_product_type_is_as_asked():
         (lambda: MuonConfig(ns_steps=0), "ns_steps=0"),
         (lambda: MuonConfig(momentum_warmup_steps=-1), "momentum_warmup_steps=-1"),
         (lambda: MuonConfig(adamw_betas=[1.0, 0.9]), "adamw_betas="),
+        (lambda: AdafactorConfig(beta2_decay=0.0), "beta2_decay=0.0"),
+        (lambda: AdafactorConfig(clip_rms=0.0), "clip_rms=0.0"),
+        (lambda: SOAPConfig(refresh_steps=0), "refresh_steps=0"),
+        (lambda: SOAPConfig(max_side=0), "max_side=0"),
+        (lambda: ScheduleFreeConfig(warmup_steps=-1), "warmup_steps=-1"),
+        (lambda: ScheduleFreeConfig(betas=[0.9, 1.0]), "betas="),
     ],
 )
 def test_impossible_settings_name_themselves(build, word):

@@ -22,11 +22,13 @@ from prospero.objective.regularizers.l2_sp import L2SPConfig
 from prospero.objective.regularizers.label_smoothing import LabelSmoothingConfig
 from prospero.objective.regularizers.orthogonality import OrthogonalityConfig
 from prospero.objective.regularizers.z_loss import ZLossConfig
+from prospero.optim.adafactor import AdafactorConfig
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.clipping import clip_grad_norm_
 from prospero.optim.lion import LionConfig
 from prospero.optim.muon import MuonConfig
-from prospero.optim.newton_schulz import ProductType
+from prospero.optim.schedule_free import ScheduleFreeConfig
+from prospero.optim.soap import SOAPConfig
 from prospero.training.parallel import Layout, parallelize
 from tests.objective.fakes import batch_of, part
 
@@ -74,11 +76,16 @@ class Spread:
 
 SPREADS = {
     "2x2 adamw": Spread(Layout(shards=2, tensor_parallel=2), QWEN, AdamWConfig(lr=0.01), 13),
-    "2x2 muon": Spread(
-        Layout(shards=2, tensor_parallel=2), GPT2, MuonConfig(ns_dtype=ProductType.float32), 12, chunk_tokens=5
-    ),
+    "2x2 muon": Spread(Layout(shards=2, tensor_parallel=2), GPT2, MuonConfig(), 12, chunk_tokens=5),
     "4 lion": Spread(Layout(tensor_parallel=4), RELU2, LionConfig(lr=0.001), 12, chunk_tokens=5),
-    "copies muon": Spread(Layout(replicas=2, shards=2), QWEN, MuonConfig(ns_dtype=ProductType.float32), 12),
+    "copies muon": Spread(Layout(replicas=2, shards=2), QWEN, MuonConfig(), 12),
+    "2x2 adafactor": Spread(Layout(shards=2, tensor_parallel=2), GPT2, AdafactorConfig(weight_decay=0.1), 12),
+    "4 adafactor": Spread(Layout(tensor_parallel=4), RELU2, AdafactorConfig(), 12),
+    "uneven adafactor": Spread(Layout(shards=4), QWEN, AdafactorConfig(), 13),
+    "2x2 schedule_free": Spread(Layout(shards=2, tensor_parallel=2), QWEN, ScheduleFreeConfig(), 13),
+    # A low rate: like Adam's, SOAP's first steps blow up what rounding leaves of gradients that are zero.
+    "2x2 soap": Spread(Layout(shards=2, tensor_parallel=2), QWEN, SOAPConfig(lr=1e-4, refresh_steps=1), 13),
+    "copies soap": Spread(Layout(replicas=2, shards=2), GPT2, SOAPConfig(lr=1e-4, max_side=16), 12),
 }
 
 

@@ -36,12 +36,16 @@ class LanguageModel(nn.Module):
     blocks: nn.ModuleList
     reads_document_ids: bool = False
     """Whether `forward` makes use of document_ids, which are then part of the inputs."""
+    compute_dtype: torch.dtype
+    """What training computes the products in: float32, or the narrow type of a mixed precision. It changes nothing in
+    the model; whoever trains sets it, and optimisers with products of their own (muon) follow it."""
 
     def __init__(self, vocab_size: int, max_seq_len: int, d_model: int) -> None:
         super().__init__()
         self.vocab_size = vocab_size
         self.max_seq_len = max_seq_len
         self.d_model = d_model
+        self.compute_dtype = torch.float32
 
     def forward(
         self,

@@ -7,14 +7,14 @@ from enum import Enum
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch import nn
 
 from prospero.errors import ConfigError
+from prospero.model.base import LanguageModel
 from prospero.optim.adamw import check_at_least_zero, check_betas, has_fused
 from prospero.optim.newton_schulz import ProductType, orthogonalize, product_dtype
 from prospero.optim.param_groups import check_cover, hidden_matrices, is_decayed, trainable_parameters
-from prospero.optim.sharded import local, local_grad
+from prospero.optim.sharded import gather, local, local_grad, part_of
 
 FIRST_MOMENTUM = 0.85
 """Where the momentum's warm-up begins, as in the modded-nanogpt records (2024) and nanochat."""
@@ -47,7 +47,8 @@ class MuonConfig:
     ns_steps: int = 5
     """Newton-Schulz iterations."""
     ns_dtype: ProductType = ProductType.auto
-    """Number format of the iterations' products: bfloat16, float32, or auto (bfloat16 where the processor has it)."""
+    """Number format of the iterations' products: bfloat16, float32, or auto: that of the run's precision (bfloat16 in
+    a run in bfloat16 on a processor that has instructions for it, else float32)."""
     lr_scale: LrScale = LrScale.original
     """original: max(1, rows / columns)^0.5 (Jordan); match_rms_adamw: 0.2 max(rows, columns)^0.5 (arXiv:2502.16982)."""
     adamw_lr: float = 6e-3
@@ -85,7 +86,7 @@ class MuonConfig:
                 "steps": 0,
                 "nesterov": self.nesterov,
                 "ns_steps": self.ns_steps,
-                "ns_dtype": self.ns_dtype.value,
+                "ns_dtype": self._product_type(model).value,
                 "lr_scale": self.lr_scale.value,
             },
             {"name": "decay", "params": [p for name, p in rest.items() if decayed[name]]},
@@ -100,6 +101,11 @@ class MuonConfig:
             adamw_eps=self.adamw_eps,
             adamw_weight_decay=self.adamw_weight_decay,
         )
+
+    def _product_type(self, model: nn.Module) -> ProductType:
+        """Return float32 where auto meets a model that is trained in float32, else the setting itself."""
+        narrow = isinstance(model, LanguageModel) and model.compute_dtype is not torch.float32
+        return ProductType.float32 if self.ns_dtype is ProductType.auto and not narrow else self.ns_dtype
 
 
 class Muon(torch.optim.Optimizer):
@@ -168,12 +174,12 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(momenta, grads, 1 - momentum)  # pyright: ignore[reportPrivateImportUsage]
         directions = torch._foreach_lerp(grads, momenta, momentum) if group["nesterov"] else momenta  # pyright: ignore[reportPrivateImportUsage]
         dtype = product_dtype(ProductType(group["ns_dtype"]), directions[0].device)
-        whole = [_gather(p, direction) for p, direction in zip(parameters, directions)]
+        whole = [gather(p, direction) for p, direction in zip(parameters, directions)]
         lr = float(group["lr"])
         torch._foreach_mul_([local(p) for p in parameters], 1 - lr * group["weight_decay"])  # pyright: ignore[reportPrivateImportUsage]
         for p, update in zip(parameters, orthogonalize(whole, group["ns_steps"], dtype)):
             scale = _lr_scale(LrScale(group["lr_scale"]), *p.shape)
-            local(p).add_(_part(p, update), alpha=-lr * scale)
+            local(p).add_(part_of(p, update), alpha=-lr * scale)
 
 
 def momentum_at(step: int, momentum: float, warmup_steps: int) -> float:
@@ -188,20 +194,3 @@ def _lr_scale(kind: LrScale, rows: int, columns: int) -> float:
     if kind is LrScale.original:
         return math.sqrt(max(1.0, rows / columns))
     return 0.2 * math.sqrt(max(rows, columns))
-
-
-def _gather(parameter: Tensor, direction: Tensor) -> Tensor:
-    """Return the whole of a tensor that is laid out as `parameter` is, given this rank's part of it."""
-    if not isinstance(parameter, DTensor):
-        return direction
-    mesh, placements = parameter.device_mesh, parameter.placements
-    shape, stride = parameter.shape, parameter.stride()
-    return DTensor.from_local(direction, mesh, placements, run_check=False, shape=shape, stride=stride).full_tensor()
-
-
-def _part(parameter: Tensor, whole: Tensor) -> Tensor:
-    """Return this rank's part of a whole tensor, laid out as `parameter` is; no communication."""
-    if not isinstance(parameter, DTensor):
-        return whole
-    whole = whole.contiguous()
-    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None).to_local()

@@ -25,7 +25,7 @@ class ProductType(Enum):
 
 
 def product_dtype(choice: ProductType, device: torch.device) -> torch.dtype:
-    """Return the dtype of the products: bfloat16 unless asked otherwise or the processor has no instructions for it."""
+    """Return the dtype of the products; auto, in a run in bfloat16, is bfloat16 where the processor has it."""
     if choice is not ProductType.auto:
         return torch.bfloat16 if choice is ProductType.bfloat16 else torch.float32
     if device.type == "cpu":

@@ -1,7 +1,12 @@
-"""Plain views of sharded tensors, for the element-wise arithmetic of optimisers and clipping."""
+"""Plain views of sharded tensors, for the arithmetic of optimisers and clipping, and sums over their parts."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.placement_types import _StridedShard
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -17,3 +22,73 @@ def local_grad(parameter: Tensor) -> Tensor:
     if isinstance(grad, DTensor) and isinstance(parameter, DTensor) and grad.placements != parameter.placements:
         grad = grad.redistribute(placements=parameter.placements)
     return local(grad)
+
+
+def gather(parameter: Tensor, part: Tensor) -> Tensor:
+    """Return the whole of a tensor that is laid out as `parameter` is, given this rank's part of it. A collective."""
+    if not isinstance(parameter, DTensor):
+        return part
+    mesh, placements = parameter.device_mesh, parameter.placements
+    shape, stride = parameter.shape, parameter.stride()
+    return DTensor.from_local(part, mesh, placements, run_check=False, shape=shape, stride=stride).full_tensor()
+
+
+def part_of(parameter: Tensor, whole: Tensor) -> Tensor:
+    """Return this rank's part of a whole tensor, laid out as `parameter` is; no communication."""
+    if not isinstance(parameter, DTensor):
+        return whole
+    whole = whole.contiguous()
+    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None).to_local()
+
+
+def sum_along(parameter: Tensor, part: Tensor, dim: int) -> Tensor:
+    """Return the sums along `dim` of a matrix laid out as `parameter` is, whole on every rank. A collective."""
+    sums = part.sum(dim)
+    if not isinstance(parameter, DTensor):
+        return sums
+    placements = [Partial() if _cuts(p, dim) else _on_a_vector(p, 1 - dim) for p in parameter.placements]
+    shape = torch.Size([parameter.shape[1 - dim]])
+    mesh = parameter.device_mesh
+    return DTensor.from_local(sums, mesh, placements, run_check=False, shape=shape, stride=(1,)).full_tensor()
+
+
+def part_of_vector(parameter: Tensor, vector: Tensor, dim: int) -> Tensor:
+    """Return what this rank needs of `vector`, which has an entry for each index of `parameter` along `dim`."""
+    if not isinstance(parameter, DTensor):
+        return vector
+    placements = [_on_a_vector(p, dim) for p in parameter.placements]
+    return distribute_tensor(vector.contiguous(), parameter.device_mesh, placements, src_data_rank=None).to_local()
+
+
+def sums_of_parts(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> list[Tensor]:
+    """Return, for each parameter, its ranks' `values` [k] added up over the ranks that share it. A collective.
+
+    Parameters of one layout travel together.
+    """
+    results = list(values)
+    kinds: dict[Any, list[int]] = {}
+    for i, p in enumerate(parameters):
+        if isinstance(p, DTensor):
+            kinds.setdefault((p.device_mesh, p.placements, values[i].device), []).append(i)
+    for (mesh, placements, _), members in kinds.items():
+        summed = [Partial() if _cuts(p) else Replicate() for p in placements]
+        together = DTensor.from_local(torch.stack([values[i] for i in members]), mesh, summed, run_check=False)
+        for i, value in zip(members, together.full_tensor()):
+            results[i] = value
+    return results
+
+
+def _cuts(placement: Placement, dim: int | None = None) -> bool:
+    """Whether `placement` cuts a tensor (along `dim`), also a dimension that tensor parallelism has cut before.
+
+    That second kind of cut, which FSDP2 then makes, is no `Shard` to torch, and its `is_shard` says False.
+    """
+    where = placement.dim if isinstance(placement, Shard | _StridedShard) else None
+    return where is not None if dim is None else where == dim
+
+
+def _on_a_vector(placement: Placement, dim: int) -> Placement:
+    """Return how a vector along dimension `dim` of a tensor with `placement` is laid out."""
+    if not _cuts(placement, dim):
+        return Replicate()
+    return _StridedShard(0, split_factor=placement.split_factor) if isinstance(placement, _StridedShard) else Shard(0)

@@ -83,6 +83,7 @@ def build_model(session: Session, prepared: PreparedData) -> LanguageModel:
     config, hardware = session.config, session.hardware
     model: LanguageModel = config.model.build(vocab_size=prepared.tokenizer.vocab_size, max_seq_len=config.seq_len)
     check_tensor_parallel(model, hardware.tensor_parallel)
+    model.compute_dtype = hardware.precision.compute_dtype
     if session.numerics is None:
         measured = session.rendezvous.share("numerics", lambda: asdict(_measured_numerics(session, model)))
         session.numerics = NumericsChoice(**measured)

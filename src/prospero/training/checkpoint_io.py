@@ -17,6 +17,7 @@ from prospero.checkpoints.writing import Save, make_room
 from prospero.errors import DataError
 from prospero.log import log
 from prospero.processes.ranks import any_rank, sum_over_ranks
+from prospero.training.optimizer_state import check_can_be_saved
 
 _LAZY = ("state_dict/", "optimizer_states/", "ema/", "evaluation_weights/")
 """Tensors that are read where they go, each process only its part."""
@@ -60,9 +61,10 @@ class FolderCheckpoints(Strategy):
         return self.lightning_module.state_dict()
 
     def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
-        """Return the optimiser's state by the names of the parameters."""
+        """Return the optimiser's state by the names of the parameters; a collective on sharded models."""
         inner = optimizer._optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
         names = _names_of_parameters(self._module, inner)
+        check_can_be_saved(inner, names, self.root_device)
         state = inner.state_dict()
         groups = [{**group, "params": [names[i] for i in group["params"]]} for group in state["param_groups"]]
         by_name = {names[i]: value for i, value in state["state"].items()}

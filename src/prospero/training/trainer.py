@@ -63,6 +63,12 @@ class Precision(Enum):
     bf16_true = "bf16-true"
     float16 = "16-mixed"
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """The type of the products, as `LanguageModel.compute_dtype` wants it; `auto` must have been decided."""
+        assert self is not Precision.auto, "auto becomes float32 or bf16 before a model is built"
+        return {"32-true": torch.float32, "16-mixed": torch.float16}.get(self.value, torch.bfloat16)
+
 
 class MatmulPrecision(Enum):
     """How exact float32 matrix products are."""

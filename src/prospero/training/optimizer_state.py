@@ -1,0 +1,82 @@
+"""Whether the state of an optimiser can be saved when its parameters are sharded.
+
+A state tensor that is laid out as its parameter (a `DTensor`) is written by all processes together. A plain tensor of a
+sharded parameter is taken to be the same on every process, and the first writes it. An optimiser that keeps plain
+tensors of its own part breaks that, and its checkpoints would silently hold the state of one process.
+"""
+
+import zlib
+from collections.abc import Mapping
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from prospero.errors import ConfigError
+
+_Entry = tuple[str, str, tuple[int, ...], int]
+"""Parameter, key of the state, shape, fingerprint of the values."""
+
+
+def check_can_be_saved(optimizer: torch.optim.Optimizer, names: Mapping[int, str], device: torch.device) -> None:
+    """Raise ConfigError, in all processes alike, unless plain state of sharded parameters is equal in all of them.
+
+    `names` gives each parameter's name by its number. Nothing is done where no parameter is sharded; else it is a
+    collective that reads the plain state once.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if not any(isinstance(p, DTensor) for p in parameters):
+        return
+    kind = type(optimizer).__name__
+    entries: list[_Entry] = []
+    for number, parameter in enumerate(parameters):
+        if not isinstance(parameter, DTensor):
+            continue
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if not isinstance(value, Tensor) or isinstance(value, DTensor):
+                continue
+            shape = tuple(value.shape)
+            if shape == tuple(parameter.shape) and value.ndim:
+                raise ConfigError(
+                    f"{kind} keeps '{key}' of {names[number]} {list(shape)} as a plain tensor of the parameter's shape, which "
+                    "a sharded run could not load again; make it with torch.zeros_like(parameter)"
+                )
+            entries.append((names[number], key, shape, _fingerprint(value)))
+    if _equal_everywhere(zlib.crc32(repr(entries).encode()), device):
+        return
+    said: list[list[_Entry]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(said, entries)
+    mine, theirs = _first_difference(said)
+    name, key, shape, _ = mine
+    own = "" if theirs is None or theirs[2] == shape else f" and {list(theirs[2])} on another"
+    whole = list(parameters[next(i for i, known in names.items() if known == name)].shape)
+    raise ConfigError(
+        f"{kind} keeps '{key}' of {name} {whole}, a sharded parameter, as a plain tensor {list(shape)}{own} that "
+        "differs between processes, so no checkpoint can hold it; use trainer.strategy=ddp, or lay it out as the parameter is"
+    )
+
+
+def _fingerprint(value: Tensor) -> int:
+    """Return a sum over the bits, equal for equal tensors."""
+    numbers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    bits = value.detach().contiguous().view(-1).view(numbers.get(value.element_size(), torch.uint8))
+    return int(bits.sum(dtype=torch.int64))
+
+
+def _equal_everywhere(number: int, device: torch.device) -> bool:
+    extremes = torch.tensor([number, -number], dtype=torch.int64, device=device)
+    dist.all_reduce(extremes, op=dist.ReduceOp.MAX)
+    return int(extremes[0]) == -int(extremes[1])
+
+
+def _first_difference(said: list[list[_Entry]]) -> tuple[_Entry, _Entry | None]:
+    """Return the first entry that some process says otherwise, and what that one says, if anything."""
+    tables = [{entry[:2]: entry for entry in entries} for entries in said]
+    for place in dict.fromkeys(place for table in tables for place in table):
+        found = [table.get(place) for table in tables]
+        known = next(entry for entry in found if entry is not None)
+        for entry in found:
+            if entry != known:
+                return known, entry
+    raise AssertionError("the processes' states differ, and yet no entry does")
