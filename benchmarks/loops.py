@@ -62,11 +62,11 @@ def bare(precision: str, layout: str, vocab_size: int, *, tuned: bool = True) ->
     from contest import Pace
     from torch.nn import functional as F
 
-    from prospero.commands.prepare import prepare_data
+    from prospero.data.prepare import prepare
     from prospero.model.numerics import apply_numerics, measure_numerics
 
     config = composed(precision, layout, vocab_size)
-    prepared = prepare_data(config)
+    prepared = prepare(config)
     torch.manual_seed(1)
     model = config.model.build(vocab_size=vocab_size, max_seq_len=LENGTH)
     if tuned:
@@ -107,9 +107,9 @@ def hf_trainer(precision: str, layout: str, vocab_size: int) -> None:
         TrainingArguments,
     )
 
-    from prospero.commands.prepare import prepare_data
+    from prospero.data.prepare import prepare
 
-    tokens = prepare_data(composed(precision, layout, vocab_size)).splits["train"]
+    tokens = prepare(composed(precision, layout, vocab_size)).splits["train"]
     count = (tokens.n_tokens - 1) // LENGTH
 
     class Windows(torch.utils.data.Dataset):

@@ -285,7 +285,7 @@ def rerunnable(config: Any, verb: str) -> str:
     defaults: list[Any] = [f"/schema/{verb}@_here_"]
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
-        members = value.items() if item.name in registry.MULTIPLE else [(None, value)]
+        members = (value or {}).items() if item.name in registry.MULTIPLE else [(None, value)]
         for key, part in members:
             name = registry.name_of(item.name, type(part))
             if name is not None:

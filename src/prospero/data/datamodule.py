@@ -121,6 +121,11 @@ class LanguageDataModule(L.LightningDataModule):
         return n if self.train_sequences is None else min(n, self.train_sequences)
 
     @property
+    def source_names(self) -> list[str]:
+        """The sources of the text."""
+        return []
+
+    @property
     def consumed_sequences(self) -> int:
         """Training sequences that are behind; the next training loader starts here."""
         return self._consumed_sequences

@@ -24,11 +24,11 @@ class Bound:
     """The setting that takes all of it."""
 
     def describe(self) -> str:
-        """Return `of 1.0 of 4.2 M tokens (all: trainer.val_sequences=all)`."""
+        """Return `of 1,000,192 of 4,200,448 tokens (all: trainer.val_sequences=all)`."""
         tokens, of_tokens = self.sequences * self.seq_len, self.of_sequences * self.seq_len
         if self.sequences == self.of_sequences:
-            return f"of all {tokens / 1e6:.2f} M tokens"
-        return f"of {tokens / 1e6:.2f} of {of_tokens / 1e6:.2f} M tokens (all: {self.setting}={ALL})"
+            return f"of all {tokens:,} tokens"
+        return f"of {tokens:,} of {of_tokens:,} tokens (all: {self.setting}={ALL})"
 
 
 def bounded(asked: "int | str | None", *, of_sequences: int, seq_len: int, trained_tokens: int | None) -> int:

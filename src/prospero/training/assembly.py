@@ -133,6 +133,7 @@ def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -
         global_batch_size=config.global_batch_size,
         micro_batch_size=micro_batch_size(session),
         seed=config.seed,
+        num_workers=config.data.num_workers,
         train_sequences=config.train_sequences,
         document_ids=model.reads_document_ids,
         rank=ranks.rank() // session.hardware.tensor_parallel,

@@ -76,7 +76,7 @@ class Session:
             write_environment(self.folder.path, gpus=gpus())
         self.begun = True
 
-    def take_back(self) -> None:
+    def discard(self) -> None:
         """Remove what a new run wrote before its first step, and the folder when nothing else is in it."""
         if not self.fresh or not ranks.is_rank_zero():
             return
@@ -125,7 +125,7 @@ def open_session(config: "TrainConfig") -> Iterator[Session]:
             yield session
         except (ProsperoError, Interrupted) as error:
             if not session.begun or (isinstance(error, Interrupted) and not signals.watch.deferred):
-                session.take_back()
+                session.discard()
             raise
         finally:
             close_loggers(session.loggers, 1 if session.exit_code is None else session.exit_code)

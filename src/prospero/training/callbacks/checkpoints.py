@@ -202,7 +202,7 @@ class Checkpoints(StepCallback, Checkpoint):
                 if not self._pending:
                     self._say_saved()
             except DataError as error:
-                self._take_back(error, final=final)
+                self._undo_save(error, final=final)
                 if final:
                     self._gave_up = True
                     raise
@@ -239,11 +239,11 @@ class Checkpoints(StepCallback, Checkpoint):
         error = folder_strategy(trainer).finish_save()
         pending, self._pending = self._pending, False
         if error is not None:
-            self._take_back(error)
+            self._undo_save(error)
         elif pending:
             self._say_saved()
 
-    def _take_back(self, error: DataError, *, final: bool = False) -> None:
+    def _undo_save(self, error: DataError, *, final: bool = False) -> None:
         self.entries = self._entries_before
         if not self._failing and not final:
             log.warning("%s; training goes on and tries again at the next save", error)
