@@ -131,7 +131,7 @@ class Objective:
             weight = term.weight_at(share.step) * scale
             added[name] = weight * term.token_sum(output.hidden, batch) if weight else total.new_zeros(())
         for name, term in self._of_kind(ParameterRegularizer).items():
-            if not self._bound:
+            if share.last_micro_step and not self._bound:
                 raise RuntimeError("call Objective.bind(model) before the first step: a term acts on the parameters")
             weight = term.weight_at(share.step) if share.last_micro_step else 0.0
             added[name] = weight * term.value() if weight else total.new_zeros(())

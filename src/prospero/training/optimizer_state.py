@@ -39,8 +39,8 @@ def check_can_be_saved(optimizer: torch.optim.Optimizer, names: Mapping[int, str
             shape = tuple(value.shape)
             if shape == tuple(parameter.shape) and value.ndim:
                 raise ConfigError(
-                    f"{kind} keeps '{key}' of {names[number]} {list(shape)} as a plain tensor of the parameter's shape, "
-                    "which a sharded run could not load again; make it with torch.zeros_like(parameter)"
+                    f"{kind} keeps '{key}' of {names[number]} {list(shape)} as a plain tensor of the parameter's "
+                    "shape, which a sharded run could not load again; make it with torch.zeros_like(parameter)"
                 )
             entries.append((names[number], key, shape, _fingerprint(value)))
     if _equal_everywhere(zlib.crc32(repr(entries).encode()), device):
