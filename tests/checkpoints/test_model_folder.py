@@ -155,8 +155,8 @@ def test_missing_and_damaged_files_are_one_line(folder, tmp_path):
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(text.replace('"width"', '"widht"'))
     refused(folder, "has no setting 'widht'. Did you mean 'width'?")
-    (folder / "config.json").write_text(text.replace("tiny_test", "tiny_tset"))
-    refused(folder, "there is no model 'tiny_tset'. Did you mean 'tiny_test'?")
+    (folder / "config.json").write_text(text.replace("two_names", "two_namse"))
+    refused(folder, "there is no model 'two_namse'. Did you mean 'two_names'?")
     (folder / "config.json").write_text(text[:30])
     refused(folder, "config.json is damaged")
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from prospero.commands.prepare import describe, prepare, prepare_data
+from prospero.commands.prepare import prepare
 from prospero.configuration.composition import compose
+from prospero.data.describe import describe
+from prospero.data.prepare import prepare as prepare_data
 from prospero.errors import ProsperoError
 
 
