@@ -49,7 +49,7 @@ def test_a_run_is_opened_by_name_and_read(outputs):
     assert run.config["seed"] == 3 and run.config["model"]["d_model"] == 16
     assert not {"defaults", "hydra"} & set(run.config)
     assert [step for step, _ in run.metrics["train/loss"]] == list(range(1, 14))
-    assert run.result["steps"] == 12
+    assert run.result["steps"] == 14
     assert run.checkpoints.last().step == 12 and run.checkpoints is run.checkpoints
     assert open_run(outputs_dir=outputs) == open_run(run.folder.path) == run
 

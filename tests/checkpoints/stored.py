@@ -1,20 +1,58 @@
 """Checkpoints of a model of a few hundred parameters, written without a training run: shared by these tests."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from prospero.checkpoints import FolderWriter
 from prospero.checkpoints.model_folder import describe_model
 from prospero.checkpoints.writing import make_room
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
+from prospero.model.base import LanguageModel, ModelOutput
 from prospero.model.transformer import TransformerConfig
 
-MODEL = TransformerConfig(n_layers=1, d_model=8, n_heads=2, tie_embeddings=True)
-"""With tied weights: one parameter, two names."""
+MODEL = TransformerConfig(n_layers=1, d_model=8, n_heads=2)
 VOCAB, SEQ_LEN = 257, 8
 AVERAGED = {"callbacks": {"ema": {"evaluate": True, "keep": True}}}
+
+
+class TwoNames(LanguageModel):
+    """An embedding that is the head too: one parameter, two names in the state dict."""
+
+    def __init__(self, vocab_size: int, max_seq_len: int, width: int) -> None:
+        super().__init__(vocab_size, max_seq_len, width)
+        self.embedding, self.head = nn.Embedding(vocab_size, width), nn.Linear(width, vocab_size, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(
+        self, input_ids: Tensor, *, document_ids: Any = None, cache: Any = None, logits: bool = True
+    ) -> ModelOutput:
+        """Look the tokens up."""
+        hidden = self.embedding(input_ids)
+        return ModelOutput(hidden, self.project(hidden) if logits else None, cache)
+
+    def output_weight(self) -> Tensor:
+        """Return the matrix of the head."""
+        return self.head.weight
+
+
+@dataclass(kw_only=True, slots=True)
+class TwoNamesConfig:
+    """Settings of TwoNames; a test registers it as `two_names`."""
+
+    width: int = 4
+    """Size of the vectors."""
+
+    def build(self, vocab_size: int, max_seq_len: int) -> TwoNames:
+        """Return the model."""
+        return TwoNames(vocab_size, max_seq_len, self.width)
+
+
+TWO_NAMES = "tests.checkpoints.stored:TwoNamesConfig"
+"""Its place, for the table of parts."""
 
 
 def weights(seed: int) -> dict[str, torch.Tensor]:

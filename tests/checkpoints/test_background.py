@@ -1,6 +1,6 @@
 """A save in a thread: the tensors may change as soon as they are copied, and not before."""
 
-import time
+import threading
 
 import torch
 
@@ -11,17 +11,20 @@ from prospero.checkpoints.writing import make_room
 
 def test_tensors_may_change_once_they_are_copied(tmp_path, monkeypatch):
     writer, weight = FolderWriter(), torch.arange(1000.0)
-    copy = writer.copy
-    monkeypatch.setattr(writer, "copy", lambda save: (time.sleep(0.3), copy(save)))
+    copy, may_copy = writer.copy, threading.Event()
+    monkeypatch.setattr(writer, "copy", lambda save: (may_copy.wait(60), copy(save)))
     for step in (1, 2):  # the second uses the buffers of the first
         before = weight.clone()
         save = writer.take({"weight": weight}, tmp_path / name_of_step(step), rank=0, world_size=1)
         save.temporary = unfinished(save.final)
         make_room(save, save.n_bytes)
+        may_copy.clear()
         writer.write_in_thread(save)
+        threading.Timer(0.05, may_copy.set).start()
         writer.wait_until_copied()
+        assert may_copy.is_set(), "it has waited for the copy"
         weight.add_(1.0)
-        assert 0.2 < writer.taken_wait() < 5 and writer.taken_wait() == 0
+        assert writer.taken_wait() > 0 and writer.taken_wait() == 0
         assert writer.wait() is None
         assert torch.equal(read_folder(save.final)["weight"], before)
 

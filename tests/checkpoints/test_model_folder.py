@@ -7,25 +7,31 @@ import pytest
 import torch
 
 from prospero.checkpoints.manifest import verify_folder
-from prospero.checkpoints.model_folder import build_model, describe_model, load_model, save_model_folder
+from prospero.checkpoints.model_folder import (
+    build_model,
+    describe_model,
+    load_model,
+    read_safetensors,
+    save_model_folder,
+)
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import DataError
 from prospero.model.transformer import Position, TransformerConfig
 from prospero.plain import from_plain, plain
 from prospero.registry import PARTS
 from tests.checkpoints import stored
-from tests.training.tiny import SEQ_LEN, VOCAB, TinyConfig
+from tests.checkpoints.stored import SEQ_LEN, VOCAB, TwoNamesConfig
 
 
 @pytest.fixture
-def tiny_part(monkeypatch):
-    monkeypatch.setitem(PARTS["model"], "tiny_test", "tests.training.tiny:TinyConfig")
+def two_names(monkeypatch):
+    monkeypatch.setitem(PARTS["model"], "two_names", stored.TWO_NAMES)
 
 
 @pytest.fixture
-def folder(tmp_path, tiny_part) -> Path:
+def folder(tmp_path, two_names) -> Path:
     torch.manual_seed(0)
-    config = TinyConfig(tied=True)
+    config = TwoNamesConfig()
     model = config.build(VOCAB, SEQ_LEN)
     tokenizer = ByteTokenizerConfig().build(lambda: iter(()))
     description = describe_model(config, vocab_size=VOCAB, max_seq_len=SEQ_LEN)
@@ -41,7 +47,7 @@ def run_dir(tmp_path) -> Path:
 
 def test_a_model_folder_gives_the_same_logits_tied_weights_and_tokenizer(folder):
     torch.manual_seed(0)
-    original = TinyConfig(tied=True).build(VOCAB, SEQ_LEN).eval()
+    original = TwoNamesConfig().build(VOCAB, SEQ_LEN).eval()
     model, tokenizer, config = load_model(folder)
     ids = torch.arange(SEQ_LEN)[None]
     assert torch.equal(model(ids).logits, original(ids).logits)
@@ -147,9 +153,75 @@ def test_missing_and_damaged_files_are_one_line(folder, tmp_path):
     refused(folder, "model.safetensors is damaged")
     (folder / "model.safetensors").write_bytes(tensors)
     text = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(text.replace('"dropout"', '"drop_out"'))
-    refused(folder, "has no setting 'drop_out'. Did you mean 'dropout'?")
-    (folder / "config.json").write_text(text.replace("tiny_test", "tiny_tset"))
-    refused(folder, "there is no model 'tiny_tset'. Did you mean 'tiny_test'?")
+    (folder / "config.json").write_text(text.replace('"width"', '"widht"'))
+    refused(folder, "has no setting 'widht'. Did you mean 'width'?")
+    (folder / "config.json").write_text(text.replace("two_names", "two_namse"))
+    refused(folder, "there is no model 'two_namse'. Did you mean 'two_names'?")
     (folder / "config.json").write_text(text[:30])
     refused(folder, "config.json is damaged")
+
+
+def test_an_average_stands_for_every_name_of_a_tied_weight(tmp_path, two_names):
+    torch.manual_seed(0)
+    last, average = (TwoNamesConfig().build(VOCAB, SEQ_LEN) for _ in range(2))
+    tree = {
+        "state_dict": {f"model.{name}": tensor for name, tensor in last.state_dict().items()},
+        "evaluation_weights": {name: p.detach() for name, p in average.named_parameters()},
+        "prospero": {"model": describe_model(TwoNamesConfig(), vocab_size=VOCAB, max_seq_len=SEQ_LEN)},
+    }
+    assert len(tree["state_dict"]) == 2 and len(tree["evaluation_weights"]) == 1
+    folder = stored.write_folder(tmp_path / "step_00000001", tree)
+    for raw, expected in ((False, average), (True, last)):
+        model, _, _ = load_model(folder, raw=raw)
+        assert model.head.weight is model.embedding.weight
+        assert torch.equal(model.head.weight, expected.head.weight)
+
+
+def test_a_model_that_the_settings_do_not_describe_is_refused(folder, tmp_path):
+    def rewritten(state, message):
+        description = describe_model(TwoNamesConfig(), vocab_size=VOCAB, max_seq_len=SEQ_LEN)
+        with pytest.raises(DataError, match=message) as caught:
+            load_model(save_model_folder(tmp_path / "other", state, None, description))
+        assert "\n" not in str(caught.value)
+
+    rewritten({}, "does not fit the model its settings describe: it lacks embedding.weight")
+    whole = {"embedding.weight": torch.zeros(VOCAB, 4)}
+    rewritten({**whole, "bias": torch.zeros(1)}, "it holds bias, which the model does not have")
+    rewritten({"embedding.weight": torch.zeros(VOCAB, 5)}, "does not fit the model: size mismatch for embedding.weight")
+
+
+def test_descriptions_that_cannot_be_built_are_refused():
+    description = describe_model(stored.MODEL, vocab_size=VOCAB, max_seq_len=SEQ_LEN)
+    with pytest.raises(DataError, match="the model is of format version 2; this Prospero reads version 1"):
+        build_model({**description, "format_version": 2})
+    with pytest.raises(DataError, match=r"there is no model 'transformr'. Did you mean 'transformer'"):
+        build_model({**description, "name": "transformr"})
+    with pytest.raises(DataError, match="TwoNamesConfig is not in the table of parts"):
+        describe_model(TwoNamesConfig(), vocab_size=VOCAB, max_seq_len=SEQ_LEN)
+
+
+def test_a_damaged_model_folder_is_named_and_one_without_a_manifest_says_so(folder, caplog):
+    (folder / "manifest.json").unlink()
+    load_model(folder)
+    assert "has no manifest.json, so damage to it would not be found" in caplog.text
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(DataError, match=r"config\.json is damaged: it holds no table"):
+        load_model(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(DataError, match=r"config\.json is damaged \(Expecting"):
+        load_model(folder)
+
+
+def test_a_checkpoint_that_does_not_say_its_model_is_refused(tmp_path):
+    tree = {"state_dict": {}, "prospero": {"step": 1}}
+    with pytest.raises(DataError, match="does not say what model it holds; it was not written by a run of Prospero"):
+        load_model(stored.write_folder(tmp_path / "step_00000001", tree))
+
+
+def test_a_safetensors_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"there is no .*a\.safetensors"):
+        read_safetensors(tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors").write_bytes(b"12345678")
+    with pytest.raises(DataError, match=r"a\.safetensors is damaged \(.*; copy or train it again") as caught:
+        read_safetensors(tmp_path / "a.safetensors")
+    assert "\n" not in str(caught.value)

@@ -2,28 +2,20 @@
 
 import pytest
 import torch
-from tests.training.tiny import SEQ_LEN, VOCAB, TinyConfig, TinyData, tiny_module, tiny_trainer
+from tests.checkpoints import stored
 
-from prospero.checkpoints.model_folder import describe_model, load_model
-from prospero.checkpoints.run_checkpoints import read_checkpoint
+from prospero.checkpoints.model_folder import load_model
 from prospero.cli import main
 from prospero.commands.checkpoint import checkpoint
-from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError, DataError
-from prospero.registry import PARTS
-from prospero.training.callbacks.checkpoints import CheckpointsConfig
-from prospero.training.run_facts import RunFacts
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.setitem(PARTS["model"], "tiny_test", "tests.training.tiny:TinyConfig")
+def run(tmp_path):
     folder = tmp_path / "run"
-    tokenizer = ByteTokenizerConfig().build(lambda: iter(()))
-    description = describe_model(TinyConfig(), vocab_size=VOCAB, max_seq_len=SEQ_LEN)
-    callback = CheckpointsConfig(every_steps=2, keep_last=2).build(RunFacts(run_dir=folder, tokenizer=tokenizer))
-    trainer = tiny_trainer(folder, max_steps=5, callbacks=[callback])
-    trainer.fit(tiny_module(facts={"model": description, "config": {"seed": 3}}), datamodule=TinyData())
+    stored.save_tokenizer(folder)
+    stored.write(folder, 4)
+    stored.write(folder, 5, {"val/loss": 2.125})
     return folder
 
 
@@ -32,8 +24,8 @@ def test_verify_names_the_bad_file_and_leaves_with_2(run, capsys):
         assert checkpoint(["verify", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"ok   {run}/checkpoints/step_00000004: 2 files, ")
-    assert lines[0].endswith(" kB, step 4, 96 tokens")
-    assert ", step 5, 120 tokens, val/loss 2." in lines[1]
+    assert lines[0].endswith(" kB, step 4, 32 tokens")
+    assert lines[1].endswith(", step 5, 40 tokens, val/loss 2.1250")
     bad = run / "checkpoints" / "step_00000004" / "state.json"
     bad.write_bytes(bad.read_bytes()[:-1])
     with pytest.raises(SystemExit) as left:
@@ -46,8 +38,7 @@ def test_merge_gives_a_model_folder_that_loads(run, tmp_path, capsys):
     assert checkpoint(["merge", str(run), str(tmp_path / "out")]) == 0
     assert checkpoint(["merge", str(run), str(tmp_path / "out")]) == 0  # a model folder may be written again
     model, tokenizer, config = load_model(tmp_path / "out")
-    saved = read_checkpoint(run / "checkpoints" / "step_00000005")
-    assert torch.equal(model.head.weight, saved["state_dict"]["model.head.weight"])
+    assert all(torch.equal(tensor, stored.weights(5)[name]) for name, tensor in model.state_dict().items())
     assert tokenizer is not None and config["facts"]["checkpoint"] == "step_00000005"
     assert checkpoint(["verify", str(tmp_path / "out")]) == 0
     assert checkpoint(["merge", str(run / "checkpoints" / "step_00000004")]) == 0
@@ -56,13 +47,54 @@ def test_merge_gives_a_model_folder_that_loads(run, tmp_path, capsys):
         checkpoint(["merge", str(run), str(run / "checkpoints")])
 
 
+def test_merge_takes_the_weights_that_were_validated_and_says_so(tmp_path, capsys):
+    average = stored.parameters(99)
+    folder = stored.write(tmp_path / "run", 1, evaluation_weights=average)
+    for words, expected, said in (
+        ([], average, "the weights that were validated, an average of those of training"),
+        (["raw"], stored.weights(1), "the weights of the last step, not the average that was validated"),
+    ):
+        assert checkpoint(["merge", str(tmp_path / "run"), str(tmp_path / "out"), *words]) == 0
+        line = capsys.readouterr().out.strip()
+        assert line == f"{folder} -> {tmp_path / 'out'}; {said}; without a tokenizer: none was found beside it"
+        model, _, config = load_model(tmp_path / "out")
+        assert all(torch.equal(parameter, expected[name]) for name, parameter in model.named_parameters())
+        assert config["facts"]["weights"] == said
+    assert checkpoint(["merge", str(tmp_path / "run"), "raw"]) == 0
+    assert f"-> {tmp_path / 'run' / 'model_step_00000001'}; the weights of the last step" in capsys.readouterr().out
+
+
+def test_verify_looks_at_the_model_too(run, tmp_path, capsys):
+    checkpoint(["merge", str(run), str(run / "model")])
+    capsys.readouterr()
+    assert checkpoint(["verify", str(run)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith(f"ok   {run}/model: 4 files, ") and ", step" not in lines[2]
+    (run / "model" / "config.json").unlink()
+    assert checkpoint(["verify", str(run / "model")]) == 2
+
+
+def test_a_metric_that_the_run_ranks_by_is_shown(tmp_path, capsys):
+    facts = {"monitor": "val/accuracy", "higher_is_better": True, "metrics": {"val/loss": 1.0, "val/accuracy": 0.5}}
+    stored.write(tmp_path, 1, facts)
+    assert checkpoint(["verify", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith(", val/accuracy 0.5000\n")
+
+
+def test_a_run_of_damaged_checkpoints_is_refused(run):
+    for folder in (run / "checkpoints").glob("step_*"):
+        (folder / "state.json").unlink()
+    with pytest.raises(DataError, match="run holds no good checkpoint; give a run folder or"):
+        checkpoint(["show", str(run)])
+
+
 def test_show_says_what_is_inside(run, capsys):
     assert checkpoint(["show", str(run)]) == 0
     out = capsys.readouterr().out
-    assert f"{run}/checkpoints/step_00000005, step 5, 120 tokens, val/loss" in out
+    assert f"{run}/checkpoints/step_00000005, step 5, 40 tokens, val/loss 2.1250" in out
     assert "written by 1 process(es), OneDeviceStrategy" in out
     assert "  seed = 3" in out
-    assert "float32   [11, 8]           optimizer_states/0/state/model.head.weight/momentum_buffer" in out
+    assert "     8.2 kB  float32   [257, 8]          state_dict/model.embedding.weight" in out
     assert "tensors_00000_of_00001.safetensors" in out
 
 
@@ -74,6 +106,9 @@ def test_show_says_what_is_inside(run, capsys):
         (["verify"], "checkpoint verify takes one path; found nothing"),
         (["show", "a", "b"], "checkpoint show takes one path; found a b"),
         (["merge", "--all"], "checkpoint merge has no option '--all'"),
+        (["merge"], "checkpoint merge takes a path, perhaps the folder to write, perhaps 'raw'; found nothing"),
+        (["merge", "a", "b", "c"], "checkpoint merge takes a path, .*; found a b c"),
+        (["show", "a", "raw"], "checkpoint show takes one path; found a raw"),
         (["show", "{place}/runn"], "runn does not exist; give a run, .* Did you mean 'run'?"),
         (["verify", "{place}"], "holds neither checkpoints nor a model"),
     ],
