@@ -48,8 +48,8 @@ def test_state_of_a_process_alone_is_refused(results, folder):
     said = results["OwnPartConfig"]
     assert said == (
         "OwnPart keeps 'seen' of model.embedding.weight [13, 16], a sharded parameter, as a plain tensor [7] and [6] "
-        "on another that differs between processes, so no checkpoint can hold it; use trainer.strategy=ddp, or lay it out "
-        "as the parameter is"
+        "on another that differs between processes, so no checkpoint can hold it; use trainer.strategy=ddp, or lay it "
+        "out as the parameter is"
     )
     assert results["ParameterShapeConfig"] == (
         "ParameterShape keeps 'average' of model.embedding.weight [13, 16] as a plain tensor of the parameter's shape, "

@@ -39,8 +39,8 @@ def check_can_be_saved(optimizer: torch.optim.Optimizer, names: Mapping[int, str
             shape = tuple(value.shape)
             if shape == tuple(parameter.shape) and value.ndim:
                 raise ConfigError(
-                    f"{kind} keeps '{key}' of {names[number]} {list(shape)} as a plain tensor of the parameter's shape, which "
-                    "a sharded run could not load again; make it with torch.zeros_like(parameter)"
+                    f"{kind} keeps '{key}' of {names[number]} {list(shape)} as a plain tensor of the parameter's "
+                    "shape, which a sharded run could not load again; make it with torch.zeros_like(parameter)"
                 )
             entries.append((names[number], key, shape, _fingerprint(value)))
     if _equal_everywhere(zlib.crc32(repr(entries).encode()), device):
@@ -53,7 +53,8 @@ def check_can_be_saved(optimizer: torch.optim.Optimizer, names: Mapping[int, str
     whole = list(parameters[next(i for i, known in names.items() if known == name)].shape)
     raise ConfigError(
         f"{kind} keeps '{key}' of {name} {whole}, a sharded parameter, as a plain tensor {list(shape)}{own} that "
-        "differs between processes, so no checkpoint can hold it; use trainer.strategy=ddp, or lay it out as the parameter is"
+        "differs between processes, so no checkpoint can hold it; use trainer.strategy=ddp, or lay it out as the "
+        "parameter is"
     )
 
 
