@@ -19,6 +19,7 @@ from prospero.objective.objective import Objective
 from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.optim.adamw import AdamWConfig
+from prospero.optim.muon import MuonConfig
 from prospero.optim.sharded import local
 from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.early_stopping import EarlyStopping
@@ -42,7 +43,8 @@ CASES: dict[str, dict[str, Any]] = {
 }
 """Case -> settings of the trainer.
 
-`+everything` behind a name adds clipping, accumulation, regularisers and EMA; `+stopping` adds early stopping.
+`+everything` behind a name adds clipping, accumulation, regularisers and EMA to AdamW; `+muon` is the default optimiser
+with clipping and regularisers; `+stopping` adds early stopping.
 """
 
 
@@ -51,12 +53,13 @@ def train(folder: Path, case: str) -> dict[str, Any]:
     everything = extra == "everything"
     settings = CASES[name]
     torch.manual_seed(5)
-    terms = {"l2": L2Config(weight=0.01).build(), "z_loss": ZLossConfig(weight=0.01).build()} if everything else {}
+    regularised = extra in ("everything", "muon")
+    terms = {"l2": L2Config(weight=0.01).build(), "z_loss": ZLossConfig(weight=0.01).build()} if regularised else {}
     how = Optimization(
-        optimizer=AdamWConfig(lr=0.01),
+        optimizer=MuonConfig() if extra == "muon" else AdamWConfig(lr=0.01),
         schedule=Fall(),
         total_steps=STEPS,
-        max_grad_norm=0.3 if everything else None,
+        max_grad_norm=0.3 if regularised else None,
         seed=3,
     )
     objective = Objective({"cross_entropy": CrossEntropyConfig().build()}, terms)

@@ -16,6 +16,7 @@ from tests.training.spread_model import SPREADS, train_spread
 ROOT = Path(__file__).resolve().parents[2]
 TWO = [name for name, settings in CASES.items() if settings["devices"] == 2 and name != "bf16"]
 STOPPED = ["fsdp+stopping"]
+MUON = ["ddp+muon", "fsdp+muon"]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
 
@@ -32,9 +33,9 @@ def start(processes: int, folder: Path, cases: list[str]) -> None:
 def results(tmp_path_factory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("parity")
     bf16 = ["bf16"] if trainer._cpu_accepts_bf16() else []
-    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *STOPPED, *bf16])
+    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *MUON, *STOPPED, *bf16])
     start(4, folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
-    alone = {case: train(folder, case) for case in ("one", "one+everything")}
+    alone = {case: train(folder, case) for case in ("one", "one+everything", "one+muon")}
     return {file.stem: torch.load(file) for file in folder.glob("*.pt")} | alone
 
 
@@ -51,6 +52,17 @@ def test_losses_validations_weights_and_average_are_those_of_one_process(results
         assert ours[kind].keys() == theirs[kind].keys()
         for key, value in theirs[kind].items():
             torch.testing.assert_close(ours[kind][key], value, rtol=1e-3, atol=2e-5, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.mark.parametrize("case", MUON)
+def test_the_default_optimiser_with_clipping_and_regularisers_trains_as_in_one_process(results, case):
+    ours, theirs = results[case]["metrics"], results["one+muon"]["metrics"]
+    losses = [value for _, value in theirs["train/loss"]]
+    assert len(losses) == 20 and losses[-1] < losses[0] - 0.2
+    assert max(value for _, value in theirs["train/grad_norm"]) > 0.3, "some gradients are clipped"
+    assert {"train/loss/l2", "train/loss/z_loss"} <= theirs.keys()
+    for metric in ("train/loss", "val/loss", "train/grad_norm"):
+        assert ours[metric] == [(step, pytest.approx(value, rel=1e-5)) for step, value in theirs[metric]], metric
 
 
 @pytest.mark.parametrize("case", STOPPED)
