@@ -20,6 +20,7 @@ from prospero.data.packing.packing import Packing
 from prospero.data.prepare import PreparedData
 from prospero.data.sampler import SequenceOrder, SkippedRanges
 from prospero.data.shards import TokenShards
+from prospero.data.workers import start_worker
 from prospero.errors import ConfigError, DataError
 
 ENDLESS = 10**12
@@ -192,6 +193,8 @@ class LanguageDataModule(L.LightningDataModule):
             batch_size=None,
             sampler=sampler,
             num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            worker_init_fn=start_worker,
             pin_memory=torch.cuda.is_available(),
             collate_fn=_as_it_is,
         )
