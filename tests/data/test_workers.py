@@ -78,11 +78,11 @@ from prospero.processes import signals
 from prospero.processes.run_lock import RunLock
 from tests.data.test_datamodule import module, take
 
-with RunLock(Path(sys.argv[2])), signals.watched() as watch:
+with RunLock(Path(sys.argv[2])).take(), signals.watched() as watch:
     watch.defer()
     data = module(open_prepared(Path(sys.argv[1])), num_workers=2)
     batches = iter(data.train_dataloader())
-    next(batches)
+    next(batches), next(batches)  # both workers are at work
     print(*[worker.pid for worker in batches._workers], flush=True)
     while not watch.received:
         time.sleep(0.01)
