@@ -8,7 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from prospero import registry
-from prospero.configuration import composition
+from prospero.configuration import composition, plugins, written
 from prospero.configuration.help_text import preset_comment
 from prospero.paths import config_dir
 from prospero.plain import plain
@@ -78,7 +78,7 @@ def test_a_saved_config_composes_to_itself(tmp_path):
     config = composition.typed(
         composed("model=lstm", "regularizers=[l2,z_loss]", "cleaning=[prose,stop_words]", "seq_len=32", "tags=[a,b]")
     )
-    (tmp_path / "config.yaml").write_text(composition.rerunnable(config, "train"))
+    (tmp_path / "config.yaml").write_text(written.rerunnable(config))
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
         again = composition.typed(compose("config"))
@@ -88,7 +88,7 @@ def test_a_saved_config_composes_to_itself(tmp_path):
 
 def test_secrets_are_redacted():
     plain = {"logger": {"wandb": {"api_key": "abc", "project": "p"}}, "tokenizer": {"vocab_size": 3}}
-    assert composition.redact(plain) == {
+    assert written.redact(plain) == {
         "logger": {"wandb": {"api_key": "<redacted>", "project": "p"}},
         "tokenizer": {"vocab_size": 3},
     }
@@ -106,7 +106,7 @@ def test_a_plugin_brings_its_part_and_its_presets(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        composition.load_plugins(["my_parts_for_test"])
+        plugins.load(["my_parts_for_test"])
         config = composition.typed(composed("optimizer=mine", "optimizer.lr=0.25"))
         assert type(config.optimizer).__name__ == "MineConfig" and config.optimizer.lr == 0.25
         assert plain(config)["optimizer"] == {"lr": 0.25}

@@ -7,6 +7,12 @@ from typing import Any
 from prospero.errors import ConfigError
 from prospero.runs import find as find_run
 
+EXAMPLES = [
+    ("python generate.py run=last prompt='The import statement'", "the newest run"),
+    ("python generate.py run=first prompt='def ' sampling.temperature=0", "a run by its name, greedily"),
+    ("python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.seed=2", "a folder"),
+]
+
 
 @dataclass(kw_only=True, slots=True)
 class GenerateConfig:
