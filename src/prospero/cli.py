@@ -120,19 +120,19 @@ def _run_plain(verb: str, given: list[str]) -> int:
 def _compose_and_call(verb: str, words: list[str], options: list[str]) -> int:
     from prospero.configuration import composition, plugins, rewording
 
-    root, given = registry.root_of(verb), [*words, *options]
+    given = [*words, *options]
     composition.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here as they are; this file words them
     try:
-        loaded = plugins.load_named(root, given)
+        loaded = plugins.load_named(verb, given)
         if "-h" in options or "--help" in options:
             return _help(verb, words, options)
-        composed = _composed_by_hydra(root, given)
+        composed = _composed_by_hydra(verb, given)
         config = None if composed is None else composition.with_plugins(composition.typed(composed), loaded)
     except ProsperoError:
         raise
     except Exception as error:
-        line = rewording.explain(error, root, given)
+        line = rewording.explain(error, verb, given)
         if line is None:
             raise
         raise ConfigError(line) from error
@@ -163,7 +163,7 @@ def _composed_by_hydra(root: str, given: list[str]) -> Any:
 def _help(verb: str, words: list[str], options: list[str]) -> int:
     from prospero.configuration import help_text, plugins
 
-    root = next(iter(plugins.options_given(options, "--config-name", "-cn")), registry.root_of(verb))
+    root = next(iter(plugins.options_given(options, "--config-name", "-cn")), verb)
     swept = "-m" in options or "--multirun" in options
     print(help_text.of_verb(verb, root.removesuffix(".yaml"), [_first(word) if swept else word for word in words]))
     return 0

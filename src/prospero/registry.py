@@ -129,11 +129,11 @@ class Verb:
     function: str
     """"module:function"; it takes the typed settings (or, without settings, the words) and returns the exit code."""
     settings: str | None
-    """"module:Config class" of all its settings; None for a verb that takes plain words."""
+    """"module:Config class" of its settings, which conf/<verb>.yaml composes; None for a verb of plain words."""
     summary: str
     """One line for the help."""
-    root: str | None = None
-    """The file in conf/, without .yaml, from which its settings are composed; None: the file of its own name."""
+    extends: str | None = None
+    """The verb on whose root, conf/<verb>.yaml, its own root builds; its settings class extends the other's."""
 
 
 VERBS: dict[str, Verb] = {
@@ -156,6 +156,7 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.find_lr:find_lr",
         "prospero.commands.find_lr:FindLRConfig",
         "find a learning rate with a range test; takes every setting of train",
+        extends="train",
     ),
     "checkpoint": Verb(
         "prospero.commands.checkpoint:checkpoint",
@@ -170,11 +171,6 @@ MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "metrics", "callbacks"
 
 ADDED: dict[str, dict[str, type]] = {}
 """Parts registered by the user's own modules: group -> name -> Config class."""
-
-
-def root_of(verb: str) -> str:
-    """Return the name of the file in conf/ from which a verb's settings are composed."""
-    return VERBS[verb].root or verb
 
 
 def verb_of(settings: object) -> str:

@@ -33,8 +33,23 @@ def register() -> None:
             store.store(group=f"schema/{group}", name=name, node=schema(path), provider="prospero")
     for name, verb in registry.VERBS.items():
         if verb.settings is not None:
-            store.store(group="schema", name=name, node=schema(verb.settings), provider="prospero")
+            store.store(group="schema", name=name, node=_root_schema(verb), provider="prospero")
     _guard_composition()
+
+
+def _root_schema(verb: registry.Verb) -> Any:
+    """Return the schema of a verb's root; where it extends another verb's, without the values that it inherits.
+
+    `defaults: [train, /schema/find_lr@_here_]` lays it over what the other root has composed to, which must stay.
+    """
+    assert verb.settings is not None
+    if verb.extends is None:
+        return schema(verb.settings)
+    node, other = OmegaConf.structured(schema(verb.settings)), registry.VERBS[verb.extends].settings
+    assert other is not None
+    for item in dataclasses.fields(schema(other)):
+        node[item.name] = "???"
+    return node
 
 
 def compose(verb: str, settings: list[str] | None = None) -> Any:
@@ -47,15 +62,14 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
     from prospero.configuration import rewording
 
     given = list(settings or [])
-    root = registry.root_of(verb)
     register()
     try:
-        loaded = plugins.load_named(root, given)
-        return with_plugins(typed(composed(root, given)), loaded)
+        loaded = plugins.load_named(verb, given)
+        return with_plugins(typed(composed(verb, given)), loaded)
     except ConfigError:
         raise
     except Exception as error:
-        line = rewording.explain(error, root, given)
+        line = rewording.explain(error, verb, given)
         if line is None:
             raise
         raise ConfigError(line) from error
