@@ -5,7 +5,7 @@ reads the settings of a class from its source, `configuration.typed` imports the
 """
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
 from prospero.errors import ConfigError, suggest
 
@@ -182,12 +182,21 @@ def verb_of(settings: object) -> str:
 def register(group: str, name: str, config_class: type) -> None:
     """Add a part of your own: call it in a module named in `plugins=[...]`.
 
-    Raises ConfigError when the group is unknown or the name is taken.
+    Raises ConfigError when the group is unknown, the name is taken, or the class cannot hold settings. (A class without
+    slots would take a mistyped setting without a word.)
     """
+    kind = f"{config_class.__module__}:{config_class.__qualname__}"
     if group not in PARTS:
         raise ConfigError(f"There is no group '{group}'.{suggest(group, PARTS)} Groups: {', '.join(PARTS)}.")
-    if name in PARTS[group] or ADDED.get(group, {}).get(name, config_class) is not config_class:
+    earlier = ADDED.get(group, {}).get(name)
+    same = earlier is None or f"{earlier.__module__}:{earlier.__qualname__}" == kind  # its module was imported again
+    if name in PARTS[group] or not same:
         raise ConfigError(f"The group '{group}' already has a part called '{name}'; choose another name.")
+    keywords_only = is_dataclass(config_class) and all(item.kw_only for item in fields(config_class))
+    if not keywords_only or "__slots__" not in vars(config_class):
+        raise ConfigError(
+            f"{kind} cannot be the settings of a part; write @dataclass(kw_only=True, slots=True) above it."
+        )
     ADDED.setdefault(group, {})[name] = config_class
 
 

@@ -80,8 +80,8 @@ def test_a_saved_config_composes_to_itself(tmp_path):
     )
     (tmp_path / "config.yaml").write_text(written.rerunnable(config))
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(tmp_path), version_base="1.3"):
-        again = composition.typed(compose("config"))
+    plugins.load_named("train", ["--config-dir", str(tmp_path)])
+    again = composition.typed(composition.composed("config", []))
     assert again == config
     assert list(again.cleaning) == list(config.cleaning), "the order of the steps is kept"
 
@@ -102,6 +102,7 @@ def test_a_plugin_brings_its_part_and_its_presets(tmp_path, monkeypatch):
         "class MineConfig:\n"
         '    """Mine."""\n'
         "    lr: float = 0.5\n"
+        "    def build(self, model): ...\n"
         "register('optimizer', 'mine', MineConfig)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from prospero.data.parts import MISSING
 from prospero.errors import ConfigError
 from prospero.runs import find as find_run
+from prospero.training.parts import SamplingSettings
 
 EXAMPLES = [
     ("python generate.py run=last prompt='The import statement'", "the newest run"),
@@ -18,7 +19,7 @@ EXAMPLES = [
 class GenerateConfig:
     """Which run, which prompt, and how to draw the tokens."""
 
-    sampling: Any = "???"
+    sampling: SamplingSettings = MISSING
     """How the next token is drawn."""
     run: str = "last"
     """The run: last, a name, or a folder: of a run, a checkpoint or a model."""

@@ -125,7 +125,9 @@ def _chosen(cfg: DictConfig, group: str, names: list[str]) -> Iterator[str]:
     if group not in registry.MULTIPLE:
         yield from _part(node, group, f"{group}={names[-1]}", _comment(group, names[-1]))
         return
-    members = [str(key) for key in node] if isinstance(node, DictConfig) else []
+    if not isinstance(node, DictConfig):
+        return
+    members = [str(key) for key in node]
     for name in names:
         if name not in members:
             yield from _wrapped(f"{group}={name}:", _comment(group, name))

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from prospero import registry
+from prospero.configuration.fit import misfit
 from prospero.errors import ConfigError
 from prospero.paths import config_dir
 
@@ -178,10 +179,13 @@ def _store_added_parts() -> None:
     store = ConfigStore.instance()
     for group, parts in registry.ADDED.items():
         for name, config_class in parts.items():
+            kind = f"{config_class.__module__}:{config_class.__qualname__}"
+            lacking = misfit(group, config_class)
+            if lacking:
+                raise ConfigError(f"plugins: {kind} {lacking}")
             package = f"{group}.{name}" if group in registry.MULTIPLE else None
             try:
                 store.store(group=f"schema/{group}", name=name, node=config_class, provider="plugin")
                 store.store(group=group, name=name, node=config_class, package=package, provider="plugin")
             except OmegaConfBaseException as error:
-                kind = f"{config_class.__module__}:{config_class.__qualname__}"
                 raise ConfigError(f"plugins: {kind} cannot hold settings: {str(error).splitlines()[0]}") from error

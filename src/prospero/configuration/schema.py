@@ -81,9 +81,6 @@ def _light_module(name: str) -> types.ModuleType:
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue
-        if any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases):
-            vars(light)[node.name] = typing.Any  # what a group asks of its parts; which part it is, the choice says
-            continue
         is_enum = any(isinstance(base, ast.Name) and base.id in ("Enum", "StrEnum", "IntEnum") for base in node.bases)
         if not (is_enum or _is_dataclass(node)):
             continue
@@ -145,6 +142,9 @@ def _bring_in(node: ast.ClassDef, light: types.ModuleType, imported: dict[str, t
     ):
         module, original = imported.get(name, ("", ""))
         top = module.partition(".")[0]
+        if module.endswith(".parts"):
+            vars(light)[name] = Any  # what a group asks of its parts; which part it is, the choice says
+            continue
         if not module or top in ("torch", "lightning", "numpy"):
             return False
         try:
