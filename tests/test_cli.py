@@ -126,10 +126,10 @@ def test_every_command_of_the_help_composes(verb):
     """The examples are real: each is composed (not run) by the program itself, in one process per verb."""
     import shlex
 
-    from prospero.configuration.help_text import EXAMPLES
+    from prospero.configuration.help_text import examples
 
     commands = []
-    for command, _ in EXAMPLES[verb]:
+    for command, _ in examples(verb):
         words = shlex.split(command)[2:]
         if "-m" in words:
             words = [word.split(",")[0] if "=" in word and "[" not in word else word for word in words if word != "-m"]

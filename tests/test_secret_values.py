@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from prospero import cli, registry, secret_values
-from prospero.configuration import composition
+from prospero.configuration import composition, written
 from prospero.configuration.schema import schema
 from prospero.plain import plain
 from prospero.secret_values import is_secret, redacted_word, remember, remember_environment, scrub
@@ -95,10 +95,10 @@ def test_what_came_from_the_environment_is_written_as_it_was_given(monkeypatch):
     config = composed("tags=['${oc.env:OUR_NAME}', x]", "max_steps=${oc.env:OUR_STEPS}", "name=${oc.env:OUR_NAME}")
     assert config.run_name() == "${oc.env:OUR_NAME}", "the name of a folder"
     assert config.max_steps == 7 and config.tags == ["a name of ours", "x"]
-    written = composition.redact(plain(config))
-    assert written["max_steps"] == "${oc.env:OUR_STEPS}"
-    assert written["tags"] == ["${oc.env:OUR_NAME}", "x"]
-    assert "a name of ours" not in composition.rerunnable(config, "train")
+    redacted = written.redact(plain(config))
+    assert redacted["max_steps"] == "${oc.env:OUR_STEPS}"
+    assert redacted["tags"] == ["${oc.env:OUR_NAME}", "x"]
+    assert "a name of ours" not in written.rerunnable(config)
 
 
 FOREIGN = [

@@ -11,23 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from prospero import secret_values
+from prospero import registry, secret_values
 from prospero.errors import ConfigError, Interrupted, ProsperoError, suggest
 from prospero.processes import ranks
-
-VERBS = {
-    "train": "prospero.commands.train:train",
-    "prepare": "prospero.commands.prepare:prepare",
-    "generate": "prospero.commands.generate:generate",
-    "find_lr": "prospero.commands.find_lr:find_lr",
-}
-"""Verb -> the function that does it; each takes its typed root Config."""
-
-PLAIN_VERBS = {"checkpoint": "prospero.commands.checkpoint:checkpoint"}
-"""Verb -> the function that does it with the words that follow, without settings."""
-
-ROOT_OF = {"find_lr": "train"}
-"""Verbs that share the root configuration of another."""
 
 OPTIONS = {
     "--help": 0, "-h": 0, "--hydra-help": 0, "--version": 0, "--cfg": 1, "-c": 1, "--resolve": 0, "--package": 1,
@@ -36,6 +22,9 @@ OPTIONS = {
     "--config-name": 1, "-cn": 1, "--config-dir": 1, "-cd": 1, "--info": 1, "-i": 1, "--experimental-rerun": 1,
 }  # fmt: skip
 """Option -> number of values that follow it."""
+INFO = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+CHOICES = {"--cfg": ["job", "hydra", "all"], "--info": INFO} | {"-c": ["job", "hydra", "all"], "-i": INFO}
+"""Option -> the values it can have."""
 
 
 def main(verb: str | None = None, arguments: list[str] | None = None) -> NoReturn:
@@ -98,7 +87,7 @@ def _verb_from(given: list[str]) -> tuple[str, list[str]]:
 
         print(f"prospero {prospero.__version__}")
         sys.exit(0)
-    known = [*VERBS, *PLAIN_VERBS]
+    known = registry.VERBS
     if given[0] not in known:
         raise ConfigError(f"There is no command '{given[0]}'.{suggest(given[0], known)} Commands: {', '.join(known)}.")
     return given[0], given[1:]
@@ -106,21 +95,14 @@ def _verb_from(given: list[str]) -> tuple[str, list[str]]:
 
 def run(verb: str, given: list[str]) -> int:
     """Compose the configuration of `verb` and call its function; return the exit code."""
-    if verb in PLAIN_VERBS:
+    if registry.VERBS[verb].settings is None:
         return _run_plain(verb, given)
-    given = [_as_text(word) for word in given]
-    _check_options(given)
-    root = ROOT_OF.get(verb, verb)
-    if "-h" in given or "--help" in given:
-        from prospero.configuration import help_text
-
-        print(help_text.of_verb(verb, root, given))
-        return 0
-    if any(option in given for option in ("-m", "--multirun")):
+    words, options = _arranged([_as_text(word) for word in given])
+    if any(option in options for option in ("-m", "--multirun")):
         if verb != "train":
             raise ConfigError(f"'{verb}' runs one job at a time; sweeps are for train: python train.py -m ...")
         _refuse_sweep_inside_a_world(given)
-    return _compose_and_call(verb, root, given)
+    return _compose_and_call(verb, words, options)
 
 
 def _run_plain(verb: str, given: list[str]) -> int:
@@ -135,38 +117,62 @@ def _run_plain(verb: str, given: list[str]) -> int:
     return int(_function(verb)(given) or 0)
 
 
-def _compose_and_call(verb: str, root: str, given: list[str]) -> int:
-    import hydra
+def _compose_and_call(verb: str, words: list[str], options: list[str]) -> int:
+    from prospero.configuration import composition, plugins, rewording
 
-    from prospero import paths
-    from prospero.configuration import composition, rewording
-
+    given = [*words, *options]
     composition.register()
-    folders = composition.load_plugins(_plugins_in(given))
-    if folders:
-        given = [*given, f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"]
-    composed: list[Any] = []
-
-    def task(cfg: Any) -> None:
-        composed.append(cfg)  # only caught here: Hydra's part ends with the composition
-
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here as they are; this file words them
-    program, sys.argv = sys.argv, [sys.argv[0], *given]
     try:
-        hydra.main(version_base="1.3", config_path=str(paths.config_dir()), config_name=root)(task)()
-        config = composition.typed(composed[0]) if composed else None
+        loaded = plugins.load_named(verb, given)
+        if "-h" in options or "--help" in options:
+            return _help(verb, words, options)
+        composed = _composed_by_hydra(verb, given)
+        config = None if composed is None else composition.with_plugins(composition.typed(composed), loaded)
     except ProsperoError:
         raise
     except Exception as error:
-        line = rewording.explain(error, root, given)
+        line = rewording.explain(error, verb, given)
         if line is None:
             raise
         raise ConfigError(line) from error
-    finally:
-        sys.argv = program
     if config is None:
         return 0  # --cfg and its like, or a sweep, whose jobs ran in processes of their own
     return int(_function(verb)(config) or 0)
+
+
+def _composed_by_hydra(root: str, given: list[str]) -> Any:
+    """Let Hydra do what the command line says; return the composed tree, or None when it was no single job."""
+    import hydra
+
+    from prospero import paths
+
+    caught: list[Any] = []
+
+    def task(cfg: Any) -> None:
+        caught.append(cfg)  # only caught here: Hydra's part ends with the composition
+
+    program, sys.argv = sys.argv, [sys.argv[0], *given]
+    try:
+        hydra.main(version_base="1.3", config_path=str(paths.config_dir()), config_name=root)(task)()
+    finally:
+        sys.argv = program
+    return caught[0] if caught else None
+
+
+def _help(verb: str, words: list[str], options: list[str]) -> int:
+    from prospero.configuration import help_text, plugins
+
+    root = next(iter(plugins.options_given(options, "--config-name", "-cn")), verb)
+    swept = "-m" in options or "--multirun" in options
+    print(help_text.of_verb(verb, root.removesuffix(".yaml"), [_first(word) if swept else word for word in words]))
+    return 0
+
+
+def _first(word: str) -> str:
+    """Return a swept setting with the first of its values: `model=small,base` -> `model=small`."""
+    key, equals, value = word.partition("=")
+    return word if "[" in value or "(" in value or "'" in value else f"{key}{equals}{value.partition(',')[0]}"
 
 
 def _as_text(word: str) -> str:
@@ -178,35 +184,38 @@ def _as_text(word: str) -> str:
 
 
 def _function(verb: str) -> Callable[[Any], int | None]:
-    module, _, name = (VERBS | PLAIN_VERBS)[verb].partition(":")
+    module, _, name = registry.VERBS[verb].function.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
-def _check_options(given: list[str]) -> None:
-    """Refuse an unknown option with a suggestion, before argparse prints its page of usage."""
-    skip = 0
-    for word in given:
-        if skip:
-            skip -= 1
-            continue
+def _arranged(given: list[str]) -> tuple[list[str], list[str]]:
+    """Return the settings and the options with their values, wherever they stood on the command line.
+
+    argparse takes settings in one row only, and answers the rest with its page of usage. Raises ConfigError for an
+    option that does not exist or lacks its value.
+    """
+    words, options, rest = [], [], list(given)
+    while rest:
+        word = rest.pop(0)
         if not word.startswith("-"):
+            words.append(word)
             continue
-        option, equals, _ = word.partition("=")
+        option, equals, value = word.partition("=")
         if option not in OPTIONS:
             raise ConfigError(
                 f"There is no option '{option}'.{suggest(option, OPTIONS)} Settings are written name=value; see --help."
             )
-        skip = 0 if equals else OPTIONS[option]
-
-
-def _plugins_in(given: list[str]) -> list[str]:
-    """Read `plugins=[a,b]` from the command line: the modules must register before Hydra composes."""
-    names: list[str] = []
-    for word in given:
-        key, equals, value = word.lstrip("+").partition("=")
-        if key == "plugins" and equals:
-            names = [name.strip(" '\"") for name in value.strip("[] ").split(",") if name.strip(" '\"")]
-    return names
+        options.append(word)
+        if OPTIONS[option] and not equals:
+            if not rest or "=" in rest[0] or rest[0].startswith("-"):
+                raise ConfigError(f"The option '{option}' takes a value; see --help.")
+            options.append(value := rest.pop(0))
+        allowed = CHOICES.get(option, [])
+        if allowed and value not in allowed:
+            raise ConfigError(
+                f"{option} {value} is not possible.{suggest(value, allowed)} Allowed: {', '.join(allowed)}."
+            )
+    return words, options
 
 
 def _refuse_sweep_inside_a_world(given: list[str]) -> None:

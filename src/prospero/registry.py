@@ -1,10 +1,11 @@
-"""The one table of parts: group -> name -> "module:Config class". Adding a part is adding one line here.
+"""The one table of parts and verbs. Adding a part, or a verb, is adding one line here.
 
-The classes are named, not imported: composing a configuration must not import torch. `prospero.schema` reads the
-settings of a class from its source, `configuration.typed` imports the class when the part is built.
+Classes and functions are named, not imported: composing a configuration must not import torch. `configuration.schema`
+reads the settings of a class from its source, `configuration.typed` imports the class when the part is built.
 """
 
 import importlib
+from dataclasses import dataclass, fields, is_dataclass
 
 from prospero.errors import ConfigError, suggest
 
@@ -117,12 +118,53 @@ PARTS: dict[str, dict[str, str]] = {
 }
 """group -> name -> "module:Config class"."""
 
-ROOTS: dict[str, str] = {
-    "prepare": "prospero.data.settings:PrepareConfig",
-    "train": "prospero.training.settings:TrainConfig",
-    "generate": "prospero.commands.generate:GenerateConfig",
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One command: `prospero <verb>`, `python -m prospero <verb>`, and `python <verb>.py` where there is such a file.
+
+    The module that holds the function may hold `EXAMPLES`, a list of (command, comment), which `--help` prints.
+    """
+
+    function: str
+    """"module:function"; it takes the typed settings (or, without settings, the words) and returns the exit code."""
+    settings: str | None
+    """"module:Config class" of its settings, which conf/<verb>.yaml composes; None for a verb of plain words."""
+    summary: str
+    """One line for the help."""
+    extends: str | None = None
+    """The verb on whose root, conf/<verb>.yaml, its own root builds; its settings class extends the other's."""
+
+
+VERBS: dict[str, Verb] = {
+    "train": Verb(
+        "prospero.commands.train:train",
+        "prospero.training.settings:TrainConfig",
+        "train a language model, from raw text to a measured model in a run folder",
+    ),
+    "prepare": Verb(
+        "prospero.commands.prepare:prepare",
+        "prospero.data.settings:PrepareConfig",
+        "clean, de-duplicate, split and tokenise text, without training",
+    ),
+    "generate": Verb(
+        "prospero.commands.generate:generate",
+        "prospero.commands.generate:GenerateConfig",
+        "write text with the model of a run",
+    ),
+    "find_lr": Verb(
+        "prospero.commands.find_lr:find_lr",
+        "prospero.commands.find_lr:FindLRConfig",
+        "find a learning rate with a range test; takes every setting of train",
+        extends="train",
+    ),
+    "checkpoint": Verb(
+        "prospero.commands.checkpoint:checkpoint",
+        None,
+        "verify, merge or show what a run has saved",
+    ),
 }
-"""Verb -> root Config class."""
+"""Name on the command line -> the verb."""
 
 MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "metrics", "callbacks", "logger"})
 """Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
@@ -131,15 +173,30 @@ ADDED: dict[str, dict[str, type]] = {}
 """Parts registered by the user's own modules: group -> name -> Config class."""
 
 
+def verb_of(settings: object) -> str:
+    """Return the verb whose settings these are."""
+    path = f"{type(settings).__module__}:{type(settings).__qualname__}"
+    return next(name for name, verb in VERBS.items() if verb.settings == path)
+
+
 def register(group: str, name: str, config_class: type) -> None:
     """Add a part of your own: call it in a module named in `plugins=[...]`.
 
-    Raises ConfigError when the group is unknown or the name is taken.
+    Raises ConfigError when the group is unknown, the name is taken, or the class cannot hold settings. (A class without
+    slots would take a mistyped setting without a word.)
     """
+    kind = f"{config_class.__module__}:{config_class.__qualname__}"
     if group not in PARTS:
         raise ConfigError(f"There is no group '{group}'.{suggest(group, PARTS)} Groups: {', '.join(PARTS)}.")
-    if name in PARTS[group] or ADDED.get(group, {}).get(name, config_class) is not config_class:
+    earlier = ADDED.get(group, {}).get(name)
+    same = earlier is None or f"{earlier.__module__}:{earlier.__qualname__}" == kind  # its module was imported again
+    if name in PARTS[group] or not same:
         raise ConfigError(f"The group '{group}' already has a part called '{name}'; choose another name.")
+    keywords_only = is_dataclass(config_class) and all(item.kw_only for item in fields(config_class))
+    if not keywords_only or "__slots__" not in vars(config_class):
+        raise ConfigError(
+            f"{kind} cannot be the settings of a part; write @dataclass(kw_only=True, slots=True) above it."
+        )
     ADDED.setdefault(group, {})[name] = config_class
 
 

@@ -8,7 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from prospero import registry
-from prospero.configuration import composition
+from prospero.configuration import composition, plugins, written
 from prospero.configuration.help_text import preset_comment
 from prospero.paths import config_dir
 from prospero.plain import plain
@@ -78,17 +78,17 @@ def test_a_saved_config_composes_to_itself(tmp_path):
     config = composition.typed(
         composed("model=lstm", "regularizers=[l2,z_loss]", "cleaning=[prose,stop_words]", "seq_len=32", "tags=[a,b]")
     )
-    (tmp_path / "config.yaml").write_text(composition.rerunnable(config, "train"))
+    (tmp_path / "config.yaml").write_text(written.rerunnable(config))
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(tmp_path), version_base="1.3"):
-        again = composition.typed(compose("config"))
+    plugins.load_named("train", ["--config-dir", str(tmp_path)])
+    again = composition.typed(composition.composed("config", []))
     assert again == config
     assert list(again.cleaning) == list(config.cleaning), "the order of the steps is kept"
 
 
 def test_secrets_are_redacted():
     plain = {"logger": {"wandb": {"api_key": "abc", "project": "p"}}, "tokenizer": {"vocab_size": 3}}
-    assert composition.redact(plain) == {
+    assert written.redact(plain) == {
         "logger": {"wandb": {"api_key": "<redacted>", "project": "p"}},
         "tokenizer": {"vocab_size": 3},
     }
@@ -102,11 +102,12 @@ def test_a_plugin_brings_its_part_and_its_presets(tmp_path, monkeypatch):
         "class MineConfig:\n"
         '    """Mine."""\n'
         "    lr: float = 0.5\n"
+        "    def build(self, model): ...\n"
         "register('optimizer', 'mine', MineConfig)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        composition.load_plugins(["my_parts_for_test"])
+        plugins.load(["my_parts_for_test"])
         config = composition.typed(composed("optimizer=mine", "optimizer.lr=0.25"))
         assert type(config.optimizer).__name__ == "MineConfig" and config.optimizer.lr == 0.25
         assert plain(config)["optimizer"] == {"lr": 0.25}

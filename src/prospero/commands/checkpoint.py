@@ -11,6 +11,14 @@ from prospero.runs.folder import RunFolder
 if TYPE_CHECKING:
     from prospero.checkpoints.run_checkpoints import Checkpoint
 
+EXAMPLES = [
+    ("prospero checkpoint verify outputs/a", "is every byte of a run's checkpoints and model as it was written?"),
+    ("prospero checkpoint show outputs/a", "step, metrics, settings, tensors and files of the newest"),
+    (
+        "prospero checkpoint merge outputs/a/checkpoints/step_00000400 outputs/a_400",
+        "the weights of all processes as one model folder, for generate and others",
+    ),
+]
 RAW = "raw"
 """Word after the paths of `merge`: the weights of the last step, also where an average of them was validated."""
 

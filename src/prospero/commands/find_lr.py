@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from prospero.runs.folder import RunFolder
     from prospero.training.assembly import RunParts
 
+EXAMPLES = [
+    ("prospero find_lr model=tiny optimizer=muon", "prints the suggestion, writes the curve"),
+]
+
 
 @dataclass(kw_only=True, slots=True)
 class FindLRConfig(TrainConfig):

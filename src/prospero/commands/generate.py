@@ -2,17 +2,24 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from prospero.data.parts import MISSING
 from prospero.errors import ConfigError
 from prospero.runs import find as find_run
+from prospero.training.parts import SamplingSettings
+
+EXAMPLES = [
+    ("python generate.py run=last prompt='The import statement'", "the newest run"),
+    ("python generate.py run=first prompt='def ' sampling.temperature=0", "a run by its name, greedily"),
+    ("python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.seed=2", "a folder"),
+]
 
 
 @dataclass(kw_only=True, slots=True)
 class GenerateConfig:
     """Which run, which prompt, and how to draw the tokens."""
 
-    sampling: Any = "???"
+    sampling: SamplingSettings = MISSING
     """How the next token is drawn."""
     run: str = "last"
     """The run: last, a name, or a folder: of a run, a checkpoint or a model."""

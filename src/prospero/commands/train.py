@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from prospero.planning.preflight import RunPlan
     from prospero.training.assembly import RunParts
 
+EXAMPLES = [
+    ("python train.py", "the embedded default: minutes on a CPU, no account, no download"),
+    ("python train.py model=base trainer=gpu max_steps=20000", "GPT-2 124M class on a GPU"),
+    ("python train.py model=lstm optimizer=muon schedule=wsd 'regularizers=[l2,z_loss]'", "other parts"),
+    ("python train.py data=files data.path=corpus.jsonl.zst cleaning=web tokenizer.vocab_size=8192", "your own text"),
+    ("python train.py data=files data.path=shakespeare.txt tokenizer=char split=tail model=tiny", "one long document"),
+    ("python train.py max_minutes=10 'callbacks=[default,early_stopping]'", "stop by time or when val/loss rises"),
+    ("python train.py logger=wandb name=first tags=[demo]", "W&B, offline when no key is found"),
+    ("python train.py -m model=tiny,lstm_tiny optimizer.lr=1e-3,3e-3 seed=1,2", "a sweep, with a table at the end"),
+    ("python train.py run_dir=outputs/a resume=auto", "start, or continue after a kill, by the same command"),
+    ("python train.py debug=overfit", "does it learn one batch by heart? (debug: see `ls conf/debug`)"),
+    ("python train.py model=large trainer=fsdp --cfg job", "print the composed settings and do nothing"),
+]
+
 
 def train(config: TrainConfig) -> int:
     """Train a model as the settings say, measure it, and leave everything in the run folder; return the exit code."""

@@ -1,31 +1,28 @@
-"""From composed YAML to typed settings, and back to plain values.
+"""From composed YAML to typed settings.
 
 Hydra composes; `register` gives it the schema of every part; `typed` turns the composed tree into the real Config
-dataclasses and is the last place that sees a DictConfig; `plain` and `rerunnable` turn them into values for files.
+dataclasses and is the last place that sees a DictConfig.
 """
 
 import dataclasses
 import enum
 import functools
 import importlib
-import importlib.util
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
 
 from prospero import registry, secret_values
+from prospero.configuration import plugins
 from prospero.configuration.schema import schema
+from prospero.configuration.written import join, remember_from_environment
 from prospero.errors import ConfigError, suggest
-from prospero.plain import plain
-from prospero.secret_values import REDACTED, is_secret, scrub
-
-_from_environment: dict[str, tuple[Any, str]] = {}
-"""Path of a setting that was given as `${oc.env:NAME}` -> (its value, how it was given)."""
+from prospero.paths import config_dir
+from prospero.secret_values import is_secret
 
 
 def register() -> None:
@@ -34,9 +31,25 @@ def register() -> None:
     for group, parts in registry.PARTS.items():
         for name, path in parts.items():
             store.store(group=f"schema/{group}", name=name, node=schema(path), provider="prospero")
-    for verb, path in registry.ROOTS.items():
-        store.store(group="schema", name=verb, node=schema(path), provider="prospero")
+    for name, verb in registry.VERBS.items():
+        if verb.settings is not None:
+            store.store(group="schema", name=name, node=_root_schema(verb), provider="prospero")
     _guard_composition()
+
+
+def _root_schema(verb: registry.Verb) -> Any:
+    """Return the schema of a verb's root; where it extends another verb's, without the values that it inherits.
+
+    `defaults: [train, /schema/find_lr@_here_]` lays it over what the other root has composed to, which must stay.
+    """
+    assert verb.settings is not None
+    if verb.extends is None:
+        return schema(verb.settings)
+    node, other = OmegaConf.structured(schema(verb.settings)), registry.VERBS[verb.extends].settings
+    assert other is not None
+    for item in dataclasses.fields(schema(other)):
+        node[item.name] = "???"
+    return node
 
 
 def compose(verb: str, settings: list[str] | None = None) -> Any:
@@ -46,16 +59,13 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
 
     Raises ConfigError with the same one line that the command line would print.
     """
-    import hydra
-
-    from prospero import paths
     from prospero.configuration import rewording
 
-    register()
     given = list(settings or [])
+    register()
     try:
-        with hydra.initialize_config_dir(str(paths.config_dir()), version_base="1.3"):
-            return typed(hydra.compose(verb, overrides=given))
+        loaded = plugins.load_named(verb, given)
+        return with_plugins(typed(composed(verb, given)), loaded)
     except ConfigError:
         raise
     except Exception as error:
@@ -63,6 +73,18 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
         if line is None:
             raise
         raise ConfigError(line) from error
+
+
+def composed(root: str, words: list[str], *, with_hydra: bool = False) -> DictConfig:
+    """Return the composed tree of a root and the settings in `words`; raises Hydra's own errors."""
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return hydra.compose(root, overrides=words, return_hydra_config=with_hydra)
+
+
+def with_plugins(config: Any, loaded: list[str]) -> Any:
+    """Return the settings with every module that was imported for them in `plugins`, as running them again needs."""
+    missing = [name for name in loaded if name not in config.plugins]
+    return dataclasses.replace(config, plugins=[*config.plugins, *missing]) if missing else config
 
 
 def _guard_composition() -> None:
@@ -97,7 +119,7 @@ def refuse_foreign_targets(cfg: Any, path: str = "") -> None:
         return
     in_logging = path.startswith(("hydra.job_logging", "hydra.hydra_logging"))
     for key, value in cfg.items():
-        where = _join(path, key)
+        where = join(path, key)
         if key == "_target_" and not (path.startswith("hydra.") and value in _registered_targets()):
             what = f"'{value}' is no registered plugin of Hydra" if path.startswith("hydra.") else CHOSEN_BY_NAME
             raise ConfigError(f"{where} is not allowed: {what}")
@@ -133,31 +155,6 @@ def _registered_targets() -> set[str]:
     return found
 
 
-def load_plugins(modules: list[str]) -> list[Path]:
-    """Import the user's modules so that their parts register; return the `conf/` folders found beside them."""
-    if modules and "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    folders = []
-    for name in modules:
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name.partition(".")[0] and error.name != name:
-                raise
-            raise ConfigError(
-                f"plugins: there is no module '{name}'; name an installed module or a .py file of the current folder"
-            ) from error
-        folder = Path(module.__file__).resolve().parent / "conf" if module.__file__ else None
-        if folder and folder.is_dir():
-            folders.append(folder)
-    for group, parts in registry.ADDED.items():
-        for name, config_class in parts.items():
-            ConfigStore.instance().store(group=f"schema/{group}", name=name, node=config_class, provider="plugin")
-            package = f"{group}.{name}" if group in registry.MULTIPLE else None
-            ConfigStore.instance().store(group=group, name=name, node=config_class, package=package, provider="plugin")
-    return folders
-
-
 def typed(cfg: DictConfig) -> Any:
     """Turn a composed configuration into its real dataclasses; nobody sees a DictConfig after this.
 
@@ -178,7 +175,7 @@ def _typed_node(node: Any, path: str) -> Any:
             # A config.yaml of before `loss` became a list holds one loss where several may now stand.
             return {registry.name_of(path, type(part)): part} if path in registry.MULTIPLE else part
         _refuse_untyped(node, path)
-        return {key: _typed_node(_value(node, key, path), _join(path, key)) for key in node}
+        return {key: _typed_node(_value(node, key, path), join(path, key)) for key in node}
     if isinstance(node, ListConfig):
         return [_typed_node(_value(node, i, path), f"{path}[{i}]") for i in range(len(node))]
     if isinstance(node, enum.Enum):
@@ -190,9 +187,9 @@ def _typed_part(node: DictConfig, light: Any, path: str) -> Any:
     real = real_class(light)
     names = [item.name for item in dataclasses.fields(light)]
     for extra in set(node) - set(names):
-        hint = suggest(_join(path, extra), [_join(path, name) for name in names])
-        raise ConfigError(f"There is no setting '{_join(path, extra)}'.{hint or ' Allowed: ' + ', '.join(names) + '.'}")
-    values = {name: _typed_node(_value(node, name, path), _join(path, name)) for name in names}
+        hint = suggest(join(path, extra), [join(path, name) for name in names])
+        raise ConfigError(f"There is no setting '{join(path, extra)}'.{hint or ' Allowed: ' + ', '.join(names) + '.'}")
+    values = {name: _typed_node(_value(node, name, path), join(path, name)) for name in names}
     try:
         return real(**values)
     except ConfigError as error:
@@ -204,14 +201,12 @@ def _value(node: Any, key: Any, path: str) -> Any:
     try:
         value = node[key]
     except MissingMandatoryValue as error:
-        raise ConfigError(
-            f"The setting '{_join(path, key)}' has no value; give it as {_join(path, key)}=..."
-        ) from error
-    where = f"{path}[{key}]" if isinstance(node, ListConfig) else _join(path, key)
+        raise ConfigError(f"The setting '{join(path, key)}' has no value; give it as {join(path, key)}=...") from error
+    where = f"{path}[{key}]" if isinstance(node, ListConfig) else join(path, key)
     raw: Any = node._get_node(key)
     text = raw._value() if raw is not None and raw._is_interpolation() else None
     if isinstance(text, str) and "oc.env" in text:
-        _from_environment[where] = (plain(value), text)
+        remember_from_environment(where, value, text)
     elif is_secret(where) and isinstance(value, str):
         secret_values.remember(value)
     return value
@@ -233,7 +228,7 @@ def _refuse_untyped(node: DictConfig, path: str) -> None:
     """A group of several parts holds typed parts only: `+regularizers.zloss.weight=1` would else be swallowed."""
     if path not in registry.MULTIPLE:
         if "_target_" in node:
-            raise ConfigError(f"{_join(path, '_target_')} is not allowed: {CHOSEN_BY_NAME}")
+            raise ConfigError(f"{join(path, '_target_')} is not allowed: {CHOSEN_BY_NAME}")
         return
     allowed = registry.names(path)
     for key in node:
@@ -246,10 +241,6 @@ def _refuse_untyped(node: DictConfig, path: str) -> None:
             )
 
 
-def _join(path: str, key: Any) -> str:
-    return f"{path}.{key}" if path else str(key)
-
-
 def real_class(light: type) -> Any:
     """Return the class that a schema class stands for (a plugin's class stands for itself)."""
     source = light.__dict__.get("__source__")
@@ -257,51 +248,3 @@ def real_class(light: type) -> Any:
         return light
     module, _, name = source.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def redact(value: Any, path: str = "") -> Any:
-    """Return plain values that may be written down; `path` is the setting's own, empty for the whole configuration.
-
-    What was given as `${oc.env:NAME}` stands so again; what stands behind a name that looks like a secret's is
-    `<redacted>`; and remembered secrets are taken out of other texts.
-    """
-    given = _from_environment.get(path)
-    if given is not None and given[0] == value:
-        return given[1]
-    if value and path and is_secret(path):
-        return REDACTED
-    if isinstance(value, Mapping):
-        return {key: redact(item, _join(path, key)) for key, item in value.items()}
-    if isinstance(value, list):
-        return [redact(item, f"{path}[{number}]") for number, item in enumerate(value)]
-    return scrub(value) if isinstance(value, str) else value
-
-
-def rerunnable(config: Any, verb: str) -> str:
-    """Return YAML that composes to exactly `config`: every part named by its schema, every value written out.
-
-    Run it again with `python train.py --config-dir <folder of the file> --config-name config`.
-    """
-    defaults: list[Any] = [f"/schema/{verb}@_here_"]
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        members = (value or {}).items() if item.name in registry.MULTIPLE else [(None, value)]
-        for key, part in members:
-            name = registry.name_of(item.name, type(part))
-            if name is not None:
-                package = item.name if key is None else f"{item.name}.{key}"
-                defaults.append(f"/schema/{item.name}/{name}@{package}")
-    defaults += ["_self_", {"override hydra/launcher": "process"}, {"override hydra/sweeper": "grid"}]
-    header = (
-        f"# Run it again: python {verb}.py --config-dir <this folder> --config-name config run_dir=<a new folder>\n"
-    )
-    return header + OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **redact(plain(config)), "hydra": HYDRA}))
-
-
-HYDRA = {
-    "run": {"dir": "."},
-    "output_subdir": None,
-    "job": {"chdir": False},
-    "sweep": {"dir": "${outputs_dir}/sweeps/${now:%Y-%m-%d_%H-%M-%S}", "subdir": "${hydra.job.num}"},
-}
-"""Hydra makes no folder of its own for a single run: the run folder is Prospero's, the same for every rank."""

@@ -1,121 +1,79 @@
-"""What `--help` prints: the commands people really type, and the menu read from `conf/` as it is on disk."""
+"""What `--help` prints: the commands people really type, the menu read from the presets as they are on disk, and the
+settings with the values that the given words compose to.
+"""
 
-from dataclasses import is_dataclass
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from prospero import registry
-from prospero.configuration.schema import field_docs, schema
+from prospero.configuration import plugins
+from prospero.configuration.composition import composed
+from prospero.configuration.schema import constant, field_docs
+from prospero.configuration.written import join, redact
 from prospero.paths import config_dir
+from prospero.plain import flat
 
-SUMMARIES = {
-    "train": "train a language model, from raw text to a measured model in a run folder",
-    "prepare": "clean, de-duplicate, split and tokenise text, without training",
-    "generate": "write text with the model of a run",
-    "find_lr": "find a learning rate with a range test; takes every setting of train",
-    "checkpoint": "verify, merge or show what a run has saved",
-}
-
-EXAMPLES = {
-    "train": [
-        ("python train.py", "the embedded default: minutes on a CPU, no account, no download"),
-        ("python train.py model=base trainer=gpu max_steps=20000", "GPT-2 124M class on a GPU"),
-        ("python train.py model=lstm optimizer=muon schedule=wsd 'regularizers=[l2,z_loss]'", "other parts"),
-        (
-            "python train.py data=files data.path=corpus.jsonl.zst cleaning=web tokenizer.vocab_size=8192",
-            "your own text",
-        ),
-        (
-            "python train.py data=files data.path=shakespeare.txt tokenizer=char split=tail model=tiny",
-            "one long document",
-        ),
-        ("python train.py max_minutes=10 'callbacks=[default,early_stopping]'", "stop by time or when val/loss rises"),
-        ("python train.py logger=wandb name=first tags=[demo]", "W&B, offline when no key is found"),
-        ("python train.py -m model=tiny,lstm_tiny optimizer.lr=1e-3,3e-3 seed=1,2", "a sweep, with a table at the end"),
-        ("python train.py run_dir=outputs/a resume=auto", "start, or continue after a kill, by the same command"),
-        ("python train.py debug=overfit", "does it learn one batch by heart? (debug: see `ls conf/debug`)"),
-        ("python train.py model=large trainer=fsdp --cfg job", "print the composed settings and do nothing"),
-    ],
-    "prepare": [
-        ("python prepare.py", "the embedded default"),
-        (
-            "python prepare.py data=files data.path='texts/*.md' cleaning=prose tokenizer.vocab_size=4096",
-            "a glob of files",
-        ),
-        (
-            "python prepare.py data=hub data.dataset=roneneldan/TinyStories",
-            "a Hugging Face data set (pip install 'prospero[hub]')",
-        ),
-    ],
-    "generate": [
-        ("python generate.py run=last prompt='The import statement'", "the newest run"),
-        ("python generate.py run=first prompt='def ' sampling.temperature=0", "a run by its name, greedily"),
-        (
-            "python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.seed=2",
-            "a folder",
-        ),
-    ],
-    "find_lr": [("prospero find_lr model=tiny optimizer=muon", "prints the suggestion, writes the curve")],
-    "checkpoint": [
-        ("prospero checkpoint verify outputs/a", "is every byte of a run's checkpoints and model as it was written?"),
-        ("prospero checkpoint show outputs/a", "step, metrics, settings, tensors and files of the newest"),
-        (
-            "prospero checkpoint merge outputs/a/checkpoints/step_00000400 outputs/a_400",
-            "the weights of all processes as one model folder, for generate and others",
-        ),
-    ],
-}
+LAYERS = ("experiment", "debug")
+"""Groups whose presets hold no part: they change settings all over."""
 
 
 def overview() -> str:
     """Return the help of `prospero` itself."""
     lines = ["Prospero: a laboratory for language models on Lightning and Hydra.", "", "commands:"]
-    lines += [f"  prospero {verb:<10} {summary}" for verb, summary in SUMMARIES.items()]
+    lines += [f"  prospero {name:<10} {verb.summary}" for name, verb in registry.VERBS.items()]
     lines += ["", "`prospero <command> --help` shows examples and settings; `python <command>.py` is the same command."]
     return "\n".join(lines)
 
 
-def of_verb(verb: str, root: str, given: list[str]) -> str:
-    """Return a verb's help: ten commands, the menu of groups, the root's own settings, Hydra's options."""
-    lines = [f"{verb}: {SUMMARIES[verb]}", "", "examples:"]
-    for command, comment in EXAMPLES[verb]:
-        lines += [f"  {command}", f"      {comment}"]
-    lines += ["", "groups (choose with group=name, change one setting with group.setting=value):"]
-    docs = field_docs(registry.ROOTS[root])
-    for group, chosen in _defaults(root).items():
+def examples(verb: str) -> list[tuple[str, str]]:
+    """Return the (command, comment) pairs that stand as EXAMPLES beside the verb's function."""
+    return constant(registry.VERBS[verb].function.partition(":")[0], "EXAMPLES") or []
+
+
+def of_plain_verb(verb: str) -> str:
+    """Return the help of a verb that takes words instead of settings."""
+    return "\n".join(_head(verb))
+
+
+def of_verb(verb: str, root: str, words: list[str]) -> str:
+    """Return a verb's help: its commands, the menu of groups, the root's own settings, Hydra's options.
+
+    `words` are the settings that were given beside `--help`: values are shown as they compose, and the parts chosen
+    by them are shown with every setting. Raises Hydra's own errors where they do not compose.
+    """
+    cfg = composed(root, words, with_hydra=True)
+    docs = field_docs(_settings_class(cfg, verb))
+    groups = [*(group for group in registry.PARTS if group in docs), *(g for g in LAYERS if g in _choices(cfg))]
+    named = {group: names for group, names in plugins.chosen_on(words).items() if group in groups}
+    lines = [*_head(verb), "", "groups (choose with group=name, change one setting with group.setting=value):"]
+    for group in groups:
         several = " [several]" if group in registry.MULTIPLE else ""
+        chosen = named.get(group) or _choices(cfg).get(group) or list(cfg.get(group) or [])
         names = ", ".join(f"*{name}" if name in chosen else name for name in menu(group))
         lines += _wrapped(f"  {group + several:<24}", names)
-    lines += ["      * chosen by default", "", "settings (name=value):"]
-    light = schema(registry.ROOTS[root])
-    for name, field in light.__dataclass_fields__.items():
+    lines += [f"      * chosen{'' if named else ' by default'}", "", "settings (name=value):"]
+    for name, text in docs.items():
         if name not in registry.PARTS:
-            default = (
-                field.default if not callable(getattr(field, "default_factory", None)) else field.default_factory()
-            )
-            lines += _wrapped(f"  {f'{name}={_shown(default)}':<24}", docs.get(name, ""))
-    for group in _defaults(root):
-        if group in registry.PARTS and any(word.split("=")[0] == group for word in given if "=" in word):
-            lines += _settings_of(group, given)
+            lines += _wrapped(f"  {f'{name}={_shown(cfg, name, name)}':<24}", text)
+    for group, names in named.items():
+        lines += ["", *_chosen(cfg, group, names)]
     lines += ["", "options:"]
     lines += ["  --cfg job               print the composed settings and do nothing"]
-    lines += ["  -m, --multirun          a sweep over comma-separated values"] if root == "train" else []
+    lines += ["  -m, --multirun          a sweep over comma-separated values"] if verb == "train" else []
     lines += ["  --config-dir FOLDER     more presets of your own, laid out like conf/"]
     lines += ['  --shell-completion install=bash   eval "$(python train.py -sc install=bash)"']
     lines += ["", f"`{verb} <group>=<name> --help` lists every setting of that part. All presets: {_shown_folder()}"]
     return "\n".join(lines)
 
 
-def of_plain_verb(verb: str) -> str:
-    """Return the help of a verb that takes words instead of settings."""
-    lines = [f"{verb}: {SUMMARIES[verb]}", "", "examples:"]
-    for command, comment in EXAMPLES[verb]:
-        lines += [f"  {command}", f"      {comment}"]
-    return "\n".join(lines)
-
-
 def menu(group: str) -> list[str]:
-    """Return the names of the presets in `conf/<group>`, and of the parts that the user's plugins added."""
-    return sorted({path.stem for path in (config_dir() / group).glob("*.yaml")} | set(registry.ADDED.get(group, {})))
+    """Return the names of the presets of a group: those in `conf/`, in the user's folders, and the plugins' parts."""
+    found = {path.stem for folder in plugins.search_folders() for path in (folder / group).glob("*.yaml")}
+    return sorted(found | set(registry.ADDED.get(group, {})))
 
 
 def preset_comment(path: Path) -> str:
@@ -129,55 +87,104 @@ def preset_comment(path: Path) -> str:
     return " ".join(words)
 
 
-def _settings_of(group: str, given: list[str]) -> list[str]:
-    """The settings of the part that the user named before `--help`, with their meaning."""
-    name = [word.split("=", 1)[1] for word in given if word.split("=")[0] == group][-1].strip("[]")
-    part = name if name in registry.PARTS[group] else _part_of_preset(group, name)
-    if part is None:
-        return []
-    path = registry.PARTS[group][part]
-    light = schema(path)
-    prefix = f"{group}.{name}" if group in registry.MULTIPLE else group
-    return ["", f"{group}={name}: {' '.join((light.__doc__ or '').split())}", *_fields_of(path, prefix)]
-
-
-def _fields_of(path: str, prefix: str) -> list[str]:
-    """One entry for each setting of a Config class, those of the settings inside it included."""
-    lines = []
-    for setting, text in field_docs(path).items():
-        field = schema(path).__dataclass_fields__[setting]
-        default = field.default if not callable(getattr(field, "default_factory", None)) else field.default_factory()
-        inner = type(default).__dict__.get("__source__") if is_dataclass(default) else None
-        if inner is not None:
-            lines += _wrapped(f"  {f'{prefix}.{setting}':<40}", text) + _fields_of(inner, f"{prefix}.{setting}")
-        else:
-            lines += _wrapped(f"  {f'{prefix}.{setting}={_shown(default)}':<40}", text)
+def _head(verb: str) -> list[str]:
+    lines = [f"{verb}: {registry.VERBS[verb].summary}", "", "examples:"]
+    for command, comment in examples(verb):
+        lines += [f"  {command}", f"      {comment}"]
     return lines
 
 
-def _part_of_preset(group: str, name: str) -> str | None:
-    path = config_dir() / group / f"{name}.yaml"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    found = [part for part in registry.PARTS[group] if f"/schema/{group}/{part}@" in text]
-    return found[0] if len(found) == 1 else None
+def _choices(cfg: DictConfig) -> dict[str, list[str]]:
+    """group -> the preset chosen in it, for the groups in which the defaults name one."""
+    choices = cfg.hydra.runtime.choices.items()
+    return {str(group): [choice] if choice else [] for group, choice in choices}
 
 
-def _defaults(root: str) -> dict[str, list[str]]:
-    """group -> names chosen by default, read from the root's defaults list."""
-    from omegaconf import OmegaConf
-
-    chosen: dict[str, list[str]] = {}
-    for item in OmegaConf.to_container(OmegaConf.load(config_dir() / f"{root}.yaml"))["defaults"]:  # type: ignore[index]
-        if isinstance(item, dict):
-            for group, value in item.items():
-                if not str(group).startswith("override"):
-                    chosen[str(group)] = value if isinstance(value, list) else [value]
-    return chosen
+def _settings_class(cfg: DictConfig, verb: str) -> Any:
+    kind = OmegaConf.get_type(cfg)
+    return kind if dataclasses.is_dataclass(kind) else registry.VERBS[verb].settings
 
 
-def _shown(value: object) -> str:
+def _preset(group: str, name: str) -> Path | None:
+    candidates = (folder / group / f"{name}.yaml" for folder in plugins.search_folders())
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _comment(group: str, name: str) -> str:
+    path = _preset(group, name)
+    return preset_comment(path) if path else ""
+
+
+def _chosen(cfg: DictConfig, group: str, names: list[str]) -> Iterator[str]:
+    """Yield the help of what was chosen in a group: its comment, and every setting with its value and meaning."""
+    if group in LAYERS:
+        for name in names:
+            yield from _layer(group, name)
+        return
+    node = cfg._get_node(group)
+    if group not in registry.MULTIPLE:
+        yield from _part(node, group, f"{group}={names[-1]}", _comment(group, names[-1]))
+        return
+    if not isinstance(node, DictConfig):
+        return
+    members = [str(key) for key in node]
+    for name in names:
+        if name not in members:
+            yield from _wrapped(f"{group}={name}:", _comment(group, name))
+    for name in members:
+        yield from _part(node._get_node(name), f"{group}.{name}", f"{group}={name}", _comment(group, name))
+
+
+def _part(node: Any, prefix: str, head: str, comment: str) -> Iterator[str]:
+    light = OmegaConf.get_type(node)
+    if not dataclasses.is_dataclass(light):
+        return
+    doc = " ".join((light.__doc__ or "").split())
+    yield from _wrapped(f"{head}:", comment or doc)
+    if comment and not doc.startswith(f"{light.__name__}("):
+        yield from _wrapped(" ", doc)
+    yield from _fields(node, light, prefix)
+
+
+def _fields(node: Any, light: Any, prefix: str) -> Iterator[str]:
+    """Yield one entry for each setting, those of the settings inside it included."""
+    docs = field_docs(light)
+    for item in dataclasses.fields(light):
+        path, child = join(prefix, item.name), node._get_node(item.name)
+        inner = OmegaConf.get_type(child) if isinstance(child, DictConfig) else None
+        if dataclasses.is_dataclass(inner):
+            yield from _wrapped(f"  {path:<40}", docs.get(item.name, ""))
+            yield from _fields(child, inner, path)
+        else:
+            yield from _wrapped(f"  {f'{path}={_shown(node, item.name, path)}':<40}", docs.get(item.name, ""))
+
+
+def _layer(group: str, name: str) -> Iterator[str]:
+    """Yield what a preset of experiment= or debug= is for, and everything that it sets."""
+    path = _preset(group, name)
+    if path is None:
+        return
+    yield from _wrapped(f"{group}={name}:", preset_comment(path))
+    tree: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    for item in tree.pop("defaults", []):
+        for key, value in item.items() if isinstance(item, dict) else []:
+            yield f"  {str(key).split()[-1].lstrip('/')}={_text(value)}"
+    for key, value in flat(redact(tree)).items():
+        yield f"  {key}={_text(value)}"
+
+
+def _shown(node: Any, name: str, path: str) -> str:
+    """Return the value of a setting as it would be typed; ??? stands for one that must be given."""
+    child = node._get_node(name)
+    raw = OmegaConf.to_container(child) if isinstance(child, DictConfig | ListConfig) else child._value()
+    return _text(redact(raw, path))
+
+
+def _text(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]  # type: ignore[index]
+    if isinstance(value, list):
+        return f"[{','.join(_text(item) for item in value)}]"
     return str(getattr(value, "name", value))
 
 

@@ -62,20 +62,18 @@ def _hint(word: str, names: list[Any], parent: str, keys: list[str], last: str) 
 
 def _composed_without(root: str, given: list[str], *, of_hydra: bool = False) -> DictConfig | None:
     """Compose again with the choices of groups only: what exists, whatever the misspelt words were."""
-    from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from prospero.paths import config_dir
+    from prospero.configuration.composition import composed
 
     groups = set(registry.PARTS) | {"experiment", "debug", "hydra/sweeper", "hydra/launcher"}
     words = [word for word in given if not word.startswith("-")]
     chosen = [word for word in words if word.split("=", 1)[0].lstrip("+") in groups and "=" in word]
     GlobalHydra.instance().clear()
     for overrides in (chosen, []):
+        words = [word for word in overrides if "," not in word or "[" in word]
         try:
-            with initialize_config_dir(str(config_dir()), version_base="1.3"):
-                words = [word for word in overrides if "," not in word or "[" in word]
-                return compose(root, overrides=words, return_hydra_config=of_hydra)
+            return composed(root, words, with_hydra=of_hydra)
         except (HydraException, OmegaConfBaseException):
             continue
     return None

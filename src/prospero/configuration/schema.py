@@ -11,11 +11,14 @@ import ast
 import dataclasses
 import enum
 import importlib.util
+import inspect
 import sys
+import textwrap
 import types
 import typing
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PREFIX = "prospero_schema_of."
 
@@ -33,17 +36,41 @@ def schema(path: str) -> type:
     return found
 
 
-def field_docs(path: str) -> dict[str, str]:
-    """Return the docstring under each field of the class, its base classes' fields included."""
+def field_docs(settings: str | type) -> dict[str, str]:
+    """Return the docstring under each field of a settings class, its base classes' fields included.
+
+    The class is given as `"module:ConfigClass"`, or as itself: a schema class, or a class of the user's own, whose
+    docstrings are read from its source where there is one.
+    """
     docs: dict[str, str] = {}
-    for base in reversed(schema(path).__mro__):
-        docs.update(base.__dict__.get("__field_docs__", {}))
+    for base in reversed((schema(settings) if isinstance(settings, str) else settings).__mro__):
+        if "__field_docs__" in base.__dict__:
+            docs.update(base.__dict__["__field_docs__"])
+        elif dataclasses.is_dataclass(base):
+            docs.update(_docs_in_source(base))
     return docs
+
+
+def _docs_in_source(real: type) -> dict[str, str]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(real)))
+    except (OSError, TypeError, SyntaxError):
+        return {}  # made without a file, as in a notebook's exec
+    node = tree.body[0]
+    return _docs_under_fields(node) if isinstance(node, ast.ClassDef) else {}
+
+
+def constant(module: str, name: str) -> Any:
+    """Return what a module assigns to `name`, a plain value, read from its source; None if it has no such name."""
+    for node in ast.parse(source_file(module).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            return ast.literal_eval(node.value)
+    return None
 
 
 @cache
 def _light_module(name: str) -> types.ModuleType:
-    source = _source_file(name)
+    source = source_file(name)
     tree = ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
     light = types.ModuleType(PREFIX + name)
     light.__file__ = str(source)
@@ -71,7 +98,7 @@ def _light_module(name: str) -> types.ModuleType:
     return light
 
 
-def _source_file(module_name: str) -> Path:
+def source_file(module_name: str) -> Path:
     """Find a module's file without running any package's `__init__` but the top one's."""
     top, *rest = module_name.split(".")
     spec = importlib.util.find_spec(top)
@@ -115,6 +142,9 @@ def _bring_in(node: ast.ClassDef, light: types.ModuleType, imported: dict[str, t
     ):
         module, original = imported.get(name, ("", ""))
         top = module.partition(".")[0]
+        if module.endswith(".parts"):
+            vars(light)[name] = Any  # what a group asks of its parts; which part it is, the choice says
+            continue
         if not module or top in ("torch", "lightning", "numpy"):
             return False
         try:

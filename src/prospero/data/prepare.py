@@ -15,6 +15,7 @@ from prospero.data.cache import locked, publish, readable_errors
 from prospero.data.cleaning.pipeline import CleaningPipeline
 from prospero.data.cleaning.step import Drop
 from prospero.data.encoding import SplitEncoder
+from prospero.data.parts import SourceSettings
 from prospero.data.progress import StageClock
 from prospero.data.receipt import FORMAT, DocumentCounts, digest, origin, plain, read_receipt, write_receipt
 from prospero.data.settings import PrepareConfig
@@ -101,7 +102,7 @@ def what_decides(config: PrepareConfig) -> dict[str, Any]:
     return {"source": source} | {name: plain(part) for name, part in parts.items()} | {"cleaning": steps}
 
 
-def source_name(config: SourceConfig) -> str:
+def source_name(config: SourceSettings) -> str:
     """Return `site_packages` for a `SitePackagesConfig`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(config).__name__.removesuffix("Config"))
     return words.lower()

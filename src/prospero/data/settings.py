@@ -2,8 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from prospero.data.parts import (
+    MISSING,
+    CleaningSettings,
+    DedupSettings,
+    SourceSettings,
+    SplitSettings,
+    TokenizerSettings,
+)
 from prospero.errors import ConfigError
 
 
@@ -11,15 +18,15 @@ from prospero.errors import ConfigError
 class PrepareConfig:
     """All settings between raw text and token shards; `train` shares them."""
 
-    data: Any = "???"
+    data: SourceSettings = MISSING
     """Where the text comes from."""
-    cleaning: dict[str, Any] = field(default_factory=dict)
+    cleaning: dict[str, CleaningSettings] = field(default_factory=dict)
     """The cleaning steps, in their order."""
-    dedup: Any = "???"
+    dedup: DedupSettings = MISSING
     """Removal of repeated documents."""
-    split: Any = "???"
+    split: SplitSettings = MISSING
     """How documents are shared out to train, validation and test."""
-    tokenizer: Any = "???"
+    tokenizer: TokenizerSettings = MISSING
     """How text becomes tokens."""
     outputs_dir: str = "outputs"
     """Folder under which everything is written; prepared data lie in <outputs_dir>/data."""

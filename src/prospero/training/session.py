@@ -17,7 +17,7 @@ from prospero import log as logging_setup
 from prospero import paths
 from prospero.checkpoints.folders import remove_left_over
 from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints, is_checkpoint
-from prospero.configuration import composition
+from prospero.configuration import written
 from prospero.errors import ConfigError, Interrupted, ProsperoError
 from prospero.log import log
 from prospero.model.numerics import NumericsChoice
@@ -72,7 +72,7 @@ class Session:
         """Write down what is run: every process has come here, nothing can be wrong with the settings any more."""
         self.rendezvous.all_ready()
         if ranks.is_rank_zero():
-            paths.write_text(self.folder.config, composition.rerunnable(self.config, "train"))
+            paths.write_text(self.folder.config, written.rerunnable(self.config))
             write_environment(self.folder.path, gpus=gpus())
         self.begun = True
 
@@ -116,7 +116,7 @@ def open_session(config: "TrainConfig") -> Iterator[Session]:
             name=config.run_name(),
             resume=config.resume is not None,
         )
-        settings = composition.redact(plain(config))
+        settings = written.redact(plain(config))
         session = Session(config, settings, hardware, rendezvous, RunFolder(folder))
         try:
             _occupy(session)

@@ -4,9 +4,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prospero import registry
+from prospero.data.parts import MISSING
 from prospero.data.settings import PrepareConfig
 from prospero.errors import ConfigError
 from prospero.secret_values import scrub
+from prospero.training.parts import (
+    AugmentationSettings,
+    CallbackSettings,
+    LoggerSettings,
+    Losses,
+    MetricSettings,
+    ModelSettings,
+    OptimizerSettings,
+    PackingSettings,
+    RegularizerSettings,
+    SamplingSettings,
+    ScheduleSettings,
+    TrainerSettings,
+)
 
 QUICK_START_STEPS = 300
 """Length of a run that no limit was given for: minutes on two CPU cores."""
@@ -16,29 +31,29 @@ QUICK_START_STEPS = 300
 class TrainConfig(PrepareConfig):
     """All settings of a training run; the groups hold the parts."""
 
-    packing: Any = "???"
+    packing: PackingSettings = MISSING
     """How documents fill sequences."""
-    augmentation: Any = "???"
+    augmentation: AugmentationSettings = MISSING
     """Noise on the inputs of training."""
-    model: Any = "???"
+    model: ModelSettings = MISSING
     """The network."""
-    loss: Any = "???"
+    loss: Losses = MISSING
     """What is minimised: one loss or several, each with its weight."""
-    regularizers: dict[str, Any] = field(default_factory=dict)
+    regularizers: dict[str, RegularizerSettings] = field(default_factory=dict)
     """Named, weighted terms added to the loss."""
-    optimizer: Any = "???"
+    optimizer: OptimizerSettings = MISSING
     """The update rule."""
-    schedule: Any = "???"
+    schedule: ScheduleSettings = MISSING
     """The learning rate over the run."""
-    trainer: Any = "???"
+    trainer: TrainerSettings = MISSING
     """Device, strategy, precision, and how often to validate."""
-    metrics: dict[str, Any] | None = None
+    metrics: dict[str, MetricSettings] | None = None
     """What a validation measures; null (a config.yaml of before this setting): loss, perplexity and bits per byte."""
-    callbacks: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, CallbackSettings] = field(default_factory=dict)
     """What happens beside the steps: checkpoints, samples, early stopping."""
-    logger: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, LoggerSettings] = field(default_factory=dict)
     """Where metrics go besides metrics.csv."""
-    sampling: Any = "???"
+    sampling: SamplingSettings = MISSING
     """How the samples during training are drawn."""
 
     name: str | None = None

@@ -1,0 +1,65 @@
+"""What the groups between raw text and token shards ask of their parts: the settings, and what `.build` returns.
+
+Nothing is imported at run time. Which part it is, the choice of a preset says; composing takes any.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prospero.data.cleaning.step import CleaningStep
+    from prospero.data.prepare import Dedup
+    from prospero.data.sources.source import Source
+    from prospero.data.split import Split
+    from prospero.data.tokenizer.tokenizer import Tokenizer
+
+MISSING: Any = "???"
+"""The default of a setting that has none: a preset or the user gives it. Hydra's word."""
+
+
+class SourceSettings(Protocol):
+    """Where text comes from: a subclass of `prospero.data.sources.source.SourceConfig`."""
+
+    num_workers: int
+    """Processes beside the training process that read batches ahead of it."""
+
+    def build(self) -> "Source":
+        """Return the source, without reading it."""
+        ...
+
+
+class CleaningSettings(Protocol):
+    """A step of cleaning."""
+
+    def build(self) -> "CleaningStep":
+        """Return the step, made anew for each preparation."""
+        ...
+
+
+class DedupSettings(Protocol):
+    """Removal of repeated documents."""
+
+    def build(self) -> "Dedup":
+        """Return what remembers the texts of one preparation."""
+        ...
+
+
+class SplitSettings(Protocol):
+    """How documents are shared out to training, validation and test."""
+
+    def build(self) -> "Split":
+        """Return the split."""
+        ...
+
+
+class TokenizerSettings(Protocol):
+    """How text becomes tokens."""
+
+    def build(self, texts: "Callable[[], Iterator[str]]") -> "Tokenizer":
+        """Return the tokenizer, trained on what `texts()` yields where it is trained at all."""
+        ...
+
+    def needs_texts(self) -> bool:
+        """Return whether `build` reads the training text."""
+        ...
