@@ -2,14 +2,10 @@
 
 import pytest
 import torch
-from prospero.training.boundary import StepBoundary
 
 from prospero.errors import ConfigError
 from prospero.training import trainer as room
-<<<<<<< HEAD
 from prospero.training.loop import StepLoop
-=======
->>>>>>> 2c850b0 (Verbs stand in the registry, Hydra's own block stands once, --help shows the values that the words compose to)
 from prospero.training.strategies import FSDP2Strategy
 from prospero.training.trainer import Accelerator, Precision, StrategyName, TrainerConfig
 

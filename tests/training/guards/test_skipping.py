@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from prospero.training.boundary import StepBoundary
-from prospero.training.guards.vote import Vote
 
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.lion import LionConfig
@@ -14,10 +12,7 @@ from prospero.optim.sgd import SGDConfig
 from prospero.runs.metrics import metric_series
 from prospero.training.divergence import RollBack, TrainingDiverged
 from prospero.training.guards.settings import GuardsConfig
-<<<<<<< HEAD
 from prospero.training.guards.step_report import StepReports
-=======
->>>>>>> 2c850b0 (Verbs stand in the registry, Hydra's own block stands once, --help shows the values that the words compose to)
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.loop import StepLoop
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
