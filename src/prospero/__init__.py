@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prospero.checkpoints.model_folder import load_model
     from prospero.commands.train import train
-    from prospero.configuration.composition import compose
+    from prospero.configuration.compose import compose
     from prospero.generation.generate import generate
     from prospero.library import open_run
 

@@ -3,7 +3,7 @@
 import pytest
 
 from prospero.commands.prepare import prepare
-from prospero.configuration.composition import compose
+from prospero.configuration.compose import compose
 from prospero.data.describe import describe
 from prospero.data.prepare import prepare as prepare_data
 from prospero.errors import ProsperoError

@@ -17,7 +17,6 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
 
 from prospero import registry, secret_values
-from prospero.configuration import plugins
 from prospero.configuration.schema import schema
 from prospero.configuration.written import join, remember_from_environment
 from prospero.errors import ConfigError, suggest
@@ -50,29 +49,6 @@ def _root_schema(verb: registry.Verb) -> Any:
     for item in dataclasses.fields(schema(other)):
         node[item.name] = "???"
     return node
-
-
-def compose(verb: str, settings: list[str] | None = None) -> Any:
-    """Return the typed configuration of `verb` with `settings` as on the command line, for notebooks and scripts.
-
-        config = compose("train", ["model=tiny", "max_steps=20"])
-
-    Raises ConfigError with the same one line that the command line would print.
-    """
-    from prospero.configuration import rewording
-
-    given = list(settings or [])
-    register()
-    try:
-        loaded = plugins.load_named(verb, given)
-        return with_plugins(typed(composed(verb, given)), loaded)
-    except ConfigError:
-        raise
-    except Exception as error:
-        line = rewording.explain(error, verb, given)
-        if line is None:
-            raise
-        raise ConfigError(line) from error
 
 
 def composed(root: str, words: list[str], *, with_hydra: bool = False) -> DictConfig:

@@ -1,5 +1,6 @@
 """Whether a settings class fits its group: it has what the Protocol asks, and `.build` takes what it is given."""
 
+import dataclasses
 import inspect
 from inspect import Parameter
 from types import UnionType
@@ -27,7 +28,7 @@ def misfit(group: str, settings: type) -> str | None:
     protocol = protocol_of(group)
     if protocol is None:
         return None
-    fields = getattr(settings, "__dataclass_fields__", {})
+    fields = {item.name for item in dataclasses.fields(settings)} if dataclasses.is_dataclass(settings) else set()
     for name in get_type_hints(protocol):
         if name not in fields:
             return f"has no setting '{name}', which every {group} has"

@@ -4,6 +4,7 @@ settings with the values that the given words compose to.
 
 import dataclasses
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ def _text(value: object) -> str:
         return {True: "true", False: "false", None: "null"}[value]  # type: ignore[index]
     if isinstance(value, list):
         return f"[{','.join(_text(item) for item in value)}]"
-    return str(getattr(value, "name", value))
+    return value.name if isinstance(value, Enum) else str(value)
 
 
 def _shown_folder() -> str:

@@ -214,7 +214,7 @@ class _Preparation:
             if split not in found:
                 n_documents = self.counts.documents["kept"]
                 raise DataError(f"the split left nothing for {split!r} ({n_documents} documents in all); {advice}")
-        if "test" not in found and getattr(self.config.split, "test_fraction", 0):
+        if "test" not in found and self.split.makes_test:
             log.warning("The split left nothing for the final test (%d documents).", self.counts.documents["kept"])
 
     def _receipt(self, folder: Path, encoder: SplitEncoder) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class Split(Protocol):
 
     needs_size: bool
     """Whether the rule must know the size of the whole corpus first."""
+    makes_test: bool
+    """Whether text is meant to be kept for the final test."""
 
     def pieces(self, text: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
         """Yield where a document goes that begins at character `start` of the corpus."""
@@ -98,6 +100,7 @@ class HashSplit:
 
     def __init__(self, val_fraction: float, test_fraction: float) -> None:
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
+        self.makes_test = test_fraction > 0
 
     def pieces(self, text: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
         """Yield the whole document; the first `test_fraction` of hashes is test, the next `val_fraction` is val."""
@@ -118,6 +121,7 @@ class TailSplit:
 
     def __init__(self, val_fraction: float, test_fraction: float) -> None:
         self.val_fraction, self.test_fraction = val_fraction, test_fraction
+        self.makes_test = test_fraction > 0
 
     def bounds(self, total: int) -> list[int]:
         """Return where train, val and test end, in characters."""
@@ -145,6 +149,7 @@ class AutoSplit:
         self.by_hash = HashSplit(val_fraction, test_fraction)
         self.by_position = TailSplit(val_fraction, test_fraction)
         self.min_documents = min_documents
+        self.makes_test = test_fraction > 0
 
     def pieces(self, text: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
         """Yield where the chosen rule sends the document."""

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard, distribute_tensor
-from torch.distributed.tensor.placement_types import _StridedShard
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -83,7 +82,8 @@ def _cuts(placement: Placement, dim: int | None = None) -> bool:
 
     That second kind of cut, which FSDP2 then makes, is no `Shard` to torch, and its `is_shard` says False.
     """
-    where = placement.dim if isinstance(placement, Shard | _StridedShard) else None
+    cut: Any = placement
+    where = cut.dim if isinstance(placement, Shard) or hasattr(placement, "split_factor") else None
     return where is not None if dim is None else where == dim
 
 
@@ -91,4 +91,5 @@ def _on_a_vector(placement: Placement, dim: int) -> Placement:
     """Return how a vector along dimension `dim` of a tensor with `placement` is laid out."""
     if not _cuts(placement, dim):
         return Replicate()
-    return _StridedShard(0, split_factor=placement.split_factor) if isinstance(placement, _StridedShard) else Shard(0)
+    cut: Any = placement
+    return type(cut)(0, split_factor=cut.split_factor) if hasattr(cut, "split_factor") else Shard(0)

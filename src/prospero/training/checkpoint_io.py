@@ -165,11 +165,11 @@ class FolderCheckpoints(Strategy):
 
     @property
     def _rank(self) -> int:
-        return int(getattr(self, "global_rank", 0))
+        return int(self.global_rank)  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def _world_size(self) -> int:
-        return int(getattr(self, "world_size", 1))
+        return int(self.world_size)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def folder_strategy(trainer: L.Trainer) -> FolderCheckpoints:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import lightning as L
 import torch
@@ -32,6 +32,7 @@ from prospero.training.lightning_seams import (
     validate_now,
 )
 from prospero.training.parallel import reshard, sync_gradients
+from prospero.training.parts import OptimizerSettings, ScheduleSettings
 from prospero.training.state import RunState
 from prospero.training.step_numbers import StepNumbers
 from prospero.training.strategies import FSDP2Strategy
@@ -39,28 +40,12 @@ from prospero.training.strategies import FSDP2Strategy
 CHECKPOINT_KEY = "prospero"
 
 
-class OptimizerBuilder(Protocol):
-    """Settings of an optimiser."""
-
-    def build(self, model: Any) -> torch.optim.Optimizer:
-        """Return the optimiser of the parameters of `model`."""
-        ...
-
-
-class ScheduleBuilder(Protocol):
-    """Settings of a learning-rate schedule."""
-
-    def build(self, optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
-        """Return the schedule over `total_steps` optimiser steps."""
-        ...
-
-
 @dataclass(kw_only=True, slots=True)
 class Optimization:
     """How a module's model is trained."""
 
-    optimizer: OptimizerBuilder
-    schedule: ScheduleBuilder
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
     total_steps: int
     """The horizon of the schedule, in optimiser steps."""
     max_grad_norm: float | None = 1.0

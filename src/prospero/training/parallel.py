@@ -87,7 +87,7 @@ def shard(model: nn.Module, mesh: DeviceMesh, *, bf16_gathers: bool = False, cpu
         blocks["mp_policy"] = MixedPrecisionPolicy(
             param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
-    for block in getattr(model, "blocks", []):
+    for block in model.blocks if isinstance(model, LanguageModel) else []:
         fully_shard(block, **blocks)
     fully_shard(model, **everywhere)
 

@@ -1,0 +1,27 @@
+"""Settings for notebooks and scripts, as the command line would compose them."""
+
+from typing import Any
+
+from prospero.configuration import composition, plugins, rewording
+from prospero.errors import ConfigError
+
+
+def compose(verb: str, settings: list[str] | None = None) -> Any:
+    """Return the typed configuration of `verb` with `settings` as on the command line, for notebooks and scripts.
+
+        config = compose("train", ["model=tiny", "max_steps=20"])
+
+    Raises ConfigError with the same one line that the command line would print.
+    """
+    given = list(settings or [])
+    composition.register()
+    try:
+        loaded = plugins.load_named(verb, given)
+        return composition.with_plugins(composition.typed(composition.composed(verb, given)), loaded)
+    except ConfigError:
+        raise
+    except Exception as error:
+        line = rewording.explain(error, verb, given)
+        if line is None:
+            raise
+        raise ConfigError(line) from error
