@@ -83,9 +83,9 @@ SPREADS = {
     "4 adafactor": Spread(Layout(tensor_parallel=4), RELU2, AdafactorConfig(), 12),
     "uneven adafactor": Spread(Layout(shards=4), QWEN, AdafactorConfig(), 13),
     "2x2 schedule_free": Spread(Layout(shards=2, tensor_parallel=2), QWEN, ScheduleFreeConfig(), 13),
-    # A low rate: like Adam's, SOAP's first steps blow up what rounding leaves of gradients that are zero.
-    "2x2 soap": Spread(Layout(shards=2, tensor_parallel=2), QWEN, SOAPConfig(lr=1e-4, refresh_steps=1), 13),
-    "copies soap": Spread(Layout(replicas=2, shards=2), GPT2, SOAPConfig(lr=1e-4, max_side=16), 12),
+    # A larger eps: like Adam, SOAP blows up what rounding leaves of gradients that are zero.
+    "2x2 soap": Spread(Layout(shards=2, tensor_parallel=2), QWEN, SOAPConfig(lr=1e-4, eps=1e-5, refresh_steps=1), 13),
+    "copies soap": Spread(Layout(replicas=2, shards=2), GPT2, SOAPConfig(lr=1e-4, eps=1e-5, max_side=16), 12),
 }
 
 

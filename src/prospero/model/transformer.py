@@ -75,7 +75,7 @@ class TransformerConfig:
     logit_softcap: float | None = None
     """Bound c on the size of logits, by c tanh(logit / c); null: no bound."""
     attention: AttentionKernel = AttentionKernel.auto
-    """Attention kernel: sdpa, explicit, or auto (the faster one, measured at the start of training)."""
+    """Attention kernel: sdpa, explicit, or auto (the faster one for the shapes, by numerics.py)."""
     document_attention: bool = False
     """Stop attention (and look-back) at the bounds of documents packed into one sequence."""
     activation_checkpointing: bool = False

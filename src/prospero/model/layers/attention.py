@@ -15,7 +15,7 @@ from prospero.model.layers.rotary import rotate
 
 
 class AttentionKernel(Enum):
-    """How softmax(q k^T) v is computed; `auto` is decided by measuring (numerics.py), and is sdpa until then."""
+    """How softmax(q k^T) v is computed; `auto` is decided by numerics.py, and is sdpa until then."""
 
     auto = "auto"
     sdpa = "sdpa"
