@@ -17,12 +17,14 @@ from prospero.data.tokenizer.byte import ByteTokenizerConfig
 EOT = 0
 
 
-def make_shards(path: Path, documents: Sequence[Sequence[int]], *, dtype: type = np.uint16) -> TokenShards:
-    """Write documents of given ids (EOT is id 0) and open the file."""
+def make_shards(
+    path: Path, documents: Sequence[Sequence[int]], *, dtype: type = np.uint16, sources: Sequence[int] | None = None
+) -> TokenShards:
+    """Write documents of given ids (EOT is id 0) and sources (all of source 0 unless given) and open the file."""
     writer = ShardWriter(path, dtype, EOT)
-    for document in documents:
+    for document, source in zip(documents, sources or [0] * len(documents), strict=True):
         writer.add(np.array(document, dtype=dtype), n_bytes=len(document), n_characters=len(document))
-        writer.end_document()
+        writer.end_document(source)
     writer.close()
     return TokenShards(path)
 

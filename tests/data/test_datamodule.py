@@ -11,9 +11,11 @@ from prospero.batch import IGNORE_INDEX
 from prospero.data.augmentation.none import NoAugmentationConfig
 from prospero.data.augmentation.token_noise import TokenNoiseConfig
 from prospero.data.datamodule import LanguageDataModule
+from prospero.data.dedup.none import NoDedupConfig
 from prospero.data.packing.best_fit import BestFitPackingConfig
 from prospero.data.packing.concat import ConcatPackingConfig
 from prospero.data.prepare import prepare
+from prospero.data.sources.files import FilesConfig
 from prospero.errors import ConfigError, DataError
 from tests.data.shard_making import sentences, settings, write_corpus
 
@@ -187,6 +189,33 @@ def test_a_batch_moves_to_another_device_as_it_is(prepared):
     moved = batch.to(torch.device("meta"))
     assert {t.device.type for t in (moved.labels, *moved.inputs.values())} == {"meta"}
     assert (moved.sequences, moved.tokens, moved.target_tokens) == (batch.sequences, batch.tokens, batch.target_tokens)
+
+
+def test_validation_says_the_source_of_every_target(tmp_path, prepared):
+    assert module(prepared).source_names == ["corpus.jsonl"]
+    assert all(batch.facts == {} for batch in module(prepared).val_dataloader())  # one source
+
+    (tmp_path / "texts").mkdir()
+    for name in "ab":  # the letters of the text are those of the file's name
+        documents = "\n".join(name * n for n in range(10, 60 if name == "a" else 40))
+        (tmp_path / "texts" / f"{name}.txt").write_text(documents)
+    source = FilesConfig(path=str(tmp_path / "texts"), document_separator="", max_document_bytes=64)
+    made = prepare(settings(tmp_path, tmp_path, data=source, dedup=NoDedupConfig()), progress=False)
+    data = module(made, seq_len=16, num_workers=1, micro_batch_size=4)
+    assert data.source_names == ["a.txt", "b.txt"]
+    separator, seen = made.tokenizer.eot_id, set()
+    for batch in [*data.val_dataloader(), *data.test_dataloader()]:
+        ids = batch.facts["source_ids"]
+        assert (ids.dtype, ids.shape) == (torch.int32, (4, 16))
+        for letter, number in ((ord("a"), 0), (ord("b"), 1)):
+            found = ids[batch.labels == letter].unique().tolist()
+            assert found in ([], [number])
+            seen.update(found)
+        after = batch.labels == separator  # the end of a document belongs to it
+        last = batch.inputs["input_ids"]
+        assert torch.equal(ids[after & (last == ord("b"))], torch.ones_like(ids[after & (last == ord("b"))]))
+    assert seen == {0, 1}
+    assert take(data.train_dataloader(), 1)[0].facts == {}
 
 
 def test_noise_is_for_the_inputs_of_training_alone(prepared):

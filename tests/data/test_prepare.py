@@ -335,6 +335,35 @@ def test_names_and_fingerprints_of_earlier_versions_stay(tmp_path, monkeypatch):
         assert "num_workers" not in prepared.receipt["settings"]["source"]
 
 
+def sources_of(prepared: PreparedData, split: str) -> list[tuple[str, str]]:
+    """Return each document of a split with the name of its source, sorted."""
+    numbers = prepared.splits[split].document_sources.tolist()
+    return sorted(zip(documents_of(prepared, split), [prepared.receipt["sources"][number] for number in numbers]))
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=["byte", "char", "bpe"])
+def test_documents_keep_the_file_they_come_from(tmp_path, tokenizer):
+    folder = tmp_path / "texts"
+    few, many = sentences(20), sentences(200, seed=1)
+    write_corpus(folder / "b", many)
+    write_corpus(folder, few)
+    prepared = prepare(settings(folder, tmp_path, tokenizer=tokenizer), progress=False)
+    assert prepared.receipt["sources"] == ["b/corpus.jsonl", "corpus.jsonl"]
+    found = [pair for split in prepared.splits for pair in sources_of(prepared, split)]
+    known = dict.fromkeys(many, "b/corpus.jsonl") | dict.fromkeys(few, "corpus.jsonl")
+    assert len(set(many) & set(few)) == 0 and sorted(found) == sorted(known.items())
+
+
+def test_a_document_that_is_cut_keeps_its_source(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a" * 800)
+    (folder / "b.txt").write_text("b" * 200)
+    prepared = prepare(settings(folder, tmp_path, split=TailSplitConfig()), progress=False)
+    assert sources_of(prepared, "train") == [("a" * 800, "a.txt"), ("b" * 100, "b.txt")]
+    assert sources_of(prepared, "val") == [("b" * 100, "b.txt")]
+
+
 def test_settings():
     assert source_name(FilesConfig(path="x")) == "files"
     with pytest.raises(ConfigError, match="buffer_mb"):

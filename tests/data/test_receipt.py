@@ -47,7 +47,8 @@ def test_documents_and_bytes_are_counted():
 
 
 def test_a_receipt_comes_back_or_is_refused(tmp_path):
-    receipt = {"format": FORMAT, "fingerprint": "é", "splits": {}, "tokenizer": {}, "bigram_bits_per_byte": 2.0}
+    receipt = {"format": FORMAT, "fingerprint": "é", "splits": {}, "sources": [], "tokenizer": {}}
+    receipt["bigram_bits_per_byte"] = 2.0
     write_receipt(tmp_path, receipt)
     assert read_receipt(tmp_path) == receipt
     for content in ("", "[]", "{}", "3", json.dumps(receipt | {"format": FORMAT + 1})):

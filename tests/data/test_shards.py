@@ -34,6 +34,20 @@ def test_a_document_that_a_split_cuts_has_no_separator(tmp_path):
     assert shards.document_ends.tolist() == [3]
 
 
+@pytest.mark.parametrize("final", [None, np.array([7, 65535, 3])])
+def test_sources_come_back_as_their_final_numbers(tmp_path, final, monkeypatch):
+    monkeypatch.setattr("prospero.data.shards.ENDS_IN_MEMORY", 2)
+    writer = ShardWriter(tmp_path / "train.bin", np.uint16, 0)
+    for source in (2, 0, 1, 1, 2):
+        writer.add(np.array([5], np.uint16), n_bytes=1, n_characters=1)
+        writer.end_document(source)
+    writer.close(final)
+    shards = pickle.loads(pickle.dumps(TokenShards(tmp_path / "train.bin")))
+    assert shards.document_sources.tolist() == ([2, 0, 1, 1, 2] if final is None else [3, 7, 65535, 65535, 3])
+    assert shards.document_ends.tolist() == [3, 5, 7, 9, 11]
+    assert [path.name for path in tmp_path.iterdir()] == ["train.bin"]
+
+
 def test_every_flipped_bit_is_found(tmp_path):
     path = tmp_path / "train.bin"
     make_shards(path, [[1, 2, 3], [4, 5]])

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prospero.batch import IGNORE_INDEX, Batch
 from prospero.data.augmentation.augmentation import Augmentation
-from prospero.data.packing.concat import ConcatPackingConfig
+from prospero.data.packing.concat import ConcatPacking
 from prospero.data.packing.packing import Packing
 from prospero.data.prepare import PreparedData
 from prospero.data.sampler import SequenceOrder, SkippedRanges
@@ -122,8 +122,8 @@ class LanguageDataModule(L.LightningDataModule):
 
     @property
     def source_names(self) -> list[str]:
-        """The sources of the text."""
-        return []
+        """The sources of the corpus, those with the most text first; `source_ids` of a batch are places in it."""
+        return self.prepared.receipt["sources"]
 
     @property
     def consumed_sequences(self) -> int:
@@ -192,7 +192,7 @@ class LanguageDataModule(L.LightningDataModule):
 
     def sequences_of(self, split: str) -> int:
         """Return how many sequences an evaluation split has, all of it."""
-        return len(ConcatPackingConfig().build(self.prepared.splits[split], self.seq_len))
+        return len(ConcatPacking(self.prepared.splits[split], self.seq_len))
 
     def evaluated_sequences(self, split: str) -> int:
         """Return how many of them an evaluation reads."""
@@ -200,7 +200,7 @@ class LanguageDataModule(L.LightningDataModule):
         return everything if limit is None else min(limit, everything)
 
     def _evaluation_loader(self, split: str, limit: int | None) -> DataLoader:
-        packing = ConcatPackingConfig().build(self.prepared.splits[split], self.seq_len)
+        packing = ConcatPacking(self.prepared.splits[split], self.seq_len)
         batches = EvaluationBatches(self, packing, limit)
         return self._loader(batches, CountingSampler(len(batches)))
 
@@ -264,14 +264,19 @@ class TrainBatches(Dataset[Batch]):
 
 
 class EvaluationBatches(Dataset[Batch]):
-    """Batch i of one rank: all ranks have equally many, the last ones filled up with sequences that have no target."""
+    """Batch i of one rank: all ranks have equally many, the last ones filled up with sequences that have no target.
 
-    def __init__(self, data: LanguageDataModule, packing: Packing, limit: int | None) -> None:
+    The facts have `source_ids`, numbers in the data module's `source_names`, where the split has several sources.
+    """
+
+    def __init__(self, data: LanguageDataModule, packing: ConcatPacking, limit: int | None) -> None:
         self.packing, self.document_ids = packing, data.document_ids
         n = len(packing) if limit is None else min(limit, len(packing))
         self.sequences = np.linspace(0, len(packing) - 1, n).round().astype(np.int64)
         self.rank, self.size = data.rank, data.micro_batch_size
         self.at_once = data.micro_batch_size * data.world_size
+        sources = packing.shards.document_sources
+        self.has_sources = bool((sources != sources[0]).any())
 
     def __len__(self) -> int:
         return -(-len(self.sequences) // self.at_once)
@@ -285,7 +290,10 @@ class EvaluationBatches(Dataset[Batch]):
         arrays = self.packing.read(filled)
         arrays["labels"][len(mine) :] = IGNORE_INDEX
         targets = int(self.packing.target_counts(together).sum())
-        return _batch(arrays, self.document_ids, target_tokens=targets, sequences=len(together))
+        batch = _batch(arrays, self.document_ids, target_tokens=targets, sequences=len(together))
+        if self.has_sources:
+            batch.facts = {"source_ids": torch.from_numpy(self.packing.source_ids(filled))}
+        return batch
 
 
 def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: int, sequences: int) -> Batch:

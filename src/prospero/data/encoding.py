@@ -1,7 +1,8 @@
 """From pieces of text to token files: encoding runs outside the GIL while the next texts are read and cleaned."""
 
 import hashlib
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ BUFFER_PER_BATCH = 64
 """Memory that a batch takes while it is encoded and while it waits, in units of its text (measured, rounded up)."""
 WAITING = 2
 """Batches that wait for the encoder or for the disk."""
+MAX_NAMED_SOURCES = 64
+OTHER = "other"
+"""All sources together beyond the `MAX_NAMED_SOURCES` with the most text."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,7 @@ class _Part:
     """What is encoded at a time: a document, or a part of a long one; `separator` follows unless a split cut it."""
 
     split: str
+    source: int
     text: str
     n_bytes: int
     ends: bool
@@ -33,32 +38,37 @@ class _Part:
 class SplitEncoder:
     """Collects pieces into batches, encodes them in one other thread, writes the ids in order; memory is bounded.
 
-    `buffer_bytes` bounds what is held at once. After `close`, `splits` has the counts of each split that got text, and
-    `text_digest` is a hash of all text with its split.
+    `buffer_bytes` bounds what is held at once. After `close`, `splits` has the counts of each split that got text,
+    `sources` the names of the sources that its documents have, and `text_digest` is a hash of all text with its split.
     """
 
     def __init__(self, folder: Path, tokenizer: Tokenizer, buffer_bytes: int) -> None:
         self.folder, self.tokenizer = folder, tokenizer
         self.batch_bytes = max(2**16, buffer_bytes // BUFFER_PER_BATCH)
         self.splits: dict[str, dict[str, Any]] = {}
+        self.sources: list[str] = []
         self.unknown_characters = 0
         self._writers: dict[str, ShardWriter] = {}
+        self._source_bytes: Counter[str] = Counter()
+        self._source_numbers: dict[str, int] = {}
         self._text = hashlib.blake2b(digest_size=16)
         self._batch: list[_Part] = []
         self._size = 0
         self._waiting: deque[tuple[list[_Part], Future[list[np.ndarray]]]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
 
-    def add(self, piece: Piece) -> int:
-        """Take one piece and return its UTF-8 bytes; blocks while too much is waiting."""
+    def add(self, piece: Piece, source: str) -> int:
+        """Take one piece of a document of `source` and return its UTF-8 bytes; blocks while too much is waiting."""
         content = piece.text.encode()
+        self._source_bytes[source] += len(content)
+        number = self._source_numbers.setdefault(source, len(self._source_numbers))
         self._text.update(f"{piece.split} {len(content)} {piece.ends}\n".encode())
         self._text.update(content)
         parts = list(self.tokenizer.pieces(piece.text))
-        for number, text in enumerate(parts, start=1):
+        for place, text in enumerate(parts, start=1):
             n_bytes = len(content) if len(parts) == 1 else len(text.encode())
-            last = number == len(parts)
-            self._batch.append(_Part(piece.split, text, n_bytes, ends=last, separator=last and piece.ends))
+            last = place == len(parts)
+            self._batch.append(_Part(piece.split, number, text, n_bytes, ends=last, separator=last and piece.ends))
             self._size += n_bytes
             if self._size >= self.batch_bytes:
                 self._send()
@@ -70,8 +80,11 @@ class SplitEncoder:
         while self._waiting:
             self._write_one()
         self._thread.shutdown()
+        self.sources = source_names(self._source_bytes)
+        final = {name: number for number, name in enumerate(self.sources)}
+        final_sources = np.array([final.get(name, len(self.sources) - 1) for name in self._source_numbers], dtype="<u2")
         for split, writer in self._writers.items():
-            digest = writer.close()
+            digest = writer.close(final_sources)
             self.splits[split] = {
                 "file": writer.path.name,
                 "digest": digest,
@@ -112,10 +125,18 @@ class SplitEncoder:
                 self.unknown_characters += int((ids == unknown_id).sum())
             writer.add(ids, n_bytes=part.n_bytes, n_characters=len(part.text))
             if part.ends:
-                writer.end_document(separator=part.separator)
+                writer.end_document(part.source, separator=part.separator)
 
     def _writer(self, split: str) -> ShardWriter:
         if split not in self._writers:
             path = self.folder / f"{split}.bin"
             self._writers[split] = ShardWriter(path, self.tokenizer.dtype, self.tokenizer.eot_id)
         return self._writers[split]
+
+
+def source_names(n_bytes: Mapping[str, int]) -> list[str]:
+    """Return the names of the sources, most bytes first; `OTHER` stands last for those that are too many."""
+    names = sorted(n_bytes, key=lambda name: (-n_bytes[name], name))
+    if len(names) <= MAX_NAMED_SOURCES:
+        return names
+    return [name for name in names if name != OTHER][:MAX_NAMED_SOURCES] + [OTHER]

@@ -17,7 +17,16 @@ from prospero.data.cleaning.step import Drop
 from prospero.data.encoding import SplitEncoder
 from prospero.data.parts import SourceSettings
 from prospero.data.progress import StageClock
-from prospero.data.receipt import FORMAT, DocumentCounts, digest, origin, plain, read_receipt, write_receipt
+from prospero.data.receipt import (
+    FINGERPRINT_FORMAT,
+    FORMAT,
+    DocumentCounts,
+    digest,
+    origin,
+    plain,
+    read_receipt,
+    write_receipt,
+)
 from prospero.data.settings import PrepareConfig
 from prospero.data.shards import TokenShards
 from prospero.data.sources.source import Source, SourceConfig
@@ -149,8 +158,8 @@ class _Preparation:
         try:
             total = self.counts.bytes["kept"] if passes_twice else self.source.size_bytes()
             with self.clock.stage("encode" if passes_twice else "clean and encode", total) as advance:
-                for piece in self._pieces(texts, spool.size):
-                    advance(encoder.add(piece))
+                for piece, source in self._pieces(texts, spool.size):
+                    advance(encoder.add(piece, source))
                 encoder.close()
         finally:
             encoder.abandon()
@@ -160,8 +169,8 @@ class _Preparation:
         self.tokenizer.save(folder / "tokenizer.json")
         write_receipt(folder, self._receipt(folder, encoder))
 
-    def _cleaned(self, advance: Callable[[int], None] = lambda n_bytes: None) -> Iterator[str]:
-        """Yield the text of each document that is kept."""
+    def _cleaned(self, advance: Callable[[int], None] = lambda n_bytes: None) -> Iterator[tuple[str, str]]:
+        """Yield the text and the source of each document that is kept."""
         for document in self.source.documents():
             size = utf8_length(document.text)
             advance(size)
@@ -177,19 +186,21 @@ class _Preparation:
                 continue
             self.counts.add("kept", utf8_length(cleaned.text))
             self.counts.characters += len(cleaned.text)
-            yield cleaned.text
+            yield cleaned.text, cleaned.source
 
-    def _pieces(self, texts: Iterator[str], size: CorpusSize) -> Iterator[Piece]:
+    def _pieces(self, texts: Iterator[tuple[str, str]], size: CorpusSize) -> Iterator[tuple[Piece, str]]:
+        """Yield the pieces of all texts, each with its source."""
         start = 0
-        for text in texts:
-            yield from self.split.pieces(text, start, size)
+        for text, source in texts:
+            for piece in self.split.pieces(text, start, size):
+                yield piece, source
             start += len(text)
 
     def _train_tokenizer(self, spool: Spool) -> Tokenizer:
         def training_texts() -> Iterator[str]:
-            return (piece.text for piece in self._pieces(spool.texts(), spool.size) if piece.split == "train")
+            return (piece.text for piece, _ in self._pieces(spool.texts(), spool.size) if piece.split == "train")
 
-        found = {piece.split: {} for piece in self._pieces(spool.texts(), spool.size)}
+        found = {piece.split: {} for piece, _ in self._pieces(spool.texts(), spool.size)}
         self._check_splits(found)
         with self.clock.stage("train tokenizer"):
             return self.config.tokenizer.build(training_texts)
@@ -227,7 +238,7 @@ class _Preparation:
         settings = what_decides(self.config)
         what_was_done = {name: part for name, part in settings.items() if name != "source"}
         return origin() | {
-            "fingerprint": digest([FORMAT, encoder.text_digest, tokenizer.fingerprint(), what_was_done]),
+            "fingerprint": digest([FINGERPRINT_FORMAT, encoder.text_digest, tokenizer.fingerprint(), what_was_done]),
             "source": {"name": source_name(self.config.data), "description": self.source.describe()},
             "settings": settings,
             **self.counts.plain(),
@@ -242,6 +253,7 @@ class _Preparation:
             },
             "unknown_characters": encoder.unknown_characters,
             "splits": encoder.splits,
+            "sources": encoder.sources,
             "bigram_bits_per_byte": round(baseline, 4),
             "seconds": self.clock.seconds,
         }

@@ -15,11 +15,13 @@ from prospero.errors import DataError
 from prospero.paths import write_text
 from prospero.secret_values import scrub
 
-FORMAT = 1
-"""Raised when prepared data of older versions can no longer be used; part of every cache key and fingerprint."""
+FORMAT = 2
+"""Raised when prepared data of older versions can no longer be used; part of every folder's name."""
+FINGERPRINT_FORMAT = 1
+"""Raised when the same text and settings give other tokens; part of every fingerprint, which a run holds on to."""
 
 FILE = "receipt.json"
-REQUIRED = ("format", "fingerprint", "splits", "tokenizer", "bigram_bits_per_byte")
+REQUIRED = ("format", "fingerprint", "splits", "sources", "tokenizer", "bigram_bits_per_byte")
 
 
 class DocumentCounts:

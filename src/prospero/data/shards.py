@@ -1,8 +1,9 @@
 """Token shards: one memory-mapped file per split, readable at any position without loading anything.
 
 Layout, little-endian: a header of 64 bytes, the tokens (uint16 or uint32), zeros up to a multiple of 8, the document
-ends (uint64). The first token is the document separator, and every document is followed by one, so that each token
-of the text is predicted from something. A document end is the position after the document's separator.
+ends (uint64), the document sources (uint16). The first token is the document separator, and every document is followed
+by one, so that each token of the text is predicted from something. A document end is the position after the document's
+separator. A source is a number in the receipt's list of sources.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import numpy as np
 from prospero.errors import DataError
 
 MAGIC = b"PROSPERO"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<8sIIQQQQ16x")
 """Magic, version, bytes per token, tokens, documents, UTF-8 bytes of the text, characters of the text."""
 ENDS_IN_MEMORY = 2**16
@@ -25,7 +26,7 @@ ENDS_IN_MEMORY = 2**16
 
 
 class TokenShards:
-    """A split, opened by memory map: `tokens(start, stop)` and `document_ends` read from disk as needed.
+    """A split, opened by memory map: `tokens(start, stop)`, `document_ends` and `document_sources` read when needed.
 
     `n_bytes` and `n_characters` are those of the text, separators not counted. Opening checks the header and the size
     of the file; `verify` reads it all. Instances are picklable: a worker maps the file for itself.
@@ -47,7 +48,7 @@ class TokenShards:
         if version != VERSION or self.bytes_per_id not in (2, 4):
             raise DataError(f"{self.path} has format version {version}, this program reads {VERSION}; prepare again")
         self._ends_offset = _aligned(HEADER.size + self.n_tokens * self.bytes_per_id)
-        expected = self._ends_offset + 8 * self.n_documents
+        expected = self._ends_offset + (8 + 2) * self.n_documents
         if size != expected:
             raise DataError(f"{self.path} has {size} bytes instead of {expected}: it was cut off; prepare again")
         self._map()
@@ -56,7 +57,9 @@ class TokenShards:
         dtype = np.dtype("<u2" if self.bytes_per_id == 2 else "<u4")
         raw = np.memmap(self.path, np.uint8, mode="r").view(np.ndarray)
         self.all_tokens: np.ndarray = raw[HEADER.size : HEADER.size + self.n_tokens * self.bytes_per_id].view(dtype)
-        self.document_ends: np.ndarray = raw[self._ends_offset :].view("<u8")
+        sources_offset = self._ends_offset + 8 * self.n_documents
+        self.document_ends: np.ndarray = raw[self._ends_offset : sources_offset].view("<u8")
+        self.document_sources: np.ndarray = raw[sources_offset:].view("<u2")
 
     def tokens(self, start: int, stop: int) -> np.ndarray:
         """Return tokens [start, stop) without copying; outside of [0, n_tokens] there are none."""
@@ -70,7 +73,8 @@ class TokenShards:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("all_tokens", "document_ends")}
+        mapped = ("all_tokens", "document_ends", "document_sources")
+        return {key: value for key, value in self.__dict__.items() if key not in mapped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -87,7 +91,10 @@ class ShardWriter:
         self._file = open(self.path, "wb")  # noqa: SIM115 - closed by close() or abandon()
         self._ends_path = self.path.with_suffix(".ends")
         self._ends_file = open(self._ends_path, "wb")  # noqa: SIM115
+        self._sources_path = self.path.with_suffix(".sources")
+        self._sources_file = open(self._sources_path, "wb")  # noqa: SIM115
         self._ends: list[int] = []
+        self._sources: list[int] = []
         self._digest = hashlib.blake2b(digest_size=16)
         self.n_tokens = self.n_documents = self.n_bytes = self.n_characters = 0
         self._file.write(b"\0" * HEADER.size)
@@ -99,25 +106,34 @@ class ShardWriter:
         self.n_bytes += n_bytes
         self.n_characters += n_characters
 
-    def end_document(self, *, separator: bool = True) -> None:
-        """Note that a document ends here; without `separator` it was cut here and goes on in another split."""
+    def end_document(self, source: int = 0, *, separator: bool = True) -> None:
+        """Note that a document of `source` ends here; without `separator` it was cut and goes on in another split."""
         if separator:
             self._write(self._eot)
         self.n_documents += 1
         self._ends.append(self.n_tokens)
+        self._sources.append(source)
         if len(self._ends) >= ENDS_IN_MEMORY:
             self._flush_ends()
 
-    def close(self) -> str:
-        """Write the ends and the header, make the file durable, and return its digest."""
+    def close(self, final_sources: np.ndarray | None = None) -> str:
+        """Write ends, sources and header, make the file durable, and return its digest.
+
+        `final_sources` [sources] says what is written for each source number (None: the number itself).
+        """
         self._flush_ends()
         self._ends_file.close()
+        self._sources_file.close()
         position = self._file.tell()
         self._raw(b"\0" * (_aligned(position) - position))
-        with open(self._ends_path, "rb") as ends:
+        with open(self._ends_path, "rb") as ends, open(self._sources_path, "rb") as sources:
             for block in iter(lambda: ends.read(2**20), b""):
                 self._raw(block)
+            for block in iter(lambda: sources.read(2**20), b""):
+                numbers = np.frombuffer(block, dtype="<u4")
+                self._raw((numbers if final_sources is None else final_sources[numbers]).astype("<u2").tobytes())
         self._ends_path.unlink()
+        self._sources_path.unlink()
         header = HEADER.pack(
             MAGIC, VERSION, self._dtype.itemsize, self.n_tokens, self.n_documents, self.n_bytes, self.n_characters
         )
@@ -131,7 +147,7 @@ class ShardWriter:
 
     def abandon(self) -> None:
         """Let go of the files after an error, finished or not."""
-        for file in (self._file, self._ends_file):
+        for file in (self._file, self._ends_file, self._sources_file):
             with contextlib.suppress(OSError):  # what is buffered may not fit on a full disk
                 file.close()
 
@@ -145,7 +161,9 @@ class ShardWriter:
 
     def _flush_ends(self) -> None:
         self._ends_file.write(np.array(self._ends, dtype="<u8").tobytes())
+        self._sources_file.write(np.array(self._sources, dtype="<u4").tobytes())
         self._ends.clear()
+        self._sources.clear()
 
 
 def file_digest(path: Path) -> str:

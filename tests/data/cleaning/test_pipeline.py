@@ -16,7 +16,7 @@ def pipeline() -> CleaningPipeline:
 
 def test_steps_run_in_order_and_counts_name_step_and_reason():
     clean = pipeline()
-    assert clean(Document("ABCDE", "a")) == Document("abcde", "a")
+    assert clean(Document("ABCDE", "a", "s")) == Document("abcde", "a", "s")
     assert clean(Document("already", "b")) == Document("already", "b")
     for index in range(3):
         assert clean(Document("AB", f"short{index}")) == Drop("too few characters")

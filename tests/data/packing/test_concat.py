@@ -48,3 +48,11 @@ def test_writing_into_labels_leaves_the_inputs_alone(tmp_path):
     batch = packing.read(np.array([0, 1]))
     batch["labels"][:] = IGNORE_INDEX
     assert (batch["input_ids"] >= 0).all()
+
+
+def test_the_source_of_a_position_is_that_of_its_target(tmp_path):
+    shards = make_shards(tmp_path / "a.bin", [[11, 12], [13], [14, 15, 16]], sources=[5, 2, 5])
+    packing = ConcatPackingConfig().build(shards, 4)
+    assert packing.read(np.arange(3))["labels"].tolist() == [[11, 12, 0, 13], [0, 14, 15, 16], [0, -100, -100, -100]]
+    ids = packing.source_ids(np.array([0, 1, 2, 0]))
+    assert ids.tolist() == [[5, 5, 5, 2], [2, 5, 5, 5], [5, 5, 5, 5], [5, 5, 5, 2]] and ids.dtype == np.int32

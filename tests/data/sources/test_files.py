@@ -27,6 +27,7 @@ def test_tables_in_every_form_and_packing(tmp_path, form, packing):
     documents = read(path)
     assert [document.text for document in documents] == TEXTS
     assert [document.id for document in documents] == [f"{path.name}#{n}" for n in (1, 2, 3)]
+    assert {document.source for document in documents} == {path.name}
 
 
 @pytest.mark.parametrize("packing", ["", *PACK])
@@ -47,6 +48,7 @@ def test_a_folder_is_read_in_the_order_of_names_and_says_what_was_left_out(tmp_p
     source = FilesConfig(path=str(tmp_path)).build()
     for _ in range(2):  # the notes do not add up over readings
         assert [document.id for document in source.documents()] == ["A.txt", "a/b/c.py", "a/z.md", "b.txt"]
+        assert [document.source for document in source.documents()] == ["A.txt", "a/b/c.py", "a/z.md", "b.txt"]
         assert source.notes == {
             "hidden files left out": 1,
             "files left out: ending .png": 1,

@@ -33,7 +33,9 @@ def folder(tmp_path):
 
 
 def read(folder, **settings) -> list[tuple[str, str]]:
-    return [(d.id, d.text) for d in HubConfig(dataset=str(folder), **settings).build().documents()]
+    documents = list(HubConfig(dataset=str(folder), **settings).build().documents())
+    assert {document.source for document in documents} == {str(folder)}
+    return [(document.id, document.text) for document in documents]
 
 
 def error(folder, **settings) -> str:

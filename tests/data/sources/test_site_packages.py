@@ -25,6 +25,7 @@ def packages(tmp_path, chosen=(), max_bytes=None) -> SitePackagesSource:
 def test_packages_and_limit(tmp_path, chosen, max_bytes, ids):
     source = packages(tmp_path, chosen, max_bytes)
     assert [document.id for document in source.documents()] == ids
+    assert [document.source for document in source.documents()] == [name.split("/")[0].split(".")[0] for name in ids]
     assert source.size_bytes() == sum(len(document.text) for document in source.documents())
 
 

@@ -16,6 +16,10 @@ def test_the_corpus_of_this_python():
     assert abs(source.size_bytes() - total) < 0.01 * total
     assert len(set(ids)) == len(ids)
     assert {"pydoc_data/topics#while", "argparse.py", "json/decoder.py"} <= set(ids)
+    sources = {document.id: document.source for document in documents}
+    assert [sources[name] for name in ("pydoc_data/topics#while", "argparse.py", "json/decoder.py")] == [
+        *("pydoc_data", "argparse", "json")
+    ]
     assert not [name for name in ids if name.startswith(("/", "test", "idlelib", "encodings", "pydoc_data/topics.py"))]
     assert ids == [document.id for document in source.documents()]
     assert source.identity() == StdlibConfig().build().identity()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from prospero.data.cleaning.step import CleaningStep, Drop
@@ -46,7 +47,7 @@ class CleaningPipeline:
         if not text or text.isspace():
             return self._drop("end", EMPTY, document.id, document.text)
         self.kept += 1
-        return document if text is document.text else Document(text=text, id=document.id)
+        return document if text is document.text else replace(document, text=text)
 
     def _drop(self, name: str, drop: Drop, document_id: str, text: str) -> Drop:
         key = (name, drop.reason)

@@ -56,6 +56,14 @@ class ConcatPacking:
         parts = [np.arange(a, b + 1) for a, b in zip(first, last)]
         return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
+    def source_ids(self, indices: np.ndarray) -> np.ndarray:
+        """Return int32 [B, T]: for each position the source of the document in which its target stands."""
+        starts = np.asarray(indices, dtype=np.int64) * self.seq_len
+        targets = np.minimum(starts[:, None] + self._window[1:], self._targets)  # the padding is given the last one's
+        ends = self.shards.document_ends
+        documents = np.searchsorted(ends, targets.astype(ends.dtype), side="right")  # [B, T]
+        return self.shards.document_sources[documents].astype(np.int32)
+
     def _document_ids(self, starts: np.ndarray) -> np.ndarray:
         """Count, for each position, the separators from the sequence's second position up to it."""
         ids = np.zeros((len(starts), self.seq_len), dtype=np.int32)

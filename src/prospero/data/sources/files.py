@@ -73,7 +73,7 @@ class FilesConfig(SourceConfig):
 
 
 class FilesSource:
-    """The documents of a list of files, in the order of their names."""
+    """The documents of a list of files, in the order of their names; each file is a source."""
 
     def __init__(self, config: FilesConfig, path: str) -> None:
         self.config = config
@@ -103,6 +103,7 @@ class FilesSource:
             try:
                 for document in _read(file, reading):
                     any_text = True
+                    document.source = file.name
                     yield document
             except DataError as error:
                 if config.bad_files is BadFiles.error:

@@ -71,6 +71,7 @@ class HubSource:
                 raise missing_field(f"{self._name()}, split {config.split}", config.text_field, row)
             for document in reading.row(row[config.text_field], f"{config.split}#{number}"):
                 any_text = True
+                document.source = self.dataset
                 yield document
         if not any_text:
             raise DataError(f"{self._name()}, split {config.split}: no text in field '{config.text_field}'.")

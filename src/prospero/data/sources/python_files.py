@@ -44,7 +44,7 @@ def read_python(path: Path) -> str:
 
 
 def python_documents(files: Iterable[FoundFile], notes: Counter[str]) -> Iterator[Document]:
-    """Give every file that can be decoded as one document; the others, and empty ones, are counted."""
+    """Give every file that can be decoded as one document of its top package; the others, and empty ones, count."""
     for file in files:
         try:
             text = read_python(file.path)
@@ -53,6 +53,6 @@ def python_documents(files: Iterable[FoundFile], notes: Counter[str]) -> Iterato
             notes[UNREADABLE] += 1
             continue
         if text:
-            yield Document(text=text, id=file.name)
+            yield Document(text=text, id=file.name, source=file.name.split("/")[0].removesuffix(".py"))
         else:
             notes["empty files"] += 1

@@ -59,7 +59,7 @@ class StdlibSource:
         """Give each topic as `pydoc_data/topics#name` and each file by its name below the library's folder."""
         self.notes.clear()
         for name, text in sorted(self.topics.items()):
-            yield Document(text=text, id=f"pydoc_data/topics#{name}")
+            yield Document(text=text, id=f"pydoc_data/topics#{name}", source="pydoc_data")
         yield from python_documents(self.files, self.notes)
 
     def identity(self) -> dict[str, Any]:

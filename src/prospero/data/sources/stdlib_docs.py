@@ -15,6 +15,7 @@ from prospero.data.sources.python_files import UNREADABLE, read_python
 from prospero.data.sources.source import SourceConfig
 from prospero.data.sources.stdlib import language_topics, python_identity, stdlib_files
 
+SOURCE = "stdlib_docs"
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -43,7 +44,7 @@ class StdlibDocsSource:
         """Give each topic as `pydoc_data/topics#name` and each module's docstrings as `name.py#docs`."""
         self.notes.clear()
         for name, text in sorted(self.topics.items()):
-            yield Document(text=text, id=f"pydoc_data/topics#{name}")
+            yield Document(text=text, id=f"pydoc_data/topics#{name}", source=SOURCE)
         for file in self.files:
             try:
                 found = docstrings(read_python(file.path))
@@ -53,7 +54,7 @@ class StdlibDocsSource:
             kept = [text for text in found if len(text) >= self.min_characters]
             self.notes["docstrings left out: too short"] += len(found) - len(kept)
             if kept:
-                yield Document(text="\n\n".join(kept) + "\n", id=f"{file.name}#docs")
+                yield Document(text="\n\n".join(kept) + "\n", id=f"{file.name}#docs", source=SOURCE)
 
     def identity(self) -> dict[str, Any]:
         """Return the version of Python, the setting and a hash over names, sizes and times of change."""
