@@ -25,7 +25,8 @@ from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.early_stopping import EarlyStopping
 from prospero.training.callbacks.ema import EMA, EMAConfig
 from prospero.training.loggers.metrics_file import MetricsFile
-from prospero.training.module import Optimization, TrainingModule
+from prospero.training.module import TrainingModule
+from prospero.training.optimization import Optimization
 from prospero.training.trainer import Precision, StrategyName
 from tests.training.spread_model import SPREADS, train_spread, whole
 from tests.training.tiny import SEQ_LEN, VOCAB, Fall, TinyData, tiny_metrics, tiny_trainer

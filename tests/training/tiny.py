@@ -20,7 +20,8 @@ from prospero.model.base import LanguageModel, ModelOutput
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
 from prospero.objective.objective import Objective
 from prospero.training.checkpoint_io import folder_strategy
-from prospero.training.module import Optimization, TrainingModule
+from prospero.training.module import TrainingModule
+from prospero.training.optimization import Optimization
 from prospero.training.trainer import Accelerator, Precision, TrainerConfig
 
 VOCAB, SEQ_LEN, WIDTH = 11, 6, 8

@@ -4,14 +4,7 @@
 parent of a sweep need the settings alone.
 """
 
-from typing import TYPE_CHECKING
-
 from prospero.training.settings import TrainConfig
-
-if TYPE_CHECKING:
-    from prospero.evaluation.bounds import Bound
-    from prospero.planning.preflight import RunPlan
-    from prospero.training.assembly import RunParts
 
 EXAMPLES = [
     ("python train.py", "the embedded default: minutes on a CPU, no account, no download"),
@@ -30,6 +23,7 @@ EXAMPLES = [
 
 def train(config: TrainConfig) -> int:
     """Train a model as the settings say, measure it, and leave everything in the run folder; return the exit code."""
+    from prospero.commands.plan import plan_of
     from prospero.planning.preflight import say
     from prospero.training.assembly import assemble
     from prospero.training.guards.rollback import fit
@@ -42,44 +36,3 @@ def train(config: TrainConfig) -> int:
         say(plan_of(run))
         run = fit(run)
         return write_results(run, test_the_best(run))
-
-
-def plan_of(run: "RunParts") -> "RunPlan":
-    """Return the numbers of an assembled run, a step timed where that is quick: on one CPU process."""
-    from prospero.model.size import count_parameters, flops_per_token
-    from prospero.planning.preflight import RunPlan, measure_seconds
-    from prospero.training.horizon import UNLIMITED_STEPS
-
-    config, hardware, module, data = run.session.config, run.session.hardware, run.module, run.data
-    steps = module.how.total_steps if module.how.total_steps < UNLIMITED_STEPS else None
-    seconds = None
-    if steps is not None and hardware.world_size == 1 and hardware.accelerator.name == "cpu":
-        batch = next(iter(data.train_dataloader()))
-        bf16 = hardware.precision.name == "bf16"
-        seconds = measure_seconds(module.objective, module.model, batch, module.metrics, bf16=bf16)
-    return RunPlan(
-        model_name=type(config.model).__name__.removesuffix("Config"),
-        parameters=count_parameters(module.model),
-        flops_per_token=flops_per_token(module.model, config.seq_len),
-        max_steps=steps,
-        max_minutes=config.max_minutes,
-        global_batch_size=config.global_batch_size,
-        seq_len=config.seq_len,
-        sequences_per_epoch=data.sequences_per_epoch,
-        hardware=hardware.describe(),
-        validation=_bound(run, "val"),
-        validations=1 if steps is None else config.trainer.validations(steps),
-        test=_bound(run, "test") if "test" in run.prepared.splits else None,
-        seconds=seconds,
-    )
-
-
-def _bound(run: "RunParts", split: str) -> "Bound":
-    from prospero.evaluation.bounds import Bound
-
-    return Bound(
-        sequences=run.data.evaluated_sequences(split),
-        of_sequences=run.data.sequences_of(split),
-        seq_len=run.data.seq_len,
-        setting=f"trainer.{split}_sequences",
-    )

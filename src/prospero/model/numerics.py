@@ -160,10 +160,10 @@ def _float32_product(width: int, rows: int) -> tuple[str, float]:
 
 def _fixed_kernel(model: LanguageModel, otherwise: AttentionKernel | None) -> str | None:
     """Return the kernel that the model's settings name, else `otherwise`; None for a model without attention."""
-    asked = getattr(getattr(model, "config", None), "attention", None)
-    if asked is None:
+    layer = next((m for m in model.modules() if isinstance(m, Attention)), None)
+    if layer is None:
         return None
-    kernel = otherwise if asked is AttentionKernel.auto else asked
+    kernel = otherwise if layer.kernel is AttentionKernel.auto else layer.kernel
     return None if kernel is None else kernel.value
 
 
@@ -173,7 +173,7 @@ def _key(model: LanguageModel, batch_size: int, seq_len: int, precision: str, ma
     shape = (model.d_model, batch_size, seq_len)
     if layer is not None:
         shape += (layer.n_heads, layer.n_kv_heads, layer.head_dim, layer.dropout > 0, _fixed_kernel(model, None))
-        shape += (getattr(getattr(model, "config", None), "document_attention", False),)
+        shape += (model.reads_document_ids,)
     machine = (platform.node(), platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())
     return " ".join(map(str, (*machine, torch.__version__, precision, matmul_precision, *shape)))
 

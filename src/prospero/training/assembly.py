@@ -3,20 +3,14 @@
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import lightning as L
 
 from prospero.checkpoints.model_folder import describe_model
 from prospero.data.datamodule import LanguageDataModule
 from prospero.data.prepare import PreparedData, prepare
-from prospero.errors import ConfigError
-from prospero.evaluation.bounds import bounded
 from prospero.evaluation.metrics.base import MetricFacts
-from prospero.evaluation.metrics.bits_per_byte import BitsPerByteConfig
 from prospero.evaluation.metrics.collection import TokenMetrics
-from prospero.evaluation.metrics.loss import LossMetricConfig
-from prospero.evaluation.metrics.perplexity import PerplexityConfig
 from prospero.evaluation.monitor import Monitor
 from prospero.log import log
 from prospero.model.base import LanguageModel
@@ -25,19 +19,15 @@ from prospero.model.size import flops_per_token
 from prospero.objective.objective import Objective
 from prospero.processes import ranks
 from prospero.processes.rendezvous import one_per_folder
+from prospero.training.bounds import evaluated_sequences, max_steps
 from prospero.training.callbacks import pruning
-from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
 from prospero.training.loggers.metrics_file import MetricsFile
-from prospero.training.module import Optimization, TrainingModule
+from prospero.training.module import TrainingModule
+from prospero.training.optimization import Optimization
 from prospero.training.parallel import check_tensor_parallel
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
-
-if TYPE_CHECKING:
-    from prospero.training.settings import TrainConfig
-
-EARLIER_METRICS = {"loss": LossMetricConfig(), "perplexity": PerplexityConfig(), "bits_per_byte": BitsPerByteConfig()}
-"""What runs measured before `metrics` was a setting."""
+from prospero.training.settings import TrainConfig
 
 
 @dataclass(slots=True)
@@ -95,23 +85,13 @@ def build_model(session: Session, prepared: PreparedData) -> LanguageModel:
 def _measured_numerics(session: Session, model: LanguageModel) -> NumericsChoice:
     return measure_numerics(
         model,
-        batch_size=micro_batch_size(session),
+        batch_size=session.micro_batch_size,
         seq_len=session.config.seq_len,
         precision=session.hardware.precision.name,
         matmul_precision=session.config.trainer.matmul_precision.name,
         device="cpu" if session.hardware.accelerator.name == "cpu" else "cuda",
         remembered=session.folder.numerics,
     )
-
-
-def micro_batch_size(session: Session) -> int:
-    """Return the sequences of one forward pass: the setting, else a device's whole share of the global batch."""
-    config, together = session.config, session.hardware.tensor_parallel
-    sharing = session.hardware.data_parallel_size
-    if config.global_batch_size % sharing:
-        who = f"{sharing} processes" if together == 1 else f"{sharing} groups of {together} processes"
-        raise ConfigError(f"global_batch_size={config.global_batch_size} cannot be shared by {who}")
-    return config.micro_batch_size or config.global_batch_size // sharing
 
 
 def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -> LanguageDataModule:
@@ -131,7 +111,7 @@ def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -
         augmentation=config.augmentation,
         seq_len=config.seq_len,
         global_batch_size=config.global_batch_size,
-        micro_batch_size=micro_batch_size(session),
+        micro_batch_size=session.micro_batch_size,
         seed=config.seed,
         num_workers=config.data.num_workers,
         train_sequences=config.train_sequences,
@@ -139,46 +119,21 @@ def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -
         rank=ranks.rank() // session.hardware.tensor_parallel,
         world_size=session.hardware.data_parallel_size,
     )
-    data.val_sequences, data.test_sequences = _evaluated_sequences(config, data)
+    data.val_sequences, data.test_sequences = evaluated_sequences(config, data)
     return data
 
 
-def _evaluated_sequences(config: "TrainConfig", data: LanguageDataModule) -> tuple[int, int | None]:
-    """Return how many sequences a validation and the test read; None for no test split."""
-    per_step, total_steps = config.global_batch_size * config.seq_len, max_steps(config)
-    total = total_steps * per_step if total_steps < UNLIMITED_STEPS else None
-    between = config.trainer.val_every_steps * per_step or total
-    validation = bounded(
-        config.trainer.val_sequences,
-        of_sequences=data.sequences_of("val"),
-        seq_len=config.seq_len,
-        trained_tokens=between if total is None or between is None else min(between, total),
-    )
-    if "test" not in data.prepared.splits:
-        return validation, None
-    n_test = data.sequences_of("test")
-    asked = config.trainer.test_sequences
-    return validation, bounded(asked, of_sequences=n_test, seq_len=config.seq_len, trained_tokens=total)
-
-
-def build_objective(config: "TrainConfig") -> Objective:
+def build_objective(config: TrainConfig) -> Objective:
     """Return sum of weight x loss + sum of weight x regulariser."""
     losses = {name: part.build() for name, part in config.loss.items()}
     return Objective(losses, {name: part.build() for name, part in config.regularizers.items()})
 
 
-def build_metrics(config: "TrainConfig", data: LanguageDataModule) -> TokenMetrics:
+def build_metrics(config: TrainConfig, data: LanguageDataModule) -> TokenMetrics:
     """Return what a validation measures."""
-    facts = MetricFacts(
-        token_bytes=data.prepared.tokenizer.token_bytes(), seq_len=config.seq_len, source_names=data.source_names
-    )
-    chosen = EARLIER_METRICS if config.metrics is None else config.metrics
-    return TokenMetrics({name: part.build(facts) for name, part in chosen.items()})
-
-
-def max_steps(config: "TrainConfig") -> int:
-    """Return the optimiser steps of the run; UNLIMITED_STEPS when only minutes end it."""
-    return steps_of_run(**config.limits(), tokens_per_step=config.global_batch_size * config.seq_len)
+    token_bytes = data.prepared.tokenizer.token_bytes()
+    facts = MetricFacts(token_bytes=token_bytes, seq_len=config.seq_len, source_names=data.source_names)
+    return TokenMetrics.build(config.metrics, facts)
 
 
 def _build_trained(
@@ -237,7 +192,7 @@ def build_trainer(session: Session, prepared: PreparedData, module: TrainingModu
     return config.trainer.build(
         run_dir=session.folder.path,
         max_steps=module.how.total_steps,
-        accumulate=config.global_batch_size // (micro_batch_size(session) * session.hardware.data_parallel_size),
+        accumulate=config.global_batch_size // (session.micro_batch_size * session.hardware.data_parallel_size),
         max_minutes=config.limits()["max_minutes"],
         callbacks=[*(part.build(facts) for part in config.callbacks.values()), *pruning.from_environment(monitor)],
         loggers=session.loggers,

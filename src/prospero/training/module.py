@@ -7,7 +7,6 @@ step that logs.
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
@@ -31,29 +30,13 @@ from prospero.training.lightning_seams import (
     training_data,
     validate_now,
 )
+from prospero.training.optimization import Optimization
 from prospero.training.parallel import reshard, sync_gradients
-from prospero.training.parts import OptimizerSettings, ScheduleSettings
 from prospero.training.state import RunState
 from prospero.training.step_numbers import StepNumbers
 from prospero.training.strategies import FSDP2Strategy
 
 CHECKPOINT_KEY = "prospero"
-
-
-@dataclass(kw_only=True, slots=True)
-class Optimization:
-    """How a module's model is trained."""
-
-    optimizer: OptimizerSettings
-    schedule: ScheduleSettings
-    total_steps: int
-    """The horizon of the schedule, in optimiser steps."""
-    max_grad_norm: float | None = 1.0
-    """The gradient is scaled down to this global norm; None leaves it alone."""
-    seed: int = 0
-    """Of the noise in the steps."""
-    compile_blocks: bool = False
-    """Whether the model's blocks are compiled, in place."""
 
 
 class TrainingModule(L.LightningModule):

@@ -68,6 +68,15 @@ class Session:
     """What the program leaves with; None until the run has come to its end."""
     started: float = field(default_factory=time.perf_counter)
 
+    @property
+    def micro_batch_size(self) -> int:
+        """Sequences of one forward pass: the setting, else a device's whole share of the global batch."""
+        config, together, sharing = self.config, self.hardware.tensor_parallel, self.hardware.data_parallel_size
+        if config.global_batch_size % sharing:
+            who = f"{sharing} processes" if together == 1 else f"{sharing} groups of {together} processes"
+            raise ConfigError(f"global_batch_size={config.global_batch_size} cannot be shared by {who}")
+        return config.micro_batch_size or config.global_batch_size // sharing
+
     def begin(self) -> None:
         """Write down what is run: every process has come here, nothing can be wrong with the settings any more."""
         self.rendezvous.all_ready()

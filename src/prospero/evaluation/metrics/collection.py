@@ -2,16 +2,29 @@
 
 import math
 from collections.abc import Mapping
+from typing import Protocol
 
 from torch import nn
 
 from prospero.errors import ConfigError, suggest
-from prospero.evaluation.metrics.base import TokenMetric
-from prospero.evaluation.metrics.loss import LossMetric
+from prospero.evaluation.metrics.base import MetricFacts, TokenMetric
+from prospero.evaluation.metrics.bits_per_byte import BitsPerByteConfig
+from prospero.evaluation.metrics.loss import LossMetric, LossMetricConfig
+from prospero.evaluation.metrics.perplexity import PerplexityConfig
 from prospero.evaluation.monitor import Monitor
 
 LOSS = "loss"
 """Always measured: it tells a run that has diverged."""
+EARLIER = {"loss": LossMetricConfig(), "perplexity": PerplexityConfig(), "bits_per_byte": BitsPerByteConfig()}
+"""What runs measured before `metrics` was a setting."""
+
+
+class Settings(Protocol):
+    """Settings of a metric."""
+
+    def build(self, facts: MetricFacts) -> TokenMetric:
+        """Return the metric."""
+        ...
 
 
 class TokenMetrics(nn.Module):
@@ -21,6 +34,12 @@ class TokenMetrics(nn.Module):
         super().__init__()
         chosen = metrics if LOSS in metrics else {LOSS: LossMetric(), **metrics}
         self.by_name = nn.ModuleDict(dict(chosen))
+
+    @classmethod
+    def build(cls, settings: Mapping[str, Settings] | None, facts: MetricFacts) -> "TokenMetrics":
+        """Return the metrics of these settings; None stands for those of EARLIER."""
+        chosen = EARLIER if settings is None else settings
+        return cls({name: part.build(facts) for name, part in chosen.items()})
 
     @property
     def members(self) -> dict[str, TokenMetric]:

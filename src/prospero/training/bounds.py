@@ -1,0 +1,33 @@
+"""How long a run is and how much its evaluations read, from its settings and its data."""
+
+from typing import TYPE_CHECKING
+
+from prospero.data.datamodule import LanguageDataModule
+from prospero.evaluation.bounds import bounded
+from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
+
+if TYPE_CHECKING:
+    from prospero.training.settings import TrainConfig
+
+
+def max_steps(config: "TrainConfig") -> int:
+    """Return the optimiser steps of the run; UNLIMITED_STEPS when only minutes end it."""
+    return steps_of_run(**config.limits(), tokens_per_step=config.global_batch_size * config.seq_len)
+
+
+def evaluated_sequences(config: "TrainConfig", data: LanguageDataModule) -> tuple[int, int | None]:
+    """Return how many sequences a validation and the test read; None for no test split."""
+    per_step, total_steps = config.global_batch_size * config.seq_len, max_steps(config)
+    total = total_steps * per_step if total_steps < UNLIMITED_STEPS else None
+    between = config.trainer.val_every_steps * per_step or total
+    validation = bounded(
+        config.trainer.val_sequences,
+        of_sequences=data.sequences_of("val"),
+        seq_len=config.seq_len,
+        trained_tokens=between if total is None or between is None else min(between, total),
+    )
+    if "test" not in data.prepared.splits:
+        return validation, None
+    n_test = data.sequences_of("test")
+    asked = config.trainer.test_sequences
+    return validation, bounded(asked, of_sequences=n_test, seq_len=config.seq_len, trained_tokens=total)

@@ -1,0 +1,21 @@
+"""How a module's model is trained: the settings of the steps, and what is found out of them."""
+
+from dataclasses import dataclass
+
+from prospero.training.parts import OptimizerSettings, ScheduleSettings
+
+
+@dataclass(kw_only=True, slots=True)
+class Optimization:
+    """How a module's model is trained."""
+
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
+    total_steps: int
+    """The horizon of the schedule, in optimiser steps."""
+    max_grad_norm: float | None = 1.0
+    """The gradient is scaled down to this global norm; None leaves it alone."""
+    seed: int = 0
+    """Of the noise in the steps."""
+    compile_blocks: bool = False
+    """Whether the model's blocks are compiled, in place."""
