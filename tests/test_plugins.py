@@ -17,6 +17,7 @@ LAB = ["plugins=[my_lab]", "data=dice", "cleaning=[shout]", "tokenizer=byte", "s
 LAB += ["optimizer=sign_sgd", "schedule=constant", "regularizers=[quartic]", "callbacks=[checkpoints,diary]"]
 LAB += ["seq_len=32", "global_batch_size=4", "trainer.accelerator=cpu", "trainer.precision=float32"]
 LAB += ["trainer.log_every_steps=1"]
+EXPERIMENT = ["--config-dir", "conf", "experiment=dice"]
 
 
 def program(folder: Path, verb: str, *words: str) -> str:
@@ -64,36 +65,27 @@ class TestALaboratory:
         written = program(lab, "generate", "plugins=[my_lab]", "run=first", "prompt=ONE", "sampling.max_new_tokens=5")
         assert written.startswith("ONE")
 
-    def test_an_experiment_names_the_plugin(self, lab, trained):
-        """The one word of an experiment of the plugin's presets equals all words of the command line."""
-        program(lab, "train", "--config-dir", "conf", "experiment=dice", "run_dir=by_experiment")
-        assert (lab / "by_experiment" / "config.yaml").read_text().count("my_lab") == 1
-        assert [row["train/loss"] for row in rows(lab / "by_experiment")] == [
-            row["train/loss"] for row in rows(trained)
-        ]
-
-    def test_its_config_is_run_again(self, lab, trained):
-        program(lab, "train", "--config-dir", "first", "--config-name", "config", "run_dir=again")
+    def test_its_config_is_run_again_and_goes_on(self, lab, trained):
+        program(lab, "train", "--config-dir", "first", "--config-name", "config", "run_dir=again", "max_steps=3")
+        program(lab, "train", *LAB, "run_dir=again", "max_steps=4", "resume=auto")
         assert [row["train/loss"] for row in rows(lab / "again")] == [row["train/loss"] for row in rows(trained)]
         assert not list(lab.glob("*.log")), "Hydra writes no log of its own"
-
-    def test_resume_goes_on(self, lab, trained):
-        program(lab, "train", *LAB, "max_steps=3", "run_dir=stopped")
-        program(lab, "train", *LAB, "max_steps=4", "run_dir=stopped", "resume=auto")
-        assert [row["train/loss"] for row in rows(lab / "stopped")] == [row["train/loss"] for row in rows(trained)]
 
     def test_a_sweep_gives_it_to_every_job(self, lab, trained):
         program(lab, "train", *LAB, "-m", "optimizer.lr=0.01,0.02", "max_steps=4", "hydra.sweep.dir=swept")
         losses = [[row["train/loss"] for row in rows(lab / "swept" / job)] for job in ("0", "1")]
         assert losses[0] == [row["train/loss"] for row in rows(trained)] and losses[0] != losses[1]
 
-    @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-    def test_two_processes_equal_one(self, lab, trained, strategy):
-        words = [f"trainer={strategy}", "trainer.devices=2", "max_steps=4", f"run_dir={strategy}"]
-        program(lab, "train", *LAB, *words)
+    @pytest.mark.parametrize("words", [LAB, EXPERIMENT], ids=["fsdp", "ddp by an experiment"])
+    def test_two_processes_equal_one(self, lab, trained, words):
+        """The one word of an experiment, which names the plugin, is all the words of the command line."""
+        strategy = "fsdp" if words is LAB else "ddp"
+        two = [f"trainer={strategy}", "trainer.devices=2", "trainer.accelerator=cpu"]
+        program(lab, "train", *words, *two, "max_steps=4", f"run_dir={strategy}")
         ours = [float(row["train/loss"]) for row in rows(lab / strategy) if row["train/loss"]]
         theirs = [float(row["train/loss"]) for row in rows(trained) if row["train/loss"]]
         assert ours == pytest.approx(theirs, rel=1e-5)
+        assert (lab / strategy / "config.yaml").read_text().count("- my_lab") == 1
 
 
 @pytest.fixture

@@ -127,9 +127,10 @@ def test_schema_equals_the_real_class():
                     assert plain(ours) == plain(theirs) or "MISSING" in repr(theirs), f"{path}.{field.name}"
 
 
-def test_composing_imports_no_torch():
+@pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"], ["model=small", "--help"]], ids=" ".join)
+def test_composing_and_help_import_nothing_heavy(words):
     code = (
-        "import sys; sys.argv=['train.py','--cfg','job']\n"
+        f"import sys; sys.argv=['train.py', *{words!r}]\n"
         "from prospero.cli import main\n"
         "try: main('train')\n"
         "except SystemExit as e: assert e.code == 0, e.code\n"
@@ -137,4 +138,10 @@ def test_composing_imports_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "n_layers" in done.stdout
+    assert "n_layers" in done.stdout or words == ["--help"]
+
+
+def test_plugin_classes_have_their_docs_too():
+    from tests.plugins.docs import MineConfig
+
+    assert field_docs(MineConfig) == {"weight": "Of the base.", "lr": "Peak learning rate."}
