@@ -36,6 +36,8 @@ class LanguageModel(nn.Module):
     blocks: nn.ModuleList
     reads_document_ids: bool = False
     """Whether `forward` makes use of document_ids, which are then part of the inputs."""
+    attention_choice: str | None = None
+    """The attention kernel that the settings name, `auto` where they leave it open; None without attention."""
     compute_dtype: torch.dtype
     """What training computes the products in: float32, or the narrow type of a mixed precision. It changes nothing in
     the model; whoever trains sets it, and optimisers with products of their own (muon) follow it."""

@@ -160,10 +160,10 @@ def _float32_product(width: int, rows: int) -> tuple[str, float]:
 
 def _fixed_kernel(model: LanguageModel, otherwise: AttentionKernel | None) -> str | None:
     """Return the kernel that the model's settings name, else `otherwise`; None for a model without attention."""
-    layer = next((m for m in model.modules() if isinstance(m, Attention)), None)
-    if layer is None:
+    if model.attention_choice is None:
         return None
-    kernel = otherwise if layer.kernel is AttentionKernel.auto else layer.kernel
+    asked = AttentionKernel(model.attention_choice)
+    kernel = otherwise if asked is AttentionKernel.auto else asked
     return None if kernel is None else kernel.value
 
 

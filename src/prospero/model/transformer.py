@@ -162,7 +162,7 @@ class Transformer(LanguageModel):
     def __init__(self, config: TransformerConfig, vocab_size: int, max_seq_len: int) -> None:
         super().__init__(vocab_size, max_seq_len, config.d_model)
         c = self.config = config
-        self.reads_document_ids = c.document_attention
+        self.reads_document_ids, self.attention_choice = c.document_attention, c.attention.value
         self.embedding = nn.Embedding(vocab_size, c.d_model)
         self.positions = nn.Embedding(max_seq_len, c.d_model) if c.position is Position.learned else None
         self.smear = Smear(c.d_model) if c.lookback is Lookback.smear else None
