@@ -115,9 +115,7 @@ def test_help_has_ten_commands_and_every_group(capsys):
     assert "Stop after this many optimiser steps" in out
 
 
-@pytest.mark.parametrize(
-    "words", [["model=small", "--help"], ["--help", "model=small"], ["-m", "-h", "model=small,base"]]
-)
+@pytest.mark.parametrize("words", ["model=small --help", "--help model=small", "-m -h model=small,base"])
 def test_help_of_a_preset_shows_its_values(words, capsys):
     _, out, _ = run(*words.split(), capsys=capsys)
     assert "model=small: Transformer of 2 million parameters" in out
