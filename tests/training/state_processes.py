@@ -16,6 +16,7 @@ from prospero.checkpoints.run_checkpoints import OUR_KEY
 from prospero.errors import ConfigError
 from prospero.model.transformer import TransformerConfig
 from prospero.optim.adafactor import AdafactorConfig
+from prospero.optim.evaluation_weights import HasEvaluationWeights
 from prospero.optim.schedule_free import ScheduleFreeConfig
 from prospero.optim.sharded import local, local_grad
 from prospero.optim.soap import SOAPConfig
@@ -84,7 +85,7 @@ def train(folder: Path, optimizer: Any, strategy: str, steps: int, resume: Path 
     named = dict(module.model.named_parameters())
     inner = trainer.optimizers[0]
     weights = {name: whole(p) for name, p in named.items()}
-    if hasattr(inner, "evaluation_weights"):
+    if isinstance(inner, HasEvaluationWeights):
         found = inner.evaluation_weights()
         weights |= {f"eval.{name}": whole(found[p]) for name, p in named.items()}
     return weights
