@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from prospero import registry
 from prospero.model.base import LanguageModel
 from prospero.model.layers.attention import AttentionKernel
 from prospero.model.layers.feed_forward import Activation
@@ -36,6 +37,16 @@ CONFIGS = {
     "gru_three": GRUConfig(n_layers=3, d_model=24),
 }
 """Name -> settings."""
+
+
+def small(name: str) -> object:
+    """Return a registered model's settings at the size of these tests."""
+    config = registry.config_class("model", name)()
+    fields = {field.name for field in dataclasses.fields(config)}
+    return dataclasses.replace(config, **{key: value for key, value in SHAPE.items() if key in fields})
+
+
+CONFIGS |= {f"registered {name}": small(name) for name in registry.names("model")}
 
 
 def build(name: str, **changes: object) -> LanguageModel:

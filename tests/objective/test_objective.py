@@ -6,31 +6,22 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from prospero import registry
 from prospero.batch import IGNORE_INDEX, Batch
 from prospero.errors import ConfigError, DataError
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
 from prospero.objective.losses.focal import FocalConfig
 from prospero.objective.objective import Objective, Share
-from prospero.objective.regularizers.activation import ActivationConfig
-from prospero.objective.regularizers.confidence_penalty import ConfidencePenaltyConfig
-from prospero.objective.regularizers.l2 import L2Config
-from prospero.objective.regularizers.label_smoothing import LabelSmoothingConfig
 from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.objective.terms import token_scores
 from tests.objective.fakes import TinyModel, gradients, part, tiny_batch
 
 
 def everything(chunk_tokens: int | None = None) -> Objective:
-    return Objective(
-        {"cross_entropy": CrossEntropyConfig(chunk_tokens=chunk_tokens).build()},
-        {
-            "z_loss": ZLossConfig(weight=0.3).build(),
-            "label_smoothing": LabelSmoothingConfig(weight=0.1).build(),
-            "confidence_penalty": ConfidencePenaltyConfig(weight=0.2).build(),
-            "activation": ActivationConfig(weight=0.5).build(),
-            "l2": L2Config(weight=0.01).build(),
-        },
-    )
+    """Every loss and every regulariser of the table."""
+    losses = {n: registry.config_class("loss", n)(chunk_tokens=chunk_tokens) for n in registry.names("loss")}
+    terms = {n: registry.config_class("regularizers", n)(weight=0.1) for n in registry.names("regularizers")}
+    return Objective({n: c.build() for n, c in losses.items()}, {n: c.build() for n, c in terms.items()})
 
 
 def run(objective: Objective, model: TinyModel, batch: Batch, **share) -> tuple[float, dict, dict]:
@@ -113,8 +104,8 @@ def test_parts_add_up_to_the_total():
     torch.manual_seed(0)
     total, parts, _ = run(everything(), TinyModel(), tiny_batch())
     assert total == pytest.approx(sum(parts.values()), rel=1e-6)
-    assert set(parts) == {"cross_entropy", "z_loss", "label_smoothing", "confidence_penalty", "activation", "l2"}
-    assert all(value != 0 for value in parts.values())
+    assert set(parts) == {*registry.names("loss"), *registry.names("regularizers")}
+    assert [name for name, value in parts.items() if value == 0] == ["l2_sp"]  # nothing has moved yet
 
 
 def test_micro_steps_and_ranks_add_up_to_the_whole_batch():
@@ -204,7 +195,9 @@ def test_what_is_measured_is_each_tokens_loss_alone(kind, chunk_tokens):
     scores = metric.scores
     assert torch.equal(scores.mask, batch.labels != IGNORE_INDEX) and metric.batch is batch
     torch.testing.assert_close(torch.where(scores.mask, scores.nats, 0).flatten(), expected, rtol=1e-5, atol=1e-6)
-    assert torch.equal(scores.loss, scores.nats) and not scores.loss.requires_grad
+    focal = (1 - (-scores.nats).exp()) ** 2 * scores.nats
+    torch.testing.assert_close(scores.loss, scores.nats + focal)
+    assert not scores.loss.requires_grad
     assert torch.equal(scores.predicted, logits.argmax(-1))
     torch.testing.assert_close(scores.entropy, -(log_p.exp() * log_p).sum(-1))
     torch.testing.assert_close(scores.logits, logits)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from prospero import registry
 from prospero.errors import ConfigError
 from prospero.model.transformer import TransformerConfig
 from prospero.optim.adafactor import AdafactorConfig
@@ -22,16 +23,14 @@ from prospero.optim.sgd import SGDConfig
 from prospero.optim.soap import SOAPConfig
 from tests.objective.fakes import TinyModel
 
-CONFIGS = {
-    "adamw": AdamWConfig(),
+CONFIGS = {name: registry.config_class("optimizer", name)() for name in registry.names("optimizer")} | {
     "adam": AdamConfig(weight_decay=0.1),
     "sgd": SGDConfig(nesterov=True, weight_decay=0.1),
-    "lion": LionConfig(),
-    "muon": MuonConfig(),
     "adafactor": AdafactorConfig(weight_decay=0.1),
     "soap": SOAPConfig(refresh_steps=2),
     "schedule_free": ScheduleFreeConfig(warmup_steps=3),
 }
+"""Every registered optimiser, with settings that show more where there are some."""
 
 
 def take_steps(model: nn.Module, optimizer: torch.optim.Optimizer, n: int, seed: int = 1) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from prospero.plain import flat
 from prospero.runs.environment import write_environment
-from prospero.runs.report import smooth, write_report
+from prospero.runs.figures import smooth
+from prospero.runs.report import write_report
 from prospero.secret_values import redacted_word
 from prospero.training.loggers.metrics_file import MetricsFile
 

@@ -8,20 +8,16 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from prospero import registry
 from prospero.model.layers.feed_forward import Activation
 from prospero.model.layers.lookback import Lookback
 from prospero.model.layers.norms import Norm
 from prospero.model.transformer import Position, TransformerConfig
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
 from prospero.objective.objective import Objective, Share
-from prospero.objective.regularizers.activation import ActivationConfig
-from prospero.objective.regularizers.confidence_penalty import ConfidencePenaltyConfig
 from prospero.objective.regularizers.l1 import L1Config
-from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.l2_sp import L2SPConfig
-from prospero.objective.regularizers.label_smoothing import LabelSmoothingConfig
 from prospero.objective.regularizers.orthogonality import OrthogonalityConfig
-from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.optim.adafactor import AdafactorConfig
 from prospero.optim.adamw import AdamWConfig
 from prospero.optim.clipping import clip_grad_norm_
@@ -32,15 +28,10 @@ from prospero.optim.soap import SOAPConfig
 from prospero.training.parallel import Layout, parallelize
 from tests.objective.fakes import batch_of, part
 
-TERMS = {
-    "l2": L2Config(weight=0.1),
+TERMS = {name: registry.config_class("regularizers", name)(weight=0.1) for name in registry.names("regularizers")} | {
     "l1": L1Config(weight=0.01, stop_step=1),  # later a weight within rounding of 0 may lie on either side of its jump
     "l2_sp": L2SPConfig(weight=0.5),
     "orthogonality": OrthogonalityConfig(weight=0.01),
-    "z_loss": ZLossConfig(weight=0.1),
-    "label_smoothing": LabelSmoothingConfig(weight=0.1),
-    "confidence_penalty": ConfidencePenaltyConfig(weight=0.1),
-    "activation": ActivationConfig(weight=0.1),
 }
 SIZES: dict[str, Any] = {"n_layers": 2, "d_model": 16, "n_heads": 4, "d_ff": 32}
 QWEN = TransformerConfig(

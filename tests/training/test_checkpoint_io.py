@@ -11,16 +11,14 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from prospero import registry
 from prospero.checkpoints import writing
 from prospero.checkpoints.folders import remove_left_over
 from prospero.checkpoints.manifest import read_manifest, verify_folder
 from prospero.checkpoints.run_checkpoints import find_checkpoint, read_checkpoint
 from prospero.errors import DataError
 from prospero.optim.adam import AdamConfig
-from prospero.optim.adamw import AdamWConfig
 from prospero.optim.lion import LionConfig
-from prospero.optim.muon import MuonConfig
-from prospero.optim.sgd import SGDConfig
 from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.checkpoints import CheckpointsConfig
 from prospero.training.loggers.metrics_file import MetricsFile
@@ -80,7 +78,7 @@ def all_tensors(value):
     return [value] if isinstance(value, torch.Tensor) else []
 
 
-OPTIMIZERS = [AdamWConfig(), AdamConfig(), SGDConfig(lr=0.1, momentum=0.9), LionConfig(), MuonConfig()]
+OPTIMIZERS = [registry.config_class("optimizer", name)() for name in registry.names("optimizer")]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda config: type(config).__name__)

@@ -8,7 +8,8 @@ from prospero.errors import ConfigError
 from prospero.model.rnn import LSTMConfig
 from prospero.model.transformer import TransformerConfig
 from prospero.training import parallel, trainer
-from prospero.training.parallel import Layout, check_tensor_parallel, reshard, sync_gradients
+from prospero.training.parallel import Layout, reshard, sync_gradients
+from prospero.training.tensor_parallel import check_tensor_parallel
 from prospero.training.trainer import Accelerator, Precision, StrategyName, TrainerConfig
 
 

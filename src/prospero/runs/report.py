@@ -1,7 +1,6 @@
 """report.html and loss.png: one page that shows what a run was, how it went and what came of it. Needs no network."""
 
 import html
-import io
 import json
 import math
 import re
@@ -9,15 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from prospero.paths import atomic_path, write_text
+from prospero.paths import write_text
 from prospero.plain import flat
+from prospero.runs.figures import Series, draw_loss, plot_loss, plot_one, svg
 from prospero.runs.folder import RunFolder
 from prospero.runs.metrics import metric_series
 from prospero.secret_values import scrub
 
-Series = Mapping[str, list[tuple[int, float]]]
-
-_TRAIN, _VAL, _GREY, _INK = "#4c78a8", "#e4572e", "#8a8f98", "#24292f"
 _MAX_SAMPLES = 6
 
 _STYLE = """
@@ -78,30 +75,6 @@ def write_report(
     return run.report
 
 
-def draw_loss(series: Series, path: Path, title: str) -> None:
-    """Draw training and validation loss over steps into a PNG at `path`."""
-    figure, axes = _figure(8.0, 4.5)
-    _plot_loss(axes, series)
-    axes.set_title(title, loc="left", fontsize=11, color=_INK)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
-        temporary.chmod(0o644)
-
-
-def smooth(values: list[float]) -> list[float]:
-    """Return the mean around each value, over a twentieth of the curve to each side at most; it does not lag."""
-    reach = max(1, len(values) // 20)
-    out = []
-    for place in range(len(values)):
-        side = min(reach, place, len(values) - 1 - place)
-        window = values[place - side : place + side + 1]
-        out.append(sum(window) / len(window))
-    return out
-
-
-# The page's parts -----------------------------------------------------------------------------------------------------
-
-
 def _summary(series: Series, stop_reason: str) -> str:
     steps = max((points[-1][0] for points in series.values() if points), default=0)
     tokens = series["tokens"][-1][1] if series.get("tokens") else 0
@@ -126,7 +99,7 @@ def _tiles(results: Mapping[str, float | None], series: Series) -> str:
 def _curves(series: Series) -> str:
     drawings = []
     if series.get("train/loss") or series.get("val/loss"):
-        drawings.append(_svg(lambda axes: _plot_loss(axes, series)))
+        drawings.append(svg(lambda axes: plot_loss(axes, series)))
     for name, label in (
         ("val/bits_per_byte", "validation bits per byte"),
         ("train/lr", "learning rate"),
@@ -134,7 +107,7 @@ def _curves(series: Series) -> str:
         ("train/tokens_per_second", "tokens per second"),
     ):
         if len(series.get(name, [])) > 1:
-            drawings.append(_svg(lambda axes, name=name, label=label: _plot_one(axes, series[name], label)))
+            drawings.append(svg(lambda axes, name=name, label=label: plot_one(axes, series[name], label)))
     panels = "".join(f"<div class=panel>{drawing}</div>" for drawing in drawings)
     return f"<h2>Curves</h2><div class=curves>{panels}</div>" if panels else ""
 
@@ -190,60 +163,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-# Drawing --------------------------------------------------------------------------------------------------------------
-
-
-def _figure(width: float, height: float) -> tuple[Any, Any]:
-    """Return a figure without pyplot: no window system, no global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#c8ccd1")
-    axes.tick_params(colors=_GREY, labelsize=9)
-    axes.grid(True, color="#eceef0", linewidth=0.8)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _svg(draw: Any) -> str:
-    import matplotlib as mpl
-
-    figure, axes = _figure(5.6, 3.3)
-    draw(axes)
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "prospero"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _plot_loss(axes: Any, series: Series) -> None:
-    train, val = series.get("train/loss", []), series.get("val/loss", [])
-    train = [(step, value) for step, value in train if math.isfinite(value)]
-    if train:
-        steps, values = zip(*train)
-        axes.plot(steps, values, color=_TRAIN, alpha=0.3, linewidth=0.8, label=None if len(train) > 8 else "training")
-        if len(train) > 8:
-            axes.plot(steps, smooth(list(values)), color=_TRAIN, linewidth=1.8, label="training (smoothed)")
-    if val:
-        steps, values = zip(*val)
-        axes.plot(steps, values, color=_VAL, linewidth=1.8, marker="o", markersize=3.5, label="validation")
-        axes.annotate(f"{values[-1]:.3f}", (steps[-1], values[-1]), xytext=(0, 7), textcoords="offset points",
-                      ha="right", color=_VAL, fontsize=9)  # fmt: skip
-    axes.set_xlabel("step", color=_GREY, fontsize=9)
-    axes.set_ylabel("loss (nats per token)", color=_GREY, fontsize=9)
-    if train or val:
-        axes.legend(frameon=False, fontsize=9, labelcolor=_INK)
-
-
-def _plot_one(axes: Any, points: list[tuple[int, float]], label: str) -> None:
-    steps, values = zip(*points)
-    axes.plot(steps, values, color=_TRAIN, linewidth=1.6)
-    axes.set_xlabel("step", color=_GREY, fontsize=9)
-    axes.set_ylabel(label, color=_GREY, fontsize=9)

@@ -24,10 +24,10 @@ from prospero.training.callbacks import pruning
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.optimization import Optimization
-from prospero.training.parallel import check_tensor_parallel
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
 from prospero.training.settings import TrainConfig
+from prospero.training.tensor_parallel import check_tensor_parallel
 
 
 @dataclass(slots=True)

@@ -5,10 +5,7 @@ import math
 import pytest
 import torch
 
-from prospero.optim.adamw import AdamWConfig
-from prospero.optim.lion import LionConfig
-from prospero.optim.muon import MuonConfig
-from prospero.optim.sgd import SGDConfig
+from prospero import registry
 from prospero.runs.metrics import metric_series
 from prospero.training.divergence import RollBack, TrainingDiverged
 from prospero.training.guards.settings import GuardsConfig
@@ -17,12 +14,7 @@ from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.loop import StepLoop
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 
-OPTIMIZERS = {
-    "adamw": AdamWConfig(),
-    "muon": MuonConfig(),
-    "lion": LionConfig(),
-    "sgd": SGDConfig(lr=0.1, momentum=0.9),
-}
+OPTIMIZERS = {name: registry.config_class("optimizer", name)() for name in registry.names("optimizer")}
 
 
 def spoil(module, steps, *, gradient_only=False):

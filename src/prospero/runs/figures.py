@@ -1,0 +1,90 @@
+"""The curves of a run, for its report and as a picture of their own."""
+
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prospero.paths import atomic_path
+
+Series = Mapping[str, list[tuple[int, float]]]
+_TRAIN, _VAL, _GREY, _INK = "#4c78a8", "#e4572e", "#8a8f98", "#24292f"
+
+
+def draw_loss(series: Series, path: Path, title: str) -> None:
+    """Draw training and validation loss over steps into a PNG at `path`."""
+    drawn, axes = figure(8.0, 4.5)
+    plot_loss(axes, series)
+    axes.set_title(title, loc="left", fontsize=11, color=_INK)
+    with atomic_path(path) as temporary:
+        drawn.savefig(temporary, format="png", dpi=150)
+        temporary.chmod(0o644)
+
+
+def smooth(values: list[float]) -> list[float]:
+    """Return the mean around each value, over a twentieth of the curve to each side at most; it does not lag."""
+    reach = max(1, len(values) // 20)
+    out = []
+    for place in range(len(values)):
+        side = min(reach, place, len(values) - 1 - place)
+        window = values[place - side : place + side + 1]
+        out.append(sum(window) / len(window))
+    return out
+
+
+def figure(width: float, height: float) -> tuple[Any, Any]:
+    """Return a figure without pyplot: no window system, no global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#c8ccd1")
+    axes.tick_params(colors=_GREY, labelsize=9)
+    axes.grid(True, color="#eceef0", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def svg(draw: Any) -> str:
+    """Return what `draw(axes)` draws, as SVG."""
+    import matplotlib as mpl
+
+    drawn, axes = figure(5.6, 3.3)
+    draw(axes)
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "prospero"}):
+        drawn.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def plot_loss(axes: Any, series: Series) -> None:
+    """Draw training and validation loss over steps."""
+    train, val = series.get("train/loss", []), series.get("val/loss", [])
+    train = [(step, value) for step, value in train if math.isfinite(value)]
+    if train:
+        steps, values = zip(*train)
+        axes.plot(steps, values, color=_TRAIN, alpha=0.3, linewidth=0.8, label=None if len(train) > 8 else "training")
+        if len(train) > 8:
+            axes.plot(steps, smooth(list(values)), color=_TRAIN, linewidth=1.8, label="training (smoothed)")
+    if val:
+        steps, values = zip(*val)
+        axes.plot(steps, values, color=_VAL, linewidth=1.8, marker="o", markersize=3.5, label="validation")
+        axes.annotate(f"{values[-1]:.3f}", (steps[-1], values[-1]), xytext=(0, 7), textcoords="offset points",
+                      ha="right", color=_VAL, fontsize=9)  # fmt: skip
+    axes.set_xlabel("step", color=_GREY, fontsize=9)
+    axes.set_ylabel("loss (nats per token)", color=_GREY, fontsize=9)
+    if train or val:
+        axes.legend(frameon=False, fontsize=9, labelcolor=_INK)
+
+
+def plot_one(axes: Any, points: list[tuple[int, float]], label: str) -> None:
+    """Draw one curve over steps."""
+    steps, values = zip(*points)
+    axes.plot(steps, values, color=_TRAIN, linewidth=1.6)
+    axes.set_xlabel("step", color=_GREY, fontsize=9)
+    axes.set_ylabel(label, color=_GREY, fontsize=9)
