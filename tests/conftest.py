@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -30,3 +31,19 @@ def _own_logging() -> Iterator[None]:
         handler.close()
     log.setLevel(logging.NOTSET)
     log.propagate = True
+
+
+@pytest.fixture(autouse=True)
+def _processes_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold `pytest -m "not processes"` to its word: a test without the mark starts no Python of its own."""
+    if request.node.get_closest_marker("processes") is not None:
+        return
+    start = subprocess.Popen.__init__
+
+    def refuse(self: subprocess.Popen, args: object, *rest: object, **options: object) -> None:
+        words = [args] if isinstance(args, str | os.PathLike) else list(args)  # type: ignore[call-overload]
+        if "python" in os.path.basename(os.fspath(words[0])):
+            pytest.fail(f"{request.node.nodeid} starts {words[:3]}; mark it with @pytest.mark.processes")
+        start(self, args, *rest, **options)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)

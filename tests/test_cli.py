@@ -163,6 +163,7 @@ def test_every_verb_is_a_function_a_summary_and_examples(verb, capsys):
     assert registry.VERBS[verb].summary in out and examples(verb)[0][0] in out
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("verb", ["train", "prepare", "generate"])
 def test_every_command_of_the_help_composes(verb):
     """The examples are real: each is composed (not run) by the program itself, in one process per verb."""
@@ -186,6 +187,7 @@ def test_every_command_of_the_help_composes(verb):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.processes
 def test_shell_completion_lists_groups_and_their_choices():
     words = [sys.executable, "train.py", "-sc", "query=bash"]
     import os

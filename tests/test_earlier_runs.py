@@ -12,6 +12,8 @@ import pytest
 from prospero.checkpoints.model_folder import load_model
 from prospero.checkpoints.run_checkpoints import find_checkpoint
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[1]
 FIXTURE = Path(__file__).parent / "fixtures" / "run_before_the_move"
 

@@ -14,6 +14,8 @@ import yaml
 
 from prospero import cli
 
+pytestmark = pytest.mark.processes
+
 FOLDER = Path(__file__).parent.parent / "launch"
 SCRIPTS = sorted([*FOLDER.glob("*.sh"), *FOLDER.glob("*.sbatch")])
 SKYPILOT = sorted(FOLDER.glob("skypilot_*.yaml"))

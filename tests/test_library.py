@@ -29,6 +29,7 @@ def imported_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.processes
 def test_importing_it_brings_nothing_heavy():
     assert imported_by("import prospero; dir(prospero); prospero.__version__") == set()
     assert imported_by("from prospero import open_run") == set()

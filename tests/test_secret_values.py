@@ -169,6 +169,7 @@ def place(tmp_path_factory):
     return folder, said + done.stdout + done.stderr
 
 
+@pytest.mark.processes
 def test_a_planted_secret_is_nowhere_in_what_a_run_writes(place):
     folder, _ = place
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -179,10 +180,12 @@ def test_a_planted_secret_is_nowhere_in_what_a_run_writes(place):
     assert [path for path in folder.rglob("*") if "pl4nted" in path.name] == [], "nor in the name of a file"
 
 
+@pytest.mark.processes
 def test_nor_in_what_it_says(place):
     assert [form for form in FORMS if form in place[1]] == []
 
 
+@pytest.mark.processes
 def test_the_config_with_its_secret_taken_out_still_composes(place):
     folder, _ = place
     (file,) = folder.glob("outputs/**/config.yaml")

@@ -79,6 +79,7 @@ def test_a_checkpoint_and_a_run_folder_load_without_a_model_folder(run_dir):
     assert load_model(run_dir)[1].decode([104, 105]) == "hi"
 
 
+@pytest.mark.processes
 def test_loading_needs_no_lightning(folder):
     import subprocess
     import sys

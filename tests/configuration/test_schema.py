@@ -127,6 +127,7 @@ def test_schema_equals_the_real_class():
                     assert plain(ours) == plain(theirs) or "MISSING" in repr(theirs), f"{path}.{field.name}"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"], ["model=small", "--help"]], ids=" ".join)
 def test_composing_and_help_import_nothing_heavy(words):
     code = (

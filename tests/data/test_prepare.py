@@ -194,6 +194,7 @@ module.prepare(settings(Path(sys.argv[1]), Path(sys.argv[2]).parent))
 """
 
 
+@pytest.mark.processes
 def test_a_kill_leaves_nothing_half_used(tmp_path):
     path, cache = write_corpus(tmp_path, sentences(200)), tmp_path / "data"
     root = Path(__file__).parents[2]
@@ -223,6 +224,7 @@ print(prepared.directory, prepared.receipt["created"], prepared.receipt["seconds
 """
 
 
+@pytest.mark.processes
 def test_two_processes_at_once_get_the_same_data(tmp_path):
     path, cache = write_corpus(tmp_path, sentences(2000)), tmp_path / "data"
     root = Path(__file__).parents[2]

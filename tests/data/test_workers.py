@@ -18,6 +18,8 @@ from prospero.processes.run_lock import RunLock
 from tests.data.shard_making import sentences, settings, write_corpus
 from tests.data.test_datamodule import GLOBAL, module, take
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.endurance.killing import Victim, after_rows, after_seconds, during_a_save, repeatable_metrics
 
+pytestmark = pytest.mark.processes
+
 STEPS, SHORT_STEPS = 120, 60
 SETTINGS = [
     "data=files", "data.path=text.txt", "tokenizer=byte", "model=tiny", "model.n_layers=2", "model.d_model=48",

@@ -153,6 +153,7 @@ print([faults() for _ in range(20)][-1])  # a few until the pieces on the heap h
 """
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_freed_memory_is_used_again() -> None:
     """In a process of its own: what other tests left on the heap decides where the next 64 MiB come from."""

@@ -25,6 +25,8 @@ from prospero.optim.muon import MuonConfig
 from prospero.optim.newton_schulz import ProductType
 from tests.objective.fakes import TinyModel, part, tiny_batch
 
+pytestmark = pytest.mark.processes
+
 STEPS = 3
 OPTIMIZERS = {
     "adamw": AdamWConfig(lr=0.01),

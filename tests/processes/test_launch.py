@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 TRAIN = str(ROOT / "train.py")
 TORCHRUN = str(Path(sys.executable).with_name("torchrun"))

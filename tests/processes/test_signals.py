@@ -58,6 +58,7 @@ with signals.watched() as watch:
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("phase", "sent", "code"), [("before", [15], 143), ("deferred", [2, 2], 130)])
 def test_a_process_that_waits_inside_a_library_is_ended(phase, sent, code):
     command = [sys.executable, "-c", BUSY, phase]

@@ -89,6 +89,7 @@ def test_tasks_without_a_number_per_machine_are_refused(monkeypatch):
     slurm.check_tasks()
 
 
+@pytest.mark.processes
 def test_processes_find_each_other_without_torch_and_lightning():
     code = (
         "import sys; import prospero.processes.launch; print([n for n in ('torch', 'lightning') if n in sys.modules])"

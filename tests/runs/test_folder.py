@@ -56,6 +56,7 @@ def test_what_it_holds(tmp_path):
     assert run.holds_a_run and run.holds_weights
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("room", ["runs.find", "runs.report", "runs.environment", "runs.result", "runs.metrics"])
 def test_a_run_is_read_without_torch(room):
     code = f"import sys; import prospero.{room}; print([n for n in ('torch', 'lightning') if n in sys.modules])"
@@ -63,6 +64,7 @@ def test_a_run_is_read_without_torch(room):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.processes
 def test_the_environment_is_written_without_torch(tmp_path):
     code = (
         "import sys; from pathlib import Path; from prospero.runs.environment import write_environment\n"

@@ -20,6 +20,8 @@ from prospero.sweeps import study
 from prospero.sweeps.study import StudySettings
 from tests.sweeps.fakes import starts
 
+pytestmark = pytest.mark.processes
+
 optuna = pytest.importorskip("optuna", reason='needs pip install -e ".[sweep]"')
 ROOT = Path(__file__).parent.parent.parent
 LR = "optimizer.lr=tag(log,interval(1e-5,1e-1))"

@@ -17,6 +17,8 @@ from prospero.sweeps.folder import SweepFolder
 from prospero.sweeps.slots import LaunchSettings
 from tests.sweeps.fakes import fake_program, identity, open_sweep, run_sweep, starts
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parent.parent.parent
 
 

@@ -129,6 +129,7 @@ def unharmed(tmp_path_factory):
     return run(tmp_path_factory.mktemp("unharmed"))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("place", "asynchronous"), [("write_tensors", True), ("write_manifest", False), ("publish", True)]
 )

@@ -11,6 +11,8 @@ import torch
 
 from tests.training.state_processes import OPTIMIZERS, train
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

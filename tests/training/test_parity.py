@@ -13,6 +13,8 @@ from prospero.training import trainer
 from tests.training.parity_processes import CASES, train
 from tests.training.spread_model import SPREADS, train_spread
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 TWO = [name for name, settings in CASES.items() if settings["devices"] == 2 and name != "bf16"]
 STOPPED = ["fsdp+stopping"]

@@ -84,6 +84,7 @@ def test_a_resumed_trial_does_not_report_twice(journal, tmp_path, monkeypatch):
     assert study.open_study(journal, SETTINGS).trials[1].intermediate_values == before
 
 
+@pytest.mark.processes
 def test_two_ranks_stop_at_the_same_step_and_only_the_first_opens_the_journal(journal, tmp_path):
     other_trial(journal, 0.001)
     code = (

@@ -13,6 +13,8 @@ from prospero.checkpoints.manifest import read_manifest
 from prospero.checkpoints.run_checkpoints import read_checkpoint
 from prospero.runs.metrics import metric_series
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

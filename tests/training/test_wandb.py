@@ -15,6 +15,8 @@ from prospero.training.loggers.wandb import Mode, WandbConfig, has_key, resolve_
 from prospero.training.run_facts import RunFacts
 from tests.training.wandb_server import WandbServer
 
+pytestmark = pytest.mark.processes
+
 pytest.importorskip("wandb")
 
 

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 
 from tests.training.guards.program import start, train, write_text
 
+pytestmark = pytest.mark.processes
+
 BAD = ["callbacks.poison.first=48", "callbacks.poison.last=84"]  # in the batches of steps 13 to 21
 BACK = ["max_steps=24", "callbacks.checkpoints.every_steps=5", *BAD]
 DDP = ["trainer=ddp", "trainer.devices=2"]
