@@ -43,6 +43,21 @@ def test_once_training_runs_the_first_signal_is_remembered():
         assert watch.received == signal.SIGTERM
 
 
+def test_a_signal_to_a_forked_process_is_not_one_to_this_process(monkeypatch):
+    monkeypatch.setattr(signals.SignalWatch, "_exit", lambda self, number, line: None)
+    with signals.watched() as watch:
+        watch.defer()
+        child = os.fork()
+        if not child:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            os._exit(3)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        assert (watch.received, watch._interrupts) == (signal.SIGINT, 1)
+
+
 BUSY = """
 import ctypes, sys
 from prospero.processes import signals

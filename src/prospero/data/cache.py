@@ -16,6 +16,7 @@ from pathlib import Path
 from prospero.errors import DataError
 from prospero.log import log
 from prospero.paths import fsync_folder
+from prospero.processes import locks
 
 PREFIX = ".preparing-"
 
@@ -42,10 +43,7 @@ def readable_errors(folder: Path) -> Iterator[None]:
 def locked(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock of `folder/name`; waits for a process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f".{name}.lock", "a") as file:
-        if not try_lock(file.fileno(), wait=False):
-            log.info("Another process prepares %s; waiting for it.", name)
-            try_lock(file.fileno(), wait=True)
+    with locks.locked(folder / f".{name}.lock", lambda: log.info("Another process prepares %s; waiting for it.", name)):
         _remove_left_over(folder, name)
         yield
 
@@ -78,24 +76,9 @@ def _remove_left_over(folder: Path, name: str) -> None:
 
 def _is_free(lock: Path) -> bool:
     try:
-        with open(lock, "a") as file:
-            return try_lock(file.fileno(), wait=False)
+        handle = locks.try_lock(lock)
     except OSError:
         return False
-
-
-def try_lock(handle: int, *, wait: bool) -> bool:
-    """Lock an open file until it is closed; True where the system has no such locks (the last rename then wins)."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            return True
-        raise
-    return True
+    if handle is not None:
+        os.close(handle)
+    return handle is not None

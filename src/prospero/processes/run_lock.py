@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from prospero.data.cache import try_lock
 from prospero.errors import ConfigError
 from prospero.log import log
+from prospero.processes.locks import lock_handle
 
 FILE = ".lock"
 BEAT_SECONDS = 5.0
@@ -47,7 +47,7 @@ class RunLock:
         return self
 
     def _try(self, handle: int) -> None:
-        mine = try_lock(handle, wait=False)
+        mine = lock_handle(handle)
         holder = _read(handle)
         if not mine or self._still_held_elsewhere(handle, holder):
             raise self._refusal(holder)
@@ -60,7 +60,7 @@ class RunLock:
 
     def _still_held_elsewhere(self, handle: int, holder: dict[str, Any]) -> bool:
         """Whether the named holder lives, where the system's lock says nothing about it."""
-        if not holder or (holder["host"] == socket.gethostname() and _has_flock()):
+        if not holder or holder["host"] == socket.gethostname():
             return False
         log.info("%s names process %s on %s; waiting to see whether it lives", self.path, holder["pid"], holder["host"])
         before = os.stat(self.path).st_mtime_ns
@@ -118,11 +118,3 @@ def _is_still_at(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), os.stat(path))
     except FileNotFoundError:
         return False
-
-
-def _has_flock() -> bool:
-    try:
-        import fcntl  # noqa: F401
-    except ImportError:
-        return False
-    return True

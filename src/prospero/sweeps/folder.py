@@ -9,16 +9,15 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 
 from prospero.errors import ConfigError
 from prospero.paths import write_text
+from prospero.processes.locks import locked, try_lock
 from prospero.runs.result import Status, read_result
 from prospero.sweeps.job import Job, JobResult, short
 from prospero.sweeps.runner import end_orphan
@@ -52,7 +51,8 @@ class SweepFolder:
 
     path: Path
     identity: Identity
-    lock: IO[str]
+    lock: int
+    """The handle of the locked file."""
     record: dict[str, Any] = field(default_factory=dict)
     continued: bool = False
 
@@ -65,7 +65,8 @@ class SweepFolder:
         """
         root = default if explicit else default.parent
         root.mkdir(parents=True, exist_ok=True)
-        with _locked(root / ".sweeps.lock"):
+        said = f"another sweep begins in {short(root)}; waiting for it"
+        with locked(root / ".sweeps.lock", lambda: print(said, flush=True)):
             if explicit:
                 _check_named(default, identity, retry_failed)
                 found = default if (default / SWEEP_FILE).is_file() else None
@@ -73,7 +74,7 @@ class SweepFolder:
                 found = _find_unfinished(root, identity, retry_failed)
             path = found or (default if explicit else _unused(default))
             path.mkdir(parents=True, exist_ok=True)
-            lock = _try_lock(path / LOCK_FILE)
+            lock = try_lock(path / LOCK_FILE)
             if lock is None:
                 raise ConfigError(
                     f"this sweep runs already, in {short(path)}{_owner(path)}; wait for it, or start another in a "
@@ -97,7 +98,7 @@ class SweepFolder:
         """Write how the sweep ended and let go of the lock."""
         self.record["state"] = FINISHED if finished else RUNNING
         self._write()
-        self.lock.close()
+        os.close(self.lock)
 
     def place(self, overrides: list[list[str]]) -> list[Job]:
         """Return the jobs with their numbers and folders: those of before keep theirs, equal ones are run once."""
@@ -219,25 +220,3 @@ def _unused(path: Path) -> Path:
 def _owner(path: Path) -> str:
     process = _read(path).get("process")
     return f" (process {process})" if process else ""
-
-
-def _try_lock(path: Path) -> IO[str] | None:
-    """Return the locked file, or None when a living process holds it; the lock dies with its process."""
-    import fcntl
-
-    file = open(path, "w")  # noqa: SIM115  (stays open as long as the lock is held)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    import fcntl
-
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
