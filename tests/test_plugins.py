@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 LAB = ["plugins=[my_lab]", "data=dice", "cleaning=[shout]", "tokenizer=byte", "split=tail", "model=bigram_wide"]
 LAB += ["optimizer=sign_sgd", "schedule=constant", "regularizers=[quartic]", "callbacks=[checkpoints,diary]"]
 LAB += ["seq_len=32", "global_batch_size=4", "trainer.accelerator=cpu", "trainer.precision=float32"]
-LAB += ["trainer.log_every_steps=1"]
+LAB += ["trainer.log_every_steps=1", "loss=[cross_entropy,miss]", "metrics=[loss,confidence]", "monitor=val/confidence"]
 EXPERIMENT = ["--config-dir", "conf", "experiment=dice"]
 
 
@@ -57,9 +58,19 @@ class TestALaboratory:
         assert "plugins:\n- my_lab\n" in config and "/schema/model/bigram@model" in config
         described = json.loads((trained / "model" / "config.json").read_text())["model"]
         assert described["name"] == "bigram" and described["settings"] == {"d_model": 32}
-        assert float(rows(trained)[0]["train/loss/quartic"]) > 0
+        first = {name: float(value) for name, value in rows(trained)[0].items() if value}
+        assert first["train/loss/quartic"] > 0 and 0.9 < first["train/loss/miss"] < 1
         assert (trained / "diary.txt").read_text().split() == ["0", "1", "2", "3"]
         assert "300 sentences" in (trained / "receipt.json").read_text()
+
+    def test_its_loss_and_its_metric_judge_the_run(self, trained):
+        result = json.loads((trained / "result.json").read_text())
+        assert (result["objective_name"], result["objective_direction"]) == ("val/confidence", "maximize")
+        assert result["objective"] == result["val/confidence"] and 0 < result["val/confidence"] < 1
+        assert {name for name in result if "/" in name} == {"val/loss", "val/confidence"}
+        # val/loss is training's own: nats + 1 - confidence. exp of the mean is at most the mean of exp (Jensen).
+        nats = result["val/loss"] - 1 + result["val/confidence"]
+        assert math.exp(-nats) <= result["val/confidence"]
 
     def test_its_model_writes_text(self, lab, trained):
         written = program(lab, "generate", "plugins=[my_lab]", "run=first", "prompt=ONE", "sampling.max_new_tokens=5")
@@ -75,6 +86,9 @@ class TestALaboratory:
         program(lab, "train", *LAB, "-m", "optimizer.lr=0.01,0.02", "max_steps=4", "hydra.sweep.dir=swept")
         losses = [[row["train/loss"] for row in rows(lab / "swept" / job)] for job in ("0", "1")]
         assert losses[0] == [row["train/loss"] for row in rows(trained)] and losses[0] != losses[1]
+        with open(lab / "swept" / "sweep.csv", newline="") as file:
+            confidences = [float(row["objective"]) for row in csv.DictReader(file)]
+        assert confidences == sorted(confidences, reverse=True) and confidences[0] > confidences[1]
 
     @pytest.mark.parametrize("words", [LAB, EXPERIMENT], ids=["fsdp", "ddp by an experiment"])
     def test_two_processes_equal_one(self, lab, trained, words):

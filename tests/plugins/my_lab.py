@@ -9,11 +9,15 @@ import torch
 from lightning import Callback
 from torch import Tensor, nn
 
+from prospero.batch import Batch
 from prospero.data.document import Document
 from prospero.data.sources.source import SourceConfig
+from prospero.evaluation.metrics.base import MetricFacts, TokenMetric, masked_sum
 from prospero.model.base import LanguageModel, ModelOutput
 from prospero.model.cache import RecurrentState
+from prospero.objective.losses.base import Loss, LossConfig
 from prospero.objective.regularizers.base import ParameterRegularizer, RegularizerConfig, local_part, sum_over_mesh
+from prospero.objective.terms import MeasuredTokens, TokenScores
 from prospero.optim.param_groups import decay_groups
 from prospero.optim.sharded import local, local_grad
 from prospero.registry import register
@@ -97,6 +101,44 @@ class Quartic(ParameterRegularizer):
 
 
 @dataclass(kw_only=True, slots=True)
+class MissConfig(LossConfig):
+    """1 - p of the label, the share of tokens that sampling would miss."""
+
+    def build(self) -> "Miss":
+        return Miss(self)
+
+
+class Miss(Loss):
+    def per_token(self, scores: TokenScores) -> Tensor:
+        return -torch.expm1(scores.target_logit - scores.log_sum_exp)
+
+
+@dataclass(kw_only=True, slots=True)
+class ConfidenceConfig:
+    """val/confidence: the mean probability of the label."""
+
+    def build(self, facts: MetricFacts) -> "Confidence":
+        return Confidence()
+
+
+class Confidence(TokenMetric):
+    higher_is_better = True
+    total: Tensor
+    targets: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_sums("total", "targets")
+
+    def update(self, scores: MeasuredTokens, batch: Batch) -> None:
+        self.total += masked_sum(torch.exp(-scores.nats), scores.mask)
+        self.targets += scores.mask.sum()
+
+    def compute(self) -> Tensor:
+        return self.total / self.targets
+
+
+@dataclass(kw_only=True, slots=True)
 class ShoutConfig:
     """Make all letters capital."""
 
@@ -165,4 +207,5 @@ register("regularizers", "quartic", QuarticConfig)
 register("cleaning", "shout", ShoutConfig)
 register("data", "dice", DiceConfig)
 register("callbacks", "diary", DiaryConfig)
-# A loss and a metric of one's own stand here as soon as their bases do.
+register("loss", "miss", MissConfig)
+register("metrics", "confidence", ConfidenceConfig)

@@ -1,4 +1,5 @@
 """A train.py whose objective is how far optimizer.lr is from 1e-3, in powers of ten; it reports as a trial does.
+With a monitor it is judged by that, the larger the better.
 
 The environment says how it behaves: FAKE_SLOW (number of the trial that takes half a minute), FAKE_CRASH (lr above
 which it crashes), FAKE_REPORTS.
@@ -32,4 +33,7 @@ if os.environ.get("FAKE_REPORTS"):
             status = "PRUNED"
             break
 result = {"objective": value, "objective_name": "distance", "distance": value, "gain": -value, "status": status}
+if "monitor" in settings:
+    judged = {"objective": -value, "objective_name": settings["monitor"], "objective_direction": "maximize"}
+    result |= {**judged, settings["monitor"]: -value}
 (folder / "result.json").write_text(json.dumps(result))

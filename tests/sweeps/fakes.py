@@ -43,8 +43,9 @@ def starts(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "starts.jsonl").read_text().splitlines()]
 
 
-def result(number, overrides, objective, tmp_path, status=None) -> JobResult:
-    metrics = {} if objective is None else {"objective": objective, "objective_name": "val/loss", "val/loss": objective}
+def result(number, overrides, objective, tmp_path, status=None, name="val/loss", direction="minimize") -> JobResult:
+    judged = {"objective": objective, "objective_name": name, "objective_direction": direction}
+    metrics = {} if objective is None else {**judged, name: objective}
     job = Job(number=number, overrides=overrides, folder=tmp_path / str(number))
     status = status or (Status.failed if objective is None else Status.done)
     return JobResult(job=job, status=status, exit_code=int(status is Status.failed), seconds=1.0, metrics=metrics)

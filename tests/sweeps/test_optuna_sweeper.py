@@ -8,14 +8,19 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from hydra_plugins.prospero_optuna_sweeper import search_space
+from hydra_plugins.prospero_optuna_sweeper.optuna_sweeper import judged
 from prospero import cli
+from prospero.configuration.composition import composed
 from prospero.errors import ConfigError
+from prospero.evaluation.metrics.accuracy import Accuracy
 from prospero.sweeps import study
 from prospero.sweeps.study import StudySettings
 from tests.sweeps.fakes import starts
@@ -99,6 +104,13 @@ def rows(folder):
         (["hydra.sweeper.sampler=grid", LR], "is an interval, which hydra.sweeper.sampler=grid cannot count"),
         (["hydra.sweeper.pruner=hyperband", LR], "needs hydra.sweeper.min_tokens"),
         (["hydra.sweeper.metric=gain", "hydra.sweeper.direction=maximize", LR], "give hydra.sweeper.pruner=none"),
+        (["hydra.sweeper.metric=gain", LR], "give hydra.sweeper.direction=minimize or maximize"),
+        (["hydra.sweeper.direction=maximise", LR], "Did you mean 'maximize'?"),
+        (["hydra.sweeper.direction=minimize", "monitor=val/accuracy", LR], "val/accuracy is to maximize; leave"),
+        (["hydra.sweeper.metric=val/bits_per_bite", LR], "Did you mean 'val/bits_per_byte'?"),
+        (["hydra.sweeper.metric=test/accuracy", LR], "val/loss says nothing about what is to maximize; give"),
+        (["monitor=val/accurracy", LR], "monitor=val/accurracy is not measured. Did you mean 'val/accuracy'?"),
+        (["monitor=val/loss,val/accuracy", LR], "judged by different numbers (monitor=val/accuracy,val/loss)"),
         (["optimizer.lr=1e-3"], "no setting is searched"),
         (["optimizer.lr=1e-4..1e-2"], "optimizer.lr is a number"),
         (["model=tiny,smal"], "Did you mean 'small'?"),
@@ -154,6 +166,46 @@ def test_a_metric_by_name_may_be_maximised(fake, capsys):
     assert code == 0 and values == sorted(values, reverse=True) and max(values) < 0 and "gain" in out
 
 
+def test_a_search_follows_the_monitor_and_its_direction(fake, capsys):
+    words = [LR, "monitor=val/accuracy", "hydra.sweeper.n_trials=4", "hydra.sweep.dir=s"]
+    code, out, _ = run(*words, capsys=capsys)
+    table = rows(fake / "s")
+    values = [float(row["objective"]) for row in table]
+    assert code == 0 and values == sorted(values, reverse=True) and len(set(values)) == 4
+    assert f"best: trial {table[0]['job']}, val/accuracy {values[0]:.4f}" in out
+    opened = study.open_study(fake / "s" / "study.journal", StudySettings())
+    assert opened.direction is optuna.study.StudyDirection.MAXIMIZE
+    assert opened.best_trial.number == int(table[0]["job"]) and opened.best_value == values[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "expected"),
+    [
+        ({}, [], "minimize"),
+        ({}, ["monitor=val/accuracy"], "maximize"),
+        ({"metric": "val/accuracy"}, [], "maximize"),
+        ({"metric": "val/bits_per_byte"}, ["monitor=val/accuracy"], "minimize"),
+        ({"metric": "val/loss_by_position/0"}, ["metrics=[loss_by_position]"], "minimize"),
+        ({"metric": "seconds", "direction": "maximize", "pruner": "none"}, [], "maximize"),
+        ({"metric": "seconds", "direction": "maximize"}, ["monitor=val/accuracy"], "maximize"),
+    ],
+)
+def test_the_metric_says_the_direction(settings, words, expected):
+    configs = [composed("train", [*words, "seed=1"]), composed("train", [*words, "seed=2"])]
+    assert judged(StudySettings(**settings), configs).direction == expected
+
+
+def test_the_metric_of_a_plugin_says_its_direction():
+    @dataclass(kw_only=True, slots=True)
+    class HitsConfig:
+        def build(self, facts):
+            return Accuracy()
+
+    config = composed("train", [])
+    config.metrics = OmegaConf.structured({"hits": OmegaConf.structured(HitsConfig)})
+    assert judged(StudySettings(metric="val/hits"), [config]).direction == "maximize"
+
+
 def test_what_is_searched_may_stand_in_a_file(fake, capsys):
     (fake / "conf").mkdir()
     (fake / "conf" / "search.yaml").write_text(
@@ -169,7 +221,8 @@ def test_what_is_searched_may_stand_in_a_file(fake, capsys):
 
 
 def test_an_unknown_metric_is_named_with_those_that_there_are(fake, capsys):
-    code, _, errors = run(LR, "hydra.sweeper.metric=distanse", "hydra.sweeper.n_trials=5", capsys=capsys)
+    words = ["hydra.sweeper.metric=distanse", "hydra.sweeper.direction=minimize", "hydra.sweeper.n_trials=5"]
+    code, _, errors = run(LR, *words, capsys=capsys)
     assert code == 2 and "Did you mean 'distance'?" in errors and "gain" in errors
 
 

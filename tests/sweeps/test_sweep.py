@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from prospero import cli
 from prospero.errors import ConfigError
 from prospero.runs.result import Status
 from prospero.sweeps.folder import SweepFolder
@@ -106,6 +107,22 @@ def test_processes_that_a_job_leaves_behind_are_ended(tmp_path, monkeypatch):
     child = int((tmp_path / "s" / "0" / "child.pid").read_text())
     time.sleep(0.2)
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["monitor=val/loss,val/accuracy"], "judged by different numbers (monitor=val/accuracy,val/loss)"),
+        (["seed=1,2", "monitor=val/los"], "monitor=val/los is not measured. Did you mean 'val/loss'?"),
+        (["metrics=[accuracy],[perplexity]", "monitor=val/accuracy"], "monitor=val/accuracy is not measured."),
+    ],
+)
+def test_a_grid_is_judged_by_one_number_that_every_job_measures(words, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        cli.main("train", ["-m", *words])
+    assert left.value.code == 2 and expected in capsys.readouterr().err
+    assert not list(tmp_path.glob("outputs/sweeps/*/*"))
 
 
 def test_a_run_without_a_result_has_failed(tmp_path, monkeypatch):

@@ -22,7 +22,42 @@ def results(tmp_path):
 
 def test_best_first_nan_and_failed_last(results):
     assert [r.job.number for r in table.best_first(results)] == [1, 0, 2, 4, 3]
-    assert [r.job.number for r in table.best_first(results, maximize=True)] == [2, 0, 1, 4, 3]
+
+
+def test_the_larger_is_the_better_one_where_the_runs_say_so(results):
+    for one in results:
+        one.metrics |= {"objective_direction": "maximize"} if one.metrics else {}
+    assert [r.job.number for r in table.best_first(results)] == [2, 0, 1, 4, 3]
+    means = table.screen_table(results).partition("over seeds:")[2].splitlines()
+    assert [line.split()[:2] for line in means[2:]] == [["a", "3.0000"], ["b", "1.0000"], ["c", "nan"]]
+
+
+def test_a_run_of_before_directions_minimises(results, tmp_path):
+    for one in results:
+        one.metrics.pop("objective_direction", None)
+    assert [r.job.number for r in table.best_first(results)] == [1, 0, 2, 4, 3]
+
+
+TOKENS = "is made of nats per token, which cannot be compared between different tokenizers or data"
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "expected"),
+    [
+        (("tokenizer=byte", "tokenizer=bpe"), "val/loss", f"note: val/loss {TOKENS} (tokenizer); give"),
+        (("tokenizer.vocab_size=512", "tokenizer.vocab_size=1024"), "val/perplexity", "(tokenizer.vocab_size); give"),
+        (("data=stdlib", "data=files"), "val/loss", "(data); give monitor=val/bits_per_byte"),
+        (("data.num_workers=0", "data.num_workers=2"), "val/loss", None),
+        (("tokenizer=byte", "tokenizer=byte"), "val/loss", None),
+        (("tokenizer=byte", "tokenizer=bpe"), "val/bits_per_byte", None),
+        (("model=tiny", "model=small"), "val/loss", None),
+    ],
+)
+def test_nats_per_token_of_different_tokenizers_are_not_compared_in_silence(words, name, expected, tmp_path):
+    rows = [result(number, [word], 1.0 + number, tmp_path, name=name) for number, word in enumerate(words)]
+    text = table.screen_table(rows)
+    assert text.count("note:") == (expected is not None)
+    assert expected is None or expected in text.splitlines()[-1]
 
 
 def test_a_pruned_job_comes_after_those_that_trained_to_the_end(results, tmp_path):
@@ -36,6 +71,7 @@ def test_csv_has_settings_metrics_and_rank(results, tmp_path):
     with open(tmp_path / "sweep.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["job"] for row in rows] == ["1", "0", "2", "4", "3"]
+    assert not {"objective_name", "objective_direction", "stop_reason"} & set(rows[0])
     assert rows[0]["model"] == "b" and rows[0]["val/loss"] == "1.0" and rows[-1]["status"] == "FAILED"
 
 

@@ -15,6 +15,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
+from hydra_plugins.prospero_process_launcher.judging import monitor_of
 from prospero.errors import ConfigError
 
 
@@ -49,8 +50,8 @@ class GridSweeper(Sweeper):
         arguments = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         words = combinations(parser.parse_overrides(arguments))
-        for overrides in words:
-            launcher.compose(overrides)  # finds mistakes before the first job starts
+        # Composing finds mistakes before the first job starts.
+        monitor_of([launcher.compose(overrides) for overrides in words])
         sweep = launcher.open_sweep(overrides=arguments, sweeper="grid", settings=None)
         with sweep.closing():
             sweep.run_all(launcher.counted(sweep.folder.place(words)))

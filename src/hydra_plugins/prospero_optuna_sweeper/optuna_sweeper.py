@@ -6,8 +6,8 @@ same command, under the same number; trials already told are kept in the journal
 
 import math
 import shlex
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from prospero.sweeps.study import StudySettings, require_optuna, sampler_for
+from hydra_plugins.prospero_process_launcher.judging import direction_of, metric_of, monitor_of
+from prospero.errors import ConfigError
+from prospero.sweeps.study import Pruner, StudySettings, require_optuna, sampler_for
 
 if TYPE_CHECKING:
     from prospero.sweeps.sweep import Sweep
@@ -61,20 +63,46 @@ class OptunaSweeper(Sweeper):
         fixed, swept = search_space.split(parser.parse_overrides(arguments))
         space = {key: search_space.distribution(override) for key, override in swept.items()}
         sampler_for(settings, 0, space)  # says now what it lacks
-        for words in search_space.probes(fixed, space):
-            launcher.compose(words)  # finds mistakes before the first trial starts
+        # Composing finds mistakes before the first trial starts.
+        settings = judged(settings, [launcher.compose(words) for words in search_space.probes(fixed, space)])
         devices = launcher.devices(fixed)
         _hint_at_pruning(launcher.compose(fixed), settings.pruner)
         identity = {key: value for key, value in asdict(settings).items() if key != "n_trials"}
-        sweep = launcher.open_sweep(
-            overrides=arguments, sweeper="optuna", settings=identity, maximize=settings.maximize
-        )
+        sweep = launcher.open_sweep(overrides=arguments, sweeper="optuna", settings=identity)
         with sweep.closing():
             search = Search(sweep, settings, fixed, space, devices)
             search.run()
         search.say_best()
         if sweep.runner.signal or not search.completed:
             raise SystemExit(sweep.exit_code or 1)
+
+
+def judged(settings: StudySettings, configs: Sequence[DictConfig]) -> StudySettings:
+    """Return the settings with the direction of what is optimised, for trials of these configurations.
+
+    ConfigError when the trials do not measure it, when the direction given is not the metric's, or when no metric tells
+    it and none is given.
+    """
+    setting, name = "hydra.sweeper.metric", settings.metric
+    if name is None:
+        setting, name = "monitor", monitor_of(configs)
+    known = direction_of(setting, name, configs) if metric_of(name) else None
+    direction = settings.direction or known
+    if direction is None:
+        raise ConfigError(
+            f"hydra.sweeper.metric={name} is no number of a validation, which would say whether more is better; "
+            "give hydra.sweeper.direction=minimize or maximize"
+        )
+    if known not in (None, direction):
+        raise ConfigError(f"hydra.sweeper.direction={direction}, but {name} is to {known}; leave the direction out")
+    if settings.pruner != Pruner.none.value and not name.startswith("val/"):
+        watched = monitor_of(configs)
+        if direction_of("monitor", watched, configs) != direction:
+            raise ConfigError(
+                f"{setting}={name} is not measured during training, and {watched} says nothing about what is to "
+                f"{direction}; give hydra.sweeper.pruner=none"
+            )
+    return replace(settings, direction=direction)
 
 
 class Search:
@@ -155,7 +183,7 @@ class Search:
                 f"hydra.sweeper.metric={name} is not among the results of a run.{suggest(name, numbers)} "
                 f"There are: {', '.join(numbers)}."
             )
-        result.metrics |= {"objective": value, "objective_name": name}
+        result.metrics |= {"objective": value, "objective_name": name, "objective_direction": self.settings.direction}
         return result
 
     def _tell(self, result: Any) -> None:
@@ -182,7 +210,7 @@ class Search:
         from prospero.sweeps.job import program
         from prospero.sweeps.table import best_first
 
-        best = next(iter(best_first(self.sweep.results, maximize=self.sweep.maximize)), None)
+        best = next(iter(best_first(self.sweep.results)), None)
         if best is None or best.status is not Status.done or best.objective is None:
             return
         words = program()

@@ -38,7 +38,7 @@ class ProcessLauncher(Launcher):
         """Keep what Hydra hands over; called once before `launch`."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
-    def open_sweep(self, *, overrides: list[str], sweeper: str, settings: Any, maximize: bool = False) -> Any:
+    def open_sweep(self, *, overrides: list[str], sweeper: str, settings: Any) -> Any:
         """Return the open `Sweep` of this command: a new one, or the unfinished one of before.
 
         `settings` are the sweeper's own that make it another sweep. ConfigError when it runs already.
@@ -60,7 +60,7 @@ class ProcessLauncher(Launcher):
         default = Path(str(self.config.hydra.sweep.dir)).resolve()
         folder = SweepFolder.open(default, named, identity, retry_failed=launch.retry_failed)
         try:
-            return Sweep(folder, launch, maximize=maximize)
+            return Sweep(folder, launch)
         except BaseException:
             folder.close(finished=False)
             raise

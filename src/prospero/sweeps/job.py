@@ -74,7 +74,7 @@ class JobResult:
 
     @property
     def objective(self) -> float | None:
-        """The number to minimise, or None for a failed job."""
+        """The number by which the job is judged, or None for a failed job."""
         value = self.metrics.get("objective")
         return float(value) if isinstance(value, int | float) else None
 

@@ -55,9 +55,9 @@ class StudySettings:
     seed: int = 1
     """Seed of the proposals; the runs have their own."""
     metric: str | None = None
-    """What is optimised, by its name in result.json; null is the run's objective, validation bits per byte."""
-    direction: str = "minimize"
-    """minimize or maximize."""
+    """What is optimised, by its name in result.json; null is the run's objective, the number that `monitor` names."""
+    direction: str | None = None
+    """minimize or maximize; null is what the metric says, and has to be given for a number of no metric."""
     min_tokens: int | None = None
     """Training tokens before the first pruning; null is 1 % of the first completed trial."""
     reduction_factor: int = 4
@@ -72,7 +72,7 @@ class StudySettings:
             ("direction", ["minimize", "maximize"]),
         ):
             value = getattr(self, name)
-            if value not in allowed:
+            if value not in allowed and not (name == "direction" and value is None):
                 raise ConfigError(
                     f"hydra.sweeper.{name}={value} is not possible.{suggest(str(value), allowed)} "
                     f"Allowed: {', '.join(allowed)}."
@@ -87,12 +87,6 @@ class StudySettings:
             )
         if self.seed < 0:
             raise ConfigError(f"hydra.sweeper.seed={self.seed} must not be negative")
-        watched = self.metric is None or self.metric.startswith("val/")
-        if self.pruner != Pruner.none.value and self.maximize and not watched:
-            raise ConfigError(
-                f"hydra.sweeper.metric={self.metric} is not measured during training, and val/loss says nothing about "
-                "its maximum; give hydra.sweeper.pruner=none"
-            )
 
     @property
     def maximize(self) -> bool:

@@ -15,8 +15,8 @@ from prospero.sweeps.table import screen_table, write_table
 class Sweep:
     """Runs jobs in an open folder and keeps what they came to."""
 
-    def __init__(self, folder: SweepFolder, settings: LaunchSettings, *, maximize: bool = False) -> None:
-        self.folder, self.settings, self.maximize = folder, settings, maximize
+    def __init__(self, folder: SweepFolder, settings: LaunchSettings) -> None:
+        self.folder, self.settings = folder, settings
         self.runner = Runner(settings, group=folder.path.name, on_start=folder.started)
         self.results: list[JobResult] = []
 
@@ -52,7 +52,7 @@ class Sweep:
         def one_ended(result: JobResult) -> None:
             self.folder.ended(result)
             self.results.append(result)
-            write_table(self.folder.path / "sweep.csv", self.results, maximize=self.maximize)
+            write_table(self.folder.path / "sweep.csv", self.results)
             print(result.line(), flush=True)
             if result.status is Status.failed:
                 print(last_words(result.job), flush=True)
@@ -77,8 +77,8 @@ class Sweep:
 
     def _show(self) -> None:
         if self.results:
-            write_table(self.folder.path / "sweep.csv", self.results, maximize=self.maximize)
-            print(screen_table(self.results, maximize=self.maximize), flush=True)
+            write_table(self.folder.path / "sweep.csv", self.results)
+            print(screen_table(self.results), flush=True)
             print(f"table: {short(self.folder.path / 'sweep.csv')}", flush=True)
         if self.runner.signal:
             name = signal.Signals(self.runner.signal).name

@@ -12,12 +12,22 @@ from prospero.sweeps.job import JobResult
 STUDENT_95 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
 """Two-sided 95 % quantiles of Student's t by degrees of freedom (1.96 beyond the table)."""
 
-NOT_METRICS = ("objective", "objective_name", "status", "stop_reason")
+NOT_METRICS = ("objective", "objective_name", "objective_direction", "status", "stop_reason")
+OF_A_TOKEN = ("val/loss", "val/perplexity")
+"""Numbers that mean something else with every tokenizer."""
+OF_THE_TEXT = ("data", "cleaning", "dedup", "split", "tokenizer")
+"""Groups that change what a token is, or the text that is validated on."""
 ORDER = {Status.done: 0, Status.pruned: 1, Status.stopped: 2, Status.running: 2, Status.waiting: 2, Status.failed: 3}
 
 
-def best_first(results: list[JobResult], *, maximize: bool = False) -> list[JobResult]:
+def maximized(results: list[JobResult]) -> bool:
+    """Whether the larger objective is the better one, as the runs say; those of before they said it minimise."""
+    return any(result.metrics.get("objective_direction") == "maximize" for result in results)
+
+
+def best_first(results: list[JobResult]) -> list[JobResult]:
     """Sort by the objective, the best first; NaN after numbers; then pruned, stopped and failed jobs."""
+    maximize = maximized(results)
 
     def place(result: JobResult) -> tuple[int, bool, bool, float]:
         value = result.objective
@@ -28,7 +38,7 @@ def best_first(results: list[JobResult], *, maximize: bool = False) -> list[JobR
     return sorted(results, key=place)
 
 
-def write_table(path: Path, results: list[JobResult], *, maximize: bool = False) -> None:
+def write_table(path: Path, results: list[JobResult]) -> None:
     """Write all results, best first, to a CSV file, whole or not at all."""
     settings = _columns(results)
     metrics: dict[str, None] = {}
@@ -37,24 +47,28 @@ def write_table(path: Path, results: list[JobResult], *, maximize: bool = False)
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["rank", "job", "status", "objective", *settings, *metrics, "seconds", "folder"])
-        for rank, result in enumerate(best_first(results, maximize=maximize), start=1):
+        for rank, result in enumerate(best_first(results), start=1):
             chosen = result.job.settings()
             row = [rank, result.job.number, result.status.value, result.objective]
             row += [chosen.get(key, "") for key in settings] + [result.metrics.get(key, "") for key in metrics]
             writer.writerow([*row, round(result.seconds, 1), result.job.folder])
 
 
-def screen_table(results: list[JobResult], *, maximize: bool = False) -> str:
-    """Return the table for the screen: the jobs, best first, and, where seeds repeat a setting, the settings' means."""
+def screen_table(results: list[JobResult]) -> str:
+    """Return the table for the screen: the jobs, best first, and, where seeds repeat a setting, the settings' means.
+
+    A last line says when the jobs' numbers cannot be compared.
+    """
     settings = [key for key in _columns(results) if len({r.job.settings().get(key) for r in results}) > 1]
     name = next((str(r.metrics["objective_name"]) for r in results if "objective_name" in r.metrics), "objective")
     rows = [["rank", "job", *settings, name, "seconds"]]
-    for rank, result in enumerate(best_first(results, maximize=maximize), start=1):
+    for rank, result in enumerate(best_first(results), start=1):
         chosen = [result.job.settings().get(key, "") for key in settings]
         rows.append([str(rank), str(result.job.number), *chosen, _value(result), f"{result.seconds:.0f}"])
     text = "\n" + _aligned(rows)
-    means = _means_over_seeds(results, [key for key in settings if key != "seed"], name, maximize)
-    return text + ("\n\n" + means if means else "")
+    means = _means_over_seeds(results, [key for key in settings if key != "seed"], name)
+    note = _note_on_tokens(name, settings)
+    return text + ("\n\n" + means if means else "") + ("\n\n" + note if note else "")
 
 
 def _value(result: JobResult) -> str:
@@ -70,7 +84,7 @@ def _columns(results: list[JobResult]) -> list[str]:
     return list(keys)
 
 
-def _means_over_seeds(results: list[JobResult], settings: list[str], name: str, maximize: bool) -> str:
+def _means_over_seeds(results: list[JobResult], settings: list[str], name: str) -> str:
     """The mean of each setting over its seeds with Student's 95 % interval: which difference is real."""
     groups: dict[tuple[str, ...], list[float]] = {}
     for result in results:
@@ -81,13 +95,24 @@ def _means_over_seeds(results: list[JobResult], settings: list[str], name: str, 
     if not settings or not any(len(values) > 1 for values in groups.values()):
         return ""
     rows = [[*settings, f"mean {name}", "± 95 %", "seeds"]]
-    for key, values in sorted(groups.items(), key=lambda item: statistics.fmean(item[1]), reverse=maximize):
+    for key, values in sorted(groups.items(), key=lambda item: statistics.fmean(item[1]), reverse=maximized(results)):
         half = "-"
         if len(values) > 1:
             t = STUDENT_95.get(len(values) - 1, 1.96)
             half = f"{t * statistics.stdev(values) / math.sqrt(len(values)):.4f}"
         rows.append([*key, f"{statistics.fmean(values):.4f}", half, str(len(values))])
     return "over seeds:\n" + _aligned(rows)
+
+
+def _note_on_tokens(name: str, varied: list[str]) -> str:
+    """One line when jobs are compared by nats per token that do not share their tokens."""
+    found = [key for key in varied if key.partition(".")[0] in OF_THE_TEXT and not key.endswith(".num_workers")]
+    if name not in OF_A_TOKEN or not found:
+        return ""
+    return (
+        f"note: {name} is made of nats per token, which cannot be compared between different tokenizers or data "
+        f"({', '.join(found)}); give monitor=val/bits_per_byte"
+    )
 
 
 def _aligned(rows: list[list[str]]) -> str:
