@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 __all__ = ["compose", "generate", "load_model", "open_run", "train"]
 
 _HOMES = {
-    "compose": "prospero.configuration.composition",
+    "compose": "prospero.configuration.compose",
     "generate": "prospero.generation.generate",
     "load_model": "prospero.checkpoints.model_folder",
     "open_run": "prospero.library",

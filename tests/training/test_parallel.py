@@ -7,7 +7,7 @@ from torch import nn
 from prospero.errors import ConfigError
 from prospero.model.rnn import LSTMConfig
 from prospero.model.transformer import TransformerConfig
-from prospero.training import parallel, trainer
+from prospero.training import tensor_parallel, trainer
 from prospero.training.parallel import Layout, reshard, sync_gradients
 from prospero.training.tensor_parallel import check_tensor_parallel
 from prospero.training.trainer import Accelerator, Precision, StrategyName, TrainerConfig
@@ -112,7 +112,7 @@ def test_attention_drops_other_probabilities_on_each_process_and_all_else_stays_
     inside, after = [], []
     for rank in (0, 1):
         layer = Draws()
-        parallel._own_dropout(layer, rank)
+        tensor_parallel._own_dropout(layer, rank)
         torch.manual_seed(3)
         inside.append([layer(torch.ones(1)) for _ in range(2)])
         after.append(torch.rand(8))
