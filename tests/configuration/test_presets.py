@@ -37,14 +37,22 @@ def choose(preset: Path) -> str:
     return f"{group}=[{preset.stem}]" if group in registry.MULTIPLE else f"{group}={preset.stem}"
 
 
+WHOLE = ("experiment", "debug")
+"""Groups whose presets lie over a whole run; the others compose alone, which takes a tenth of the time."""
+
+
 @pytest.mark.parametrize("preset", PRESETS, ids=str)
 def test_preset_composes_and_types(preset):
-    config = composition.typed(composed(choose(preset), *NEEDS.get(str(preset), [])))
-    group = preset.parts[0]
-    value = getattr(config, group, None)
+    group, needs = preset.parts[0], NEEDS.get(str(preset), [])
+    whole = group in WHOLE
+    config = composition.typed(composed(*([choose(preset)] if whole else [f"+{choose(preset)}"]), *needs,
+                                        root="train" if whole else None))  # fmt: skip
+    if whole:
+        return
+    value = config.get(group)
     if group in registry.MULTIPLE:
-        assert all(registry.name_of(group, type(part)) for part in value.values())
-    elif group in registry.PARTS:
+        assert all(registry.name_of(group, type(part)) for part in (value or {}).values())
+    else:
         assert registry.name_of(group, type(value)), f"{preset} is not of a registered part"
 
 
