@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,9 @@ def journal(tmp_path):
     return tmp_path / "study.journal"
 
 
-def other_trial(journal, value):
+def other_trial(journal, value, settings=SETTINGS):
     """A trial of before that reported `value` at every step."""
-    opened = study.open_study(journal, SETTINGS)
+    opened = study.open_study(journal, settings)
     trial = opened.ask()
     for step in range(1, 13):
         trial.report(value, step=step * TOKENS)
@@ -35,10 +36,10 @@ def other_trial(journal, value):
     opened.tell(trial, value)
 
 
-def start_trial(journal):
+def start_trial(journal, settings=SETTINGS):
     """Return the variables that make a process the next trial."""
-    trial = study.open_study(journal, SETTINGS).ask()
-    return study.trial_environment(journal, trial.number, SETTINGS)
+    trial = study.open_study(journal, settings).ask()
+    return study.trial_environment(journal, trial.number, settings)
 
 
 def fit(tmp_path):
@@ -72,6 +73,27 @@ def test_a_trial_behind_the_others_stops_and_says_so(journal, tmp_path, monkeypa
     trainer, module, (callback,) = fit(tmp_path)
     assert trainer.global_step == 2 and callback.result() == {"status": "PRUNED"}
     assert module.state.stop_reason.startswith(f"pruned: after {2 * TOKENS} tokens")
+
+
+@pytest.mark.parametrize(("others", "steps"), [(0.001, 8), (99.0, 2)])
+def test_a_search_that_maximises_stops_the_smaller(others, steps, journal, tmp_path, monkeypatch):
+    settings = replace(SETTINGS, metric="val/bits_per_byte", direction="maximize")
+    other_trial(journal, others, settings)
+    for name, value in start_trial(journal, settings).items():
+        monkeypatch.setenv(name, value)
+    trainer, module, _ = fit(tmp_path)
+    reported = study.open_study(journal, settings).trials[1].intermediate_values
+    assert trainer.global_step == steps == max(reported) // TOKENS
+    assert reported[steps * TOKENS] == pytest.approx(module.state.metrics["val/bits_per_byte"])
+
+
+def test_a_number_that_is_not_there_is_not_stood_in_for(journal, tmp_path, monkeypatch):
+    settings = replace(SETTINGS, metric="val/accuracy", direction="maximize")
+    other_trial(journal, 99.0, settings)
+    for name, value in start_trial(journal, settings).items():
+        monkeypatch.setenv(name, value)
+    assert fit(tmp_path)[0].global_step == 8
+    assert study.open_study(journal, settings).trials[1].intermediate_values == {}
 
 
 def test_a_resumed_trial_does_not_report_twice(journal, tmp_path, monkeypatch):

@@ -52,7 +52,10 @@ class Pruning(StepCallback):
         """Write the validation into the journal and return whether the pruner ends the trial; the first rank only."""
         if self.trial is None or self.settings is None:
             return False
-        value = metrics.get(self.settings.metric or self.monitor.name, metrics[self.monitor.name])
+        asked = self.settings.metric  # what is known at the end only cannot be watched; the monitor stands for it
+        value = metrics.get(asked if asked is not None and asked.startswith("val/") else self.monitor.name)
+        if value is None:
+            return False  # nothing was measured, as of text without bytes
         known = self.trial.study.get_trials(deepcopy=False)[self.trial.number].intermediate_values
         if tokens not in known:  # a resumed trial may have reported this validation before
             self.trial.report(value, step=tokens)
