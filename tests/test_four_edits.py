@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parent.parent
 REGISTRY = "src/prospero/registry.py"
 EDIT = re.compile(r"^(\d)\. (.+?):\n\n   ```\w+\n(.*?)^   ```$", re.DOTALL | re.MULTILINE)

@@ -39,6 +39,7 @@ def test_what_stands_in_the_file_stays(tmp_path):
     assert (tmp_path / "lock").read_text() == "mine"
 
 
+@pytest.mark.processes
 def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path):
     path = tmp_path / "lock"
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)

@@ -245,6 +245,7 @@ def test_trials_behind_the_others_are_pruned_by_their_own_processes(fake, capsys
     assert best.state is optuna.trial.TrialState.COMPLETE
 
 
+@pytest.mark.processes
 def test_a_killed_search_goes_on_as_if_nobody_had_killed_it(fake, capsys):
     """Same trials, same order; the trial that ran when the kill came keeps its number and its folder."""
     words = [LR, "hydra.sweeper.n_trials=5", "hydra.sweeper.seed=4"]
@@ -280,6 +281,7 @@ def test_a_line_of_the_journal_that_a_kill_cut_short_is_dropped(tmp_path):
     assert len(study.open_study(journal, StudySettings()).trials) == 2
 
 
+@pytest.mark.processes
 def test_composing_imports_neither_optuna_nor_torch():
     code = (
         "import sys\nfrom prospero import cli\n"

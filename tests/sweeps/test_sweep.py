@@ -156,6 +156,7 @@ def wait_for(path, seconds=20.0):
 SLOW = [["x=1"], ["x=2", "sleep_once=30"], ["x=3"]]
 
 
+@pytest.mark.processes
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     fake_program(tmp_path, monkeypatch)
     killed = start_sweep(tmp_path, SLOW)
@@ -174,6 +175,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     assert "continuing 3 jobs" in printed and "1 already over" in printed and "still ran from before" in printed
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_reaches_the_jobs_and_the_sweep_ends_with_its_table(number, tmp_path, monkeypatch):
     fake_program(tmp_path, monkeypatch)
