@@ -7,7 +7,7 @@ from prospero.checkpoints.run_checkpoints import read_checkpoint
 from prospero.errors import ConfigError, DataError
 from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
-from prospero.training.callbacks.ema import EMA, EMAConfig, averaged, restore
+from prospero.training.callbacks.ema import EMA, EMAConfig, put_average, restore
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 
 
@@ -52,7 +52,7 @@ def test_validation_and_test_see_the_average_and_training_does_not(tmp_path):
     assert validated != plain.state.metrics["val/loss"]
     trainer.test(module, datamodule=TinyData(), verbose=False)
     assert module.state.metrics["test/loss"] == pytest.approx(validated, rel=1e-6)  # the same sequences
-    module.model.load_state_dict(averaged(module.model.state_dict(), {"weights": ema.weights}))
+    put_average(module.model, ema.weights)
     ema.weights = {}
     trainer.validate(module, datamodule=TinyData(), verbose=False)
     assert module.state.metrics["val/loss"] == pytest.approx(validated, rel=1e-6)

@@ -16,7 +16,7 @@ from prospero.secret_values import scrub
 from prospero.training.assembly import RunParts
 from prospero.training.callbacks.base import StepCallback
 from prospero.training.callbacks.ema import CHECKPOINT_KEY as EMA_KEY
-from prospero.training.callbacks.ema import EMAConfig, averaged
+from prospero.training.callbacks.ema import EMAConfig, put_average
 from prospero.training.checkpoint_io import folder_strategy
 from prospero.training.lightning_seams import callbacks_of
 
@@ -100,13 +100,11 @@ def _write_model(run: RunParts, best: Checkpoint, measured: dict[str, float]) ->
     """Write model/: the weights that were evaluated, unless the callback ema says which of the two to keep."""
     ema = next((part for part in run.session.config.callbacks.values() if isinstance(part, EMAConfig)), None)
     model, _, description = load_model(best, raw=ema is not None)
-    weights = model.state_dict()
     if ema is not None and ema.keep:
-        average = best.read(lazy=True)[EMA_KEY]["weights"]
-        weights = averaged(weights, {"weights": {name: stored.whole() for name, stored in average.items()}})
+        put_average(model, best.read(lazy=True)[EMA_KEY]["weights"])
     facts = {"metrics": measured, "checkpoint": best.path.name, "data_fingerprint": run.prepared.fingerprint}
-    folder = run.session.folder.model
-    save_model_folder(folder, weights, run.prepared.tokenizer, description["model"], facts=facts)
+    folder, tokenizer = run.session.folder.model, run.prepared.tokenizer
+    save_model_folder(folder, model.state_dict(), tokenizer, description["model"], facts=facts)
 
 
 def _say_results(run: RunParts, measured: dict[str, float], bigram: float) -> None:

@@ -97,6 +97,8 @@ class TrainConfig(PrepareConfig):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"{name}={value} is not possible; give a number above zero")
+        if "ema" in self.callbacks and registry.name_of("optimizer", type(self.optimizer)) == "schedule_free":
+            raise ConfigError("optimizer=schedule_free keeps an average of its own; leave the callback ema out")
         if self.micro_batch_size and self.global_batch_size % self.micro_batch_size:
             raise ConfigError(
                 f"micro_batch_size={self.micro_batch_size} does not divide global_batch_size={self.global_batch_size}"

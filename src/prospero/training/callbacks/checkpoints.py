@@ -191,6 +191,7 @@ class Checkpoints(StepCallback, Checkpoint):
             entry = {"file": path.name, "step": trainer.global_step, "tokens": module.state.tokens}
             after = self._enter({**entry, "value": measured.get(self.monitor.name)})
             facts = {LOSS: measured.get(LOSS), "metrics": measured, "monitor": self.monitor.name}
+            facts |= {"higher_is_better": self.monitor.higher_is_better}
             options = {
                 "facts": {**facts, "name": self.run.path.name},
                 "asynchronous": self.config.asynchronous and not final,
@@ -260,7 +261,7 @@ class Checkpoints(StepCallback, Checkpoint):
 
     def _ranked(self) -> list[dict[str, Any]]:
         measured = (entry for entry in self.entries if entry["value"] is not None)
-        return sorted(measured, key=lambda entry: (self.monitor.rank(entry["value"]), entry["step"]))
+        return sorted(measured, key=lambda entry: (self.monitor.rank(entry["value"]), -entry["step"]))
 
     def _is_among_best(self, value: float | None) -> bool:
         best = self._ranked()[: self.config.keep_best]

@@ -138,6 +138,9 @@ class EMA(StepCallback):
             self.updates = int(saved["updates"])
 
 
-def averaged(state: dict[str, Tensor], saved: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return a model's state with the parameters of checkpoint["ema"] in the place of its own, in their dtype."""
-    return state | {name: tensor.to(state[name].dtype) for name, tensor in saved["weights"].items()}
+@torch.no_grad()
+def put_average(model: nn.Module, saved: Mapping[str, Any]) -> None:
+    """Put a saved average, by parameter name, in the place of the weights of `model`, which is whole."""
+    for name, parameter in model.named_parameters():  # each once, whatever names a tied one has in the state
+        average = saved[name]
+        parameter.copy_(average if isinstance(average, Tensor) else average.whole())
