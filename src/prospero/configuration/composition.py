@@ -8,7 +8,7 @@ import dataclasses
 import enum
 import functools
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import hydra
@@ -23,17 +23,25 @@ from prospero.errors import ConfigError, suggest
 from prospero.paths import config_dir
 from prospero.secret_values import is_secret
 
+_stored: set[tuple[str, str, str]] = set()
+"""(group, name, class) of what stands in Hydra's ConfigStore already, which lives as long as the process."""
+
 
 def register() -> None:
-    """Put the schema of every part and of every root into Hydra's ConfigStore, under `schema/`."""
-    store = ConfigStore.instance()
+    """Put the schema of every part and of every root into Hydra's ConfigStore, under `schema/`, each once."""
     for group, parts in registry.PARTS.items():
         for name, path in parts.items():
-            store.store(group=f"schema/{group}", name=name, node=schema(path), provider="prospero")
+            _store(f"schema/{group}", name, path, lambda path=path: schema(path))
     for name, verb in registry.VERBS.items():
         if verb.settings is not None:
-            store.store(group="schema", name=name, node=_root_schema(verb), provider="prospero")
+            _store("schema", name, verb.settings, lambda verb=verb: _root_schema(verb))
     _guard_composition()
+
+
+def _store(group: str, name: str, path: str, make: Callable[[], Any]) -> None:
+    if (group, name, path) not in _stored:
+        ConfigStore.instance().store(group=group, name=name, node=make(), provider="prospero")
+        _stored.add((group, name, path))
 
 
 def _root_schema(verb: registry.Verb) -> Any:
