@@ -86,6 +86,14 @@ def test_sweep_inside_srun_is_refused_but_one_task_may_sweep(capsys, monkeypatch
     assert code == 2 and "hydra/sweeper=optuna" in errors
 
 
+@pytest.mark.parametrize("verb", ["train", "prepare", "find_lr"])
+def test_no_word_at_all_is_the_embedded_default(verb, monkeypatch):
+    found = []
+    monkeypatch.setattr(cli, "_function", lambda name: lambda config: found.append(config))
+    code = cli.run(verb, [])
+    assert code == 0 and type(found[0].data).__name__ == "StdlibConfig"
+
+
 def test_debug_asks_for_the_traceback(capsys):
     from prospero.errors import ConfigError
 

@@ -8,6 +8,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,7 +84,7 @@ def load(modules: list[str]) -> None:
 def options_given(given: list[str], *names: str) -> list[str]:
     """Return the values of an option (all its spellings) on the command line."""
     values = []
-    for word, following in zip(given, [*given[1:], ""], strict=True):
+    for word, following in zip_longest(given, given[1:], fillvalue=""):
         option, equals, value = word.partition("=")
         if option in names:
             values.append(value if equals else following)
