@@ -39,7 +39,7 @@ def words_of(command: list[str], folder: Path, **environment: str) -> tuple[int,
         (stubs / name).write_text(STUB)
         (stubs / name).chmod(0o755)
     everything = {"PATH": f"{stubs}:{os.environ['PATH']}", "WRITTEN": str(written), **ENVIRONMENT, **environment}
-    done = subprocess.run(command, env=everything, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, env=everything, capture_output=True, text=True, timeout=180)
     assert "command not found" not in done.stderr and "unbound" not in done.stderr, done.stderr
     return done.returncode, {file.name: file.read_text().splitlines()[1:] for file in written.iterdir()}
 

@@ -25,7 +25,7 @@ def outputs(tmp_path):
 def imported_by(code: str) -> set[str]:
     heavy = ("torch", "hydra", "omegaconf", "lightning", "numpy")
     code += f"\nimport sys; print(*[name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=True)
     return set(done.stdout.split())
 
 

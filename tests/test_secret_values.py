@@ -202,5 +202,5 @@ def test_the_config_with_its_secret_taken_out_still_composes(place):
         "job",
     ]
     environment = {**os.environ, "PLANTED": "something"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr

@@ -116,7 +116,7 @@ def reader(prepared, folder, end):
 def test_a_signal_to_the_whole_job_leaves_the_workers_to_read_on(prepared, tmp_path, number, interrupts):
     process, workers = reader(prepared, tmp_path, "leave")
     os.killpg(process.pid, number)
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=180)
     assert said == f"saved after {number.name} {interrupts}\n"
     assert (process.returncode, errors) == (0, "")
     assert len(workers) == 2 and not any(psutil.pid_exists(pid) for pid in workers)
@@ -132,5 +132,5 @@ def test_the_lock_of_a_killed_process_is_free_at_once_and_its_workers_end(prepar
     RunLock(tmp_path).take().release()
     for pid in workers:
         os.kill(pid, signal.SIGCONT)
-    process.communicate(timeout=60)  # until nobody holds its output any more
+    process.communicate(timeout=180)  # until nobody holds its output any more
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in workers)

@@ -157,7 +157,7 @@ print([faults() for _ in range(20)][-1])  # a few until the pieces on the heap h
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_freed_memory_is_used_again() -> None:
     """In a process of its own: what other tests left on the heap decides where the next 64 MiB come from."""
-    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, timeout=180)
     if done.stdout.strip() == "no mallopt":
         pytest.skip("this C library has no mallopt")
     assert int(done.stdout) < 1000  # 16384 pages when the system hands them out anew

@@ -82,4 +82,4 @@ def test_a_process_that_waits_inside_a_library_is_ended(phase, sent, code):
     for number in sent:
         time.sleep(0.5)
         process.send_signal(number)
-    assert process.wait(10) == code
+    assert process.wait(120) == code

@@ -183,7 +183,7 @@ def test_a_signal_reaches_the_jobs_and_the_sweep_ends_with_its_table(number, tmp
     wait_for(tmp_path / "s" / "1" / "starts.jsonl")
     time.sleep(0.3)
     sweep.send_signal(number)
-    printed, _ = sweep.communicate(timeout=20)
+    printed, _ = sweep.communicate(timeout=120)
     assert sweep.returncode == 128 + number
     assert "STOPPED" in printed and "table:" in printed and "run the same command again" in printed
     assert not (tmp_path / "s" / "2").exists()

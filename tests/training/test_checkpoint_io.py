@@ -136,7 +136,7 @@ def unharmed(tmp_path_factory):
 def test_killed_in_a_save_the_one_before_stays(tmp_path, unharmed, place, asynchronous):
     code = KILLED.format(function=place, asynchronous=asynchronous)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, timeout=90)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, timeout=99)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
     good = find_checkpoint(tmp_path)
     assert good is not None and good.name == "step_00000004"
