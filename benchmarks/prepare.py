@@ -23,7 +23,7 @@ from prospero.data.dedup.exact import ExactDedupConfig
 from prospero.data.prepare import PreparedData, prepare
 from prospero.data.settings import PrepareConfig
 from prospero.data.sources.files import FilesConfig
-from prospero.data.sources.source import SourceConfig
+from prospero.data.parts import SourceSettings
 from prospero.data.sources.stdlib import StdlibConfig
 from prospero.data.split import AutoSplitConfig
 from prospero.data.tokenizer.bpe import BPETokenizerConfig
@@ -51,7 +51,7 @@ def main() -> int:
         return 2
 
 
-def measure(source: SourceConfig, vocab_size: int, repeats: int, *, bare: bool) -> int:
+def measure(source: SourceSettings, vocab_size: int, repeats: int, *, bare: bool) -> int:
     """Take turns, then print megabytes per second (of cleaned UTF-8) and the ratio."""
     ours, theirs = [], []
     for _ in range(repeats):
@@ -72,7 +72,7 @@ def measure(source: SourceConfig, vocab_size: int, repeats: int, *, bare: bool) 
     return 0
 
 
-def preparation_seconds(source: SourceConfig, vocab_size: int, folder: Path) -> tuple[float, PreparedData]:
+def preparation_seconds(source: SourceSettings, vocab_size: int, folder: Path) -> tuple[float, PreparedData]:
     """Prepare `source` from nothing; the seconds are those of all stages but the training of the tokenizer."""
     settings = PrepareConfig(
         data=source,

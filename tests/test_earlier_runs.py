@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prospero.checkpoints.model_folder import load_model
-from prospero.checkpoints.run_checkpoints import find_checkpoint
+from prospero.checkpoints.run_checkpoints import RunCheckpoints
 
 pytestmark = pytest.mark.processes
 
@@ -56,7 +56,9 @@ def test_it_goes_on_as_if_nobody_had_stopped_it(continued):
 
 
 def test_its_checkpoint_and_its_model_open(place):
-    for source in (FIXTURE / "model", find_checkpoint(FIXTURE, "last")):
+    last = RunCheckpoints(FIXTURE / "checkpoints").last()
+    assert last is not None
+    for source in (FIXTURE / "model", last.path):
         model, tokenizer, config = load_model(source)
         assert model.d_model == 16 and tokenizer.vocab_size == 257
         assert config["model"]["name"] == "transformer"

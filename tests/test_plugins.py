@@ -23,13 +23,17 @@ EXPERIMENT = ["--config-dir", "conf", "experiment=dice"]
 
 def program(folder: Path, verb: str, *words: str) -> str:
     """Run a verb in `folder`; return what it printed."""
+    return run_program(folder, verb, *words).stdout
+
+
+def run_program(folder: Path, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PROSPERO_")}
     command = [sys.executable, str(ROOT / f"{verb}.py"), *words]
     done = subprocess.run(
         command, cwd=folder, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -77,7 +81,9 @@ class TestALaboratory:
         assert written.startswith("ONE")
 
     def test_its_config_is_run_again_and_goes_on(self, lab, trained):
-        program(lab, "train", "--config-dir", "first", "--config-name", "config", "run_dir=again", "max_steps=3")
+        words = ["--config-dir", "first", "--config-name", "config", "run_dir=again", "max_steps=3"]
+        said = run_program(lab, "train", *words).stderr
+        assert said.count(f"imported my_lab, which {lab / 'first' / 'config.yaml'} names in plugins") == 1
         program(lab, "train", *LAB, "run_dir=again", "max_steps=4", "resume=auto")
         assert [row["train/loss"] for row in rows(lab / "again")] == [row["train/loss"] for row in rows(trained)]
         assert not list(lab.glob("*.log")), "Hydra writes no log of its own"

@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from prospero import registry, secret_values
@@ -123,22 +124,23 @@ def _compose_and_call(verb: str, words: list[str], options: list[str]) -> int:
     given = [*words, *options]
     composition.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here as they are; this file words them
-    try:
+    with rewording.worded(verb, given):
         loaded = plugins.load_named(verb, given)
+        _say_what_was_not_typed(loaded)
         if "-h" in options or "--help" in options:
             return _help(verb, words, options)
         composed = _composed_by_hydra(verb, given)
         config = None if composed is None else composition.with_plugins(composition.typed(composed), loaded)
-    except ProsperoError:
-        raise
-    except Exception as error:
-        line = rewording.explain(error, verb, given)
-        if line is None:
-            raise
-        raise ConfigError(line) from error
     if config is None:
         return 0  # --cfg and its like, or a sweep, whose jobs ran in processes of their own
     return int(_function(verb)(config) or 0)
+
+
+def _say_what_was_not_typed(loaded: dict[str, Path | None]) -> None:
+    """Name the modules that a file had imported, to be seen where that file came from somebody else."""
+    for name, file in loaded.items():
+        if file is not None and not ranks.is_launched_child():
+            print(f"imported {name}, which {file} names in plugins", file=sys.stderr)
 
 
 def _composed_by_hydra(root: str, given: list[str]) -> Any:

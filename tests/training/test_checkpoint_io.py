@@ -15,7 +15,7 @@ from prospero import registry
 from prospero.checkpoints import writing
 from prospero.checkpoints.folders import remove_left_over
 from prospero.checkpoints.manifest import read_manifest, verify_folder
-from prospero.checkpoints.run_checkpoints import find_checkpoint, read_checkpoint
+from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints
 from prospero.errors import DataError
 from prospero.optim.adam import AdamConfig
 from prospero.optim.lion import LionConfig
@@ -67,9 +67,15 @@ def test_saves_in_a_thread_equal_those_that_hold_training_up(tmp_path, monkeypat
         assert tensors_of(at_once) == tensors_of(in_thread)
     stalls = metric_series(tmp_path / "in_thread" / "metrics.csv")
     assert [step for step, _ in stalls["train/checkpoint_stall_seconds"]] == [3, 5, 7]
-    held = all_tensors(read_checkpoint(tmp_path / "at_once" / "checkpoints" / "step_00000008"))
+    held = all_tensors(Checkpoint.open(tmp_path / "at_once" / "checkpoints" / "step_00000008").read(lazy=False))
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in held)
     assert {size for _, size in stalls["train/checkpoint_bytes"]} == {n_bytes}
+
+
+def last_of(run_dir):
+    found = RunCheckpoints(run_dir / "checkpoints").last()
+    assert found is not None
+    return found.path
 
 
 def all_tensors(value):
@@ -105,7 +111,7 @@ def test_an_error_elsewhere_waits_for_the_thread(tmp_path):
     with pytest.raises(OSError, match="went away"):
         run(tmp_path, callbacks=[Breaks()], asynchronous=True)
     assert not [t for t in threading.enumerate() if t.name == "checkpoint"]
-    assert find_checkpoint(tmp_path).name == "step_00000006"
+    assert last_of(tmp_path).name == "step_00000006"
 
 
 KILLED = """
@@ -138,8 +144,8 @@ def test_killed_in_a_save_the_one_before_stays(tmp_path, unharmed, place, asynch
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, timeout=99)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
-    good = find_checkpoint(tmp_path)
-    assert good is not None and good.name == "step_00000004"
+    good = last_of(tmp_path)
+    assert good.name == "step_00000004"
     left = list((tmp_path / "checkpoints").glob(".step_*"))
     assert left, "it was killed in the middle"
     resumed = run(tmp_path, resume=good)

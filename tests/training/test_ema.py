@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prospero.checkpoints.run_checkpoints import read_checkpoint
+from prospero.checkpoints.run_checkpoints import Checkpoint
 from prospero.errors import ConfigError, DataError
 from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
@@ -67,7 +67,7 @@ def test_a_resumed_average_is_that_of_the_run_that_was_not_interrupted(tmp_path)
         assert torch.equal(parts.weights[name], average)
         assert not torch.equal(average, dict(module.model.named_parameters())[name])
     trainer.test(resumed, datamodule=TinyData(), ckpt_path=saved, verbose=False)
-    early = read_checkpoint(saved)["ema"]
+    early = Checkpoint.open(saved).read(lazy=False)["ema"]
     assert early["updates"] == 3
     for name, average in early["weights"].items():
         assert torch.equal(parts.weights[name], average), "a test takes the average of the checkpoint it tests"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from prospero.checkpoints.manifest import read_manifest
-from prospero.checkpoints.run_checkpoints import read_checkpoint
+from prospero.checkpoints.run_checkpoints import Checkpoint
 from prospero.runs.metrics import metric_series
 
 pytestmark = pytest.mark.processes
@@ -70,7 +70,7 @@ def test_a_run_goes_on_with_other_strategies_and_numbers_of_processes(tmp_path, 
     ddp = train(tmp_path / "ddp", "ddp", 1)
     fsdp = train(tmp_path / "fsdp", "fsdp", 2, resume=ddp / "checkpoints" / "step_00000002")
     alone = train(tmp_path / "one", "one", 4, resume=fsdp / "checkpoints" / "step_00000004")
-    last, whole = (read_checkpoint(run / "checkpoints" / "step_00000006") for run in (alone, one))
+    last, whole = (Checkpoint.open(run / "checkpoints" / "step_00000006").read(lazy=False) for run in (alone, one))
     assert last["optimizer_states"][0]["param_groups"] == whole["optimizer_states"][0]["param_groups"]
     for part in (
         lambda checkpoint: checkpoint["state_dict"],

@@ -14,7 +14,6 @@ from prospero.checkpoints import folders
 from prospero.checkpoints.manifest import compare_files, read_manifest
 from prospero.errors import DataError
 from prospero.log import log
-from prospero.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from prospero.checkpoints.reading import StoredTensor
@@ -213,18 +212,6 @@ class RunCheckpoints:
 def is_checkpoint(path: Path) -> bool:
     """Whether `path` is the folder of a checkpoint, good or damaged."""
     return (path / STATE_FILE).is_file() or (path.is_dir() and path.name.startswith("step_"))
-
-
-def read_checkpoint(path: Path, *, lazy: bool = False) -> dict[str, Any]:
-    """Return the verified contents of a checkpoint folder, see `Checkpoint.read`."""
-    return Checkpoint.open(path).read(lazy=lazy)
-
-
-def find_checkpoint(run_dir: Path, which: str = "last") -> Path | None:
-    """Return the folder of the `last` or `best` checkpoint of a run, see `RunCheckpoints`."""
-    checkpoints = RunCheckpoints(RunFolder(run_dir).checkpoints)
-    found = checkpoints.best() if which == "best" else checkpoints.last()
-    return None if found is None else found.path
 
 
 def _whole(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from prospero.configuration import composition, plugins, rewording
-from prospero.errors import ConfigError
 
 
 def compose(verb: str, settings: list[str] | None = None) -> Any:
@@ -15,13 +14,6 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
     """
     given = list(settings or [])
     composition.register()
-    try:
+    with rewording.worded(verb, given):
         loaded = plugins.load_named(verb, given)
         return composition.with_plugins(composition.typed(composition.composed(verb, given)), loaded)
-    except ConfigError:
-        raise
-    except Exception as error:
-        line = rewording.explain(error, verb, given)
-        if line is None:
-            raise
-        raise ConfigError(line) from error

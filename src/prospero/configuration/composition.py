@@ -8,7 +8,7 @@ import dataclasses
 import enum
 import functools
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import hydra
@@ -65,7 +65,7 @@ def composed(root: str, words: list[str], *, with_hydra: bool = False) -> DictCo
         return hydra.compose(root, overrides=words, return_hydra_config=with_hydra)
 
 
-def with_plugins(config: Any, loaded: list[str]) -> Any:
+def with_plugins(config: Any, loaded: Iterable[str]) -> Any:
     """Return the settings with every module that was imported for them in `plugins`, as running them again needs."""
     missing = [name for name in loaded if name not in config.plugins]
     return dataclasses.replace(config, plugins=[*config.plugins, *missing]) if missing else config

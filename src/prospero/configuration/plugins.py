@@ -44,8 +44,10 @@ def search_folders() -> list[Path]:
     return [config_dir(), *_folders]
 
 
-def load_named(root: str, given: list[str]) -> list[str]:
-    """Import every module that a command (its root file and its words) names, and return their names.
+def load_named(root: str, given: list[str]) -> dict[str, Path | None]:
+    """Import every module that a command (its root file and its words) names.
+
+    Returns module -> the file that names it, None where the command line does.
 
     A module may bring presets that name further modules; those are imported as well.
     """
@@ -53,10 +55,10 @@ def load_named(root: str, given: list[str]) -> list[str]:
         Plugins.instance().register(PresetFolders)
     _folders[:] = [Path(folder).resolve() for folder in options_given(given, "--config-dir", "-cd")]
     root = next(iter(options_given(given, "--config-name", "-cn")), root).removesuffix(".yaml")
-    loaded: list[str] = []
-    while new := [name for name in _named(root, given) if name not in loaded]:
-        load(new)
-        loaded += new
+    loaded: dict[str, Path | None] = {}
+    while new := {name: file for name, file in _named(root, given).items() if name not in loaded}:
+        load(list(new))
+        loaded |= new
     return loaded
 
 
@@ -102,18 +104,19 @@ def chosen_on(given: list[str]) -> dict[str, list[str]]:
     return chosen
 
 
-def _named(root: str, given: list[str]) -> list[str]:
+def _named(root: str, given: list[str]) -> dict[str, Path | None]:
+    """Return module -> the file that names it, None where the command line does."""
     chosen = chosen_on(given)
-    found = list(chosen.get("plugins", []))
-    found += _in_file("", root, chosen, set())
-    for group, names in chosen.items():
-        for name in names:
-            found += _in_file(group, name, chosen, set())
-    return list(dict.fromkeys(found))
+    found: dict[str, Path | None] = dict.fromkeys(chosen.get("plugins", []))
+    files = [("", root), *((group, name) for group, names in chosen.items() for name in names)]
+    for group, name in files:
+        for module, file in _in_file(group, name, chosen, set()):
+            found.setdefault(module, file)
+    return found
 
 
-def _in_file(group: str, name: str, chosen: dict[str, list[str]], seen: set[Path]) -> Iterator[str]:
-    """Yield the plugins named in a preset or a root, and in the presets that its defaults choose."""
+def _in_file(group: str, name: str, chosen: dict[str, list[str]], seen: set[Path]) -> Iterator[tuple[str, Path]]:
+    """Yield (plugin, file) for those named in a preset or a root, and in the presets that its defaults choose."""
     candidates = (folder / group / f"{name}.yaml" for folder in search_folders())
     path = next((path for path in candidates if path.is_file()), None)
     if path is None or path in seen:
@@ -128,7 +131,7 @@ def _in_file(group: str, name: str, chosen: dict[str, list[str]], seen: set[Path
         return
     named = tree.get("plugins")
     if isinstance(named, list) and (not group or "@package _global_" in text):
-        yield from (str(item) for item in named)
+        yield from ((str(item), path) for item in named)
     for other_group, other_name in _defaults(tree.get("defaults") or [], group):
         if not other_group or other_group == group or other_group not in chosen:
             yield from _in_file(other_group, other_name, chosen, seen)

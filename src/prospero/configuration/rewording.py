@@ -1,6 +1,8 @@
 """Hydra's and OmegaConf's errors, reworded: one line that says what was found, what is allowed and what to do."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hydra.errors import HydraException
@@ -9,7 +11,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 from prospero import registry
 from prospero.configuration.help_text import menu
-from prospero.errors import suggest
+from prospero.errors import ConfigError, ProsperoError, suggest
+
+
+@contextmanager
+def worded(root: str, given: list[str]) -> Iterator[None]:
+    """Raise what Hydra and OmegaConf raise inside as ConfigError with one readable line; other errors pass."""
+    try:
+        yield
+    except ProsperoError:
+        raise
+    except Exception as error:
+        line = explain(error, root, given)
+        if line is None:
+            raise
+        raise ConfigError(line) from error
 
 
 def explain(error: Exception, root: str, given: list[str]) -> str | None:

@@ -6,7 +6,7 @@ the sequences of a global batch, so their union is the same on any number of dev
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -14,12 +14,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prospero.batch import IGNORE_INDEX, Batch
-from prospero.data.augmentation.augmentation import Augmentation
 from prospero.data.packing.concat import ConcatPacking
-from prospero.data.packing.packing import Packing
+from prospero.data.parts import AugmentationSettings, PackingSettings
 from prospero.data.prepare import PreparedData
 from prospero.data.sampler import SequenceOrder, SkippedRanges
-from prospero.data.shards import TokenShards
 from prospero.data.workers import start_worker
 from prospero.errors import ConfigError, DataError
 
@@ -28,18 +26,6 @@ ENDLESS = 10**12
 
 TOKENS_SHOWN, CHARACTERS_SHOWN = 24, 40
 """How much of a document's beginning is shown."""
-
-
-class PackingConfig(Protocol):
-    """Settings that build a packing."""
-
-    def build(self, shards: TokenShards, seq_len: int) -> Packing: ...
-
-
-class AugmentationConfig(Protocol):
-    """Settings that build an augmentation."""
-
-    def build(self, shards: TokenShards, seed: int) -> Augmentation: ...
 
 
 class LanguageDataModule(L.LightningDataModule):
@@ -57,8 +43,8 @@ class LanguageDataModule(L.LightningDataModule):
         self,
         prepared: PreparedData,
         *,
-        packing: PackingConfig,
-        augmentation: AugmentationConfig,
+        packing: PackingSettings,
+        augmentation: AugmentationSettings,
         seq_len: int,
         global_batch_size: int,
         micro_batch_size: int,

@@ -1,4 +1,4 @@
-"""What the groups between raw text and token shards ask of their parts: the settings, and what `.build` returns.
+"""What the groups between raw text and batches ask of their parts: the settings, and what `.build` returns.
 
 Nothing is imported at run time. Which part it is, the choice of a preset says; composing takes any.
 """
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from prospero.data.augmentation.augmentation import Augmentation
     from prospero.data.cleaning.step import CleaningStep
+    from prospero.data.packing.packing import Packing
     from prospero.data.prepare import Dedup
+    from prospero.data.shards import TokenShards
     from prospero.data.sources.source import Source
     from prospero.data.split import Split
     from prospero.data.tokenizer.tokenizer import Tokenizer
@@ -62,4 +65,20 @@ class TokenizerSettings(Protocol):
 
     def needs_texts(self) -> bool:
         """Return whether `build` reads the training text."""
+        ...
+
+
+class PackingSettings(Protocol):
+    """How documents fill sequences."""
+
+    def build(self, shards: "TokenShards", seq_len: int) -> "Packing":
+        """Return the packing of the documents in `shards` into sequences of `seq_len` tokens."""
+        ...
+
+
+class AugmentationSettings(Protocol):
+    """Noise on the inputs of training."""
+
+    def build(self, shards: "TokenShards", seed: int) -> "Augmentation":
+        """Return the function (input_ids [B, T], epochs [B], sequences [B]) -> input_ids [B, T]."""
         ...

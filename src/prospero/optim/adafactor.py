@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from prospero.errors import ConfigError
 from prospero.optim.adamw import check_at_least_zero
+from prospero.optim.closure import loss_of
 from prospero.optim.param_groups import decay_groups
 from prospero.optim.sharded import local, local_grad, part_of_vector, sum_along, sums_of_parts
 from prospero.optim.state import Float32State, zeros_like
@@ -81,10 +82,7 @@ class Adafactor(Float32State):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Update every parameter that has a gradient; return what `closure` returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if parameters:

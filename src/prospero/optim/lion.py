@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from prospero.optim.adamw import check_at_least_zero, check_betas
+from prospero.optim.closure import loss_of
 from prospero.optim.param_groups import decay_groups
 from prospero.optim.sharded import local, local_grad
 
@@ -47,10 +48,7 @@ class Lion(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Update every parameter that has a gradient; return what `closure` returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:

@@ -12,6 +12,7 @@ from torch import nn
 from prospero.errors import ConfigError
 from prospero.model.base import LanguageModel
 from prospero.optim.adamw import check_at_least_zero, check_betas, has_fused
+from prospero.optim.closure import loss_of
 from prospero.optim.newton_schulz import ProductType, orthogonalize, product_dtype
 from prospero.optim.param_groups import check_cover, hidden_matrices, is_decayed, trainable_parameters
 from prospero.optim.sharded import gather, local, local_grad, part_of
@@ -147,10 +148,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Update every parameter that has a gradient; return what `closure` returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             if group["name"] == "matrices":
                 self._step_matrices(group)

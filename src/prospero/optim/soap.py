@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from prospero.errors import ConfigError
 from prospero.optim.adamw import check_at_least_zero, check_betas
+from prospero.optim.closure import loss_of
 from prospero.optim.param_groups import decay_groups
 from prospero.optim.sharded import gather, local, local_grad, part_of
 from prospero.optim.state import Float32State, zeros_like
@@ -89,10 +90,7 @@ class SOAP(Float32State):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Update every parameter that has a gradient; return what `closure` returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             group["steps"] += bool(parameters)

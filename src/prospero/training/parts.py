@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from prospero.data.augmentation.augmentation import Augmentation
-    from prospero.data.packing.packing import Packing
-    from prospero.data.shards import TokenShards
     from prospero.evaluation.metrics.base import MetricFacts, TokenMetric
     from prospero.generation.sampling import SamplingConfig as SamplingSettings
     from prospero.model.base import LanguageModel
@@ -24,22 +21,6 @@ if TYPE_CHECKING:
     from prospero.training.trainer import TrainerConfig as TrainerSettings
 else:
     SamplingSettings = TrainerSettings = Any  # groups of one class: an editor sees that one
-
-
-class PackingSettings(Protocol):
-    """How documents fill sequences."""
-
-    def build(self, shards: "TokenShards", seq_len: int) -> "Packing":
-        """Return the packing of the documents in `shards` into sequences of `seq_len` tokens."""
-        ...
-
-
-class AugmentationSettings(Protocol):
-    """Noise on the inputs of training."""
-
-    def build(self, shards: "TokenShards", seed: int) -> "Augmentation":
-        """Return the function (input_ids [B, T], epochs [B], sequences [B]) -> input_ids [B, T]."""
-        ...
 
 
 class ModelSettings(Protocol):

@@ -4,19 +4,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prospero import registry
-from prospero.data.parts import MISSING
+from prospero.data.parts import MISSING, AugmentationSettings, PackingSettings
 from prospero.data.settings import PrepareConfig
 from prospero.errors import ConfigError
 from prospero.secret_values import scrub
 from prospero.training.parts import (
-    AugmentationSettings,
     CallbackSettings,
     LoggerSettings,
     Losses,
     MetricSettings,
     ModelSettings,
     OptimizerSettings,
-    PackingSettings,
     RegularizerSettings,
     SamplingSettings,
     ScheduleSettings,

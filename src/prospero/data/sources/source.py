@@ -45,7 +45,3 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if self.num_workers < 0:
             raise ConfigError(f"num_workers={self.num_workers} must be 0 (read in the training process) or more")
-
-    def build(self) -> Source:
-        """Return the source."""
-        raise NotImplementedError(f"{type(self).__name__} has no build()")
