@@ -20,10 +20,10 @@ from prospero.data.cleaning.control_characters import ControlCharactersConfig
 from prospero.data.cleaning.unicode import UnicodeConfig
 from prospero.data.cleaning.white_space import WhiteSpaceConfig
 from prospero.data.dedup.exact import ExactDedupConfig
+from prospero.data.parts import SourceSettings
 from prospero.data.prepare import PreparedData, prepare
 from prospero.data.settings import PrepareConfig
 from prospero.data.sources.files import FilesConfig
-from prospero.data.parts import SourceSettings
 from prospero.data.sources.stdlib import StdlibConfig
 from prospero.data.split import AutoSplitConfig
 from prospero.data.tokenizer.bpe import BPETokenizerConfig
