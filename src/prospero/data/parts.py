@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from prospero.data.augmentation.augmentation import Augmentation
     from prospero.data.cleaning.step import CleaningStep
+    from prospero.data.dedup.dedup import Dedup
     from prospero.data.packing.packing import Packing
-    from prospero.data.prepare import Dedup
     from prospero.data.shards import TokenShards
     from prospero.data.sources.source import Source
     from prospero.data.split import Split

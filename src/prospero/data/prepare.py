@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from prospero.data.bigram import bigram_bits_per_byte
 from prospero.data.cache import locked, publish, readable_errors
 from prospero.data.cleaning.pipeline import CleaningPipeline
 from prospero.data.cleaning.step import Drop
+from prospero.data.dedup.dedup import Dedup
 from prospero.data.encoding import SplitEncoder
 from prospero.data.parts import SourceSettings
 from prospero.data.progress import StageClock
@@ -39,12 +40,6 @@ from prospero.processes import ranks
 
 READ_LATER = frozenset(field.name for field in fields(SourceConfig))
 """Settings of a source that say how batches are read; the same data serve them all."""
-
-
-class Dedup(Protocol):
-    """Remembers texts."""
-
-    def is_duplicate(self, text: str) -> bool: ...
 
 
 @dataclass(slots=True)
