@@ -207,6 +207,18 @@ def test_throughput_and_progress(tmp_path, caplog):
     assert measure_peak_flops(torch.float32, size=64, repeats=1) > 0
 
 
+def test_a_line_between_two_logged_rows_repeats_no_loss(tmp_path, caplog):
+    import logging
+
+    logging.getLogger("prospero").propagate = True
+    progress = ProgressConfig(line_every_seconds=1e-9).build(RunFacts(run_dir=tmp_path))
+    with caplog.at_level(logging.INFO, logger="prospero"):
+        fit(tmp_path, [progress], max_steps=9, log_every_steps=4)
+    lines = [line for line in caplog.messages if "/9" in line]
+    assert len(lines) == 9
+    assert [line.partition("/")[0] for line in lines if "loss" in line] == ["step 1", "step 4", "step 8", "step 9"]
+
+
 def test_samples_leave_training_untouched(tmp_path, monkeypatch):
     from prospero.training.callbacks import samples
 

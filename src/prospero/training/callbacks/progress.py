@@ -43,6 +43,7 @@ class Progress(StepCallback):
         self._started = self._last_line = self._last_refresh = 0.0
         self._first_step = 0
         self._tenth = 0
+        self._last_numbers = ""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the bar when standard error is a terminal."""
@@ -120,8 +121,13 @@ class Progress(StepCallback):
         self._tenth, self._last_line = tenth, now
         left = self._left(trainer, total)
         of_total = f"/{total}" if total else ""
-        time_left = f", {duration(left)} left" if left is not None else ""
-        self._say(f"step {trainer.global_step}{of_total}: {numbers(module.state.metrics)}{time_left}")
+        new = numbers(module.state.metrics)
+        said = (
+            [new] if new != self._last_numbers else []
+        )  # a row is logged every few steps; it is no number of this one
+        self._last_numbers = new
+        said += [f"{duration(left)} left"] if left is not None else []
+        self._say(f"step {trainer.global_step}{of_total}{': ' if said else ''}{', '.join(said)}")
 
     def _left(self, trainer: L.Trainer, total: int | None) -> float | None:
         done = trainer.global_step - self._first_step
