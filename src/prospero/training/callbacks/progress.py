@@ -124,7 +124,7 @@ class Progress(StepCallback):
         new = numbers(module.state.metrics)
         said = (
             [new] if new != self._last_numbers else []
-        )  # a row is logged every few steps; it is no number of this one
+        )  # rows are logged every few steps
         self._last_numbers = new
         said += [f"{duration(left)} left"] if left is not None else []
         self._say(f"step {trainer.global_step}{of_total}{': ' if said else ''}{', '.join(said)}")
