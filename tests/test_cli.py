@@ -137,7 +137,7 @@ def test_help_shows_what_the_words_compose_to(capsys):
         "callbacks=default: What every run should have",
         "  callbacks.samples.every_steps=7 ",
         "  callbacks.early_stopping.patience=5 ",
-        "  trainer.compile=true ",
+        "  trainer.compile=blocks ",
         "  trainer.guards.spike_ratio=3.0 ",
         "debug=overfit: Learn one batch by heart",
         "  augmentation=none",

@@ -49,7 +49,7 @@ def test_processes_are_shared_out(strategy, settings, layout, readers, words):
         ("ddp", {"cpu_offload": True}, "trainer.cpu_offload does not go with trainer.strategy=ddp; use trainer=fsdp"),
         ("hsdp", {"devices": 4, "replicas": 3}, "trainer.replicas=3 does not divide the 4 processes "
          "(trainer.devices=4 x trainer.num_nodes=1); choose from 1, 2, 4"),
-        ("tensor_parallel", {"devices": 2, "compile": True}, "trainer.compile=true does not go with "
+        ("tensor_parallel", {"devices": 2, "compile": True}, "trainer.compile=blocks does not go with "
          "trainer.tensor_parallel=2; leave it out"),
         ("tensor_parallel", {"devices": 2, "tensor_parallel": 4}, "trainer.tensor_parallel=4 does not divide the 2 "
          "processes (trainer.devices=2 x trainer.num_nodes=1); choose from 1, 2"),

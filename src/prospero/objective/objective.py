@@ -18,9 +18,9 @@ Every entry of `parts` follows the same rule (sum over micro-steps, mean over ra
 call names the same parts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -34,27 +34,10 @@ from prospero.objective.regularizers.base import (
     Regularizer,
     TokenRegularizer,
 )
-from prospero.objective.terms import (
-    MeasuredTokens,
-    Output,
-    TokenTerm,
-    chunked_term_sums,
-    measured_tokens,
-    term_sums,
-)
+from prospero.objective.terms import Metric, TokenTerm, measured_tokens, weighted_sums
 from prospero.optim.param_groups import decayed_parameters
 
 Kind = TypeVar("Kind", bound=Regularizer)
-
-
-class Metric(Protocol):
-    """What `measure` feeds: see `prospero.evaluation.metrics.base.TokenMetric`."""
-
-    reads: frozenset[str]
-
-    def update(self, scores: MeasuredTokens, batch: Batch) -> None:
-        """Take the scores of one micro-batch."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -97,6 +80,7 @@ class Objective:
         chunks = [loss.chunk_tokens for loss in self.losses.values() if loss.chunk_tokens is not None]
         self.chunk_tokens = min(chunks, default=None)
         self._bound = False
+        self._forward: Callable[..., tuple[Tensor, Tensor, Tensor]] = self._forward_and_sums
 
     def bind(self, model: nn.Module) -> None:
         """Let the parameter regularisers take their parameters from `model`: the decayed ones, as weight decay does.
@@ -123,13 +107,12 @@ class Objective:
         """
         if batch.target_tokens < 1:
             raise DataError("the global batch has no target token; nothing can be learnt from it")
-        output = model(**batch.inputs, logits=False)
         scale = share.gradient_average_over / batch.target_tokens
-        total, parts = self._token_part(model, output, batch.labels, share.step, scale)
+        hidden, total, parts = self._token_part(model, batch, share.step, scale)
         added: dict[str, Tensor] = {}
         for name, term in self._of_kind(HiddenRegularizer).items():
             weight = term.weight_at(share.step) * scale
-            added[name] = weight * term.token_sum(output.hidden, batch) if weight else total.new_zeros(())
+            added[name] = weight * term.token_sum(hidden, batch) if weight else total.new_zeros(())
         for name, term in self._of_kind(ParameterRegularizer).items():
             if share.last_micro_step and not self._bound:
                 raise RuntimeError("call Objective.bind(model) before the first step: a term acts on the parameters")
@@ -161,35 +144,35 @@ class Objective:
         for name in state.keys() & terms.keys():
             terms[name].load_state_dict(state[name])
 
+    def compile(self, whole: bool = True) -> None:
+        """Compute the model and the terms on its tokens as one compiled graph from now on, or again as written.
+
+        The same function with fewer passes over memory; results differ by rounding. Measuring stays as it is.
+        """
+        self._forward = torch.compile(self._forward_and_sums, dynamic=False) if whole else self._forward_and_sums
+
     def _token_part(
-        self, model: Any, output: Output, labels: Tensor, step: int, scale: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self, model: Any, batch: Batch, step: int, scale: float
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         terms: dict[str, TokenTerm] = dict(self.losses)
         weights = {name: loss.weight * scale for name, loss in self.losses.items()}
         parts = {}
         for name, term in self._of_kind(TokenRegularizer).items():
-            parts[name] = torch.zeros((), device=labels.device)
+            parts[name] = torch.zeros((), device=batch.labels.device)
             if term.weight_at(step) != 0:
                 terms[name] = term
                 weights[name] = term.weight_at(step) * scale
-        factors = torch.tensor(list(weights.values()), dtype=torch.float32).to(labels.device, non_blocking=True)
-        total, sums = self._sums(list(terms.values()), factors, model, output, labels)
+        factors = torch.tensor(list(weights.values()), dtype=torch.float32).to(batch.labels.device, non_blocking=True)
+        hidden, total, sums = self._forward(model, batch.inputs, batch.labels, list(terms.values()), factors)
         parts.update(zip(terms, (sums.detach() * factors).unbind()))
-        return total, parts
+        return hidden, total, parts
 
-    def _sums(
-        self, terms: list[TokenTerm], weights: Tensor, model: Any, output: Output, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return (weights . sums, sums) of the token terms, in chunks where the losses ask for them."""
-        hidden, labels = output.hidden.flatten(0, -2), labels.flatten()
-        if output.logits is not None:
-            logits = output.logits.flatten(0, -2)
-            sums = term_sums(terms, lambda _: logits, hidden, labels, private=False)
-        elif self.chunk_tokens is not None and self.chunk_tokens < labels.shape[0]:
-            return chunked_term_sums(terms, weights, model.project, hidden, labels, self.chunk_tokens)
-        else:
-            sums = term_sums(terms, model.project, hidden, labels)
-        return (sums * weights).sum(), sums
+    def _forward_and_sums(
+        self, model: Any, inputs: dict[str, Tensor], labels: Tensor, terms: list[TokenTerm], weights: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (hidden, weights . sums, sums) of a micro-batch."""
+        output = model(**inputs, logits=False)
+        return output.hidden, *weighted_sums(terms, weights, model.project, output, labels, self.chunk_tokens)
 
     def _of_kind(self, kind: type[Kind]) -> dict[str, Kind]:
         return {name: term for name, term in self.regularizers.items() if isinstance(term, kind)}

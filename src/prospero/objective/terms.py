@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from prospero.batch import IGNORE_INDEX
+from prospero.batch import IGNORE_INDEX, Batch
 
 _BLOCK_ELEMENTS_CPU = 2**20  # 4 MB of float32: measured best of 2**19 .. 2**24 on two cores
 _BLOCK_ELEMENTS_ACCELERATOR = 2**26
@@ -97,6 +97,16 @@ class MeasuredTokens:
     """[B, T, V], in the precision of the head."""
 
 
+class Metric(Protocol):
+    """What `Objective.measure` feeds: see `prospero.evaluation.metrics.base.TokenMetric`."""
+
+    reads: frozenset[str]
+
+    def update(self, scores: MeasuredTokens, batch: Batch) -> None:
+        """Take the scores of one micro-batch."""
+        ...
+
+
 class _RowScores(torch.autograd.Function):
     """(logits [N, V], labels [N]) -> (log-sum-exp, logit of the label, mean logit, expected logit), each [N] float32.
 
@@ -156,9 +166,23 @@ def _row_blocks(logits: Tensor) -> list[slice]:
 def token_scores(logits: Tensor, labels: Tensor, reads: frozenset[str], *, overwrite: bool = False) -> TokenScores:
     """Return the scores of `logits` [N, V] at `labels` [N]; `overwrite` lets the gradient take the logits' memory."""
     safe = labels.clamp(min=0)
+    if torch.compiler.is_compiling():
+        return _scores_for_the_compiler(logits, safe, reads)
     overwrite = overwrite and logits.grad_fn is not None and "logits" not in reads
     results = _RowScores.apply(logits, safe, reads, overwrite)
     return TokenScores(safe, *results, logits if "logits" in reads else None)  # type: ignore[misc]
+
+
+def _scores_for_the_compiler(logits: Tensor, labels: Tensor, reads: frozenset[str]) -> TokenScores:
+    """Return the same scores in operations that a compiler fuses, the gradient too."""
+    wide = logits.float()
+    log_sum_exp = torch.logsumexp(wide, dim=-1)
+    target = logits.gather(-1, labels[:, None]).squeeze(-1).float()
+    mean = wide.mean(-1) if "mean_logit" in reads else None
+    expected = None
+    if "expected_logit" in reads:
+        expected = ((wide - log_sum_exp[:, None]).exp() * wide).sum(-1)
+    return TokenScores(labels, log_sum_exp, target, mean, expected, logits if "logits" in reads else None)
 
 
 def term_sums(
@@ -197,6 +221,26 @@ def chunked_term_sums(
     parameters = _parameters_of(project, hidden)
     total, sums = _ChunkedTerms.apply(terms, weights, project, labels, chunk_tokens, hidden, *parameters)  # type: ignore[misc]
     return total, sums
+
+
+def weighted_sums(
+    terms: Sequence[TokenTerm],
+    weights: Tensor,
+    project: Project,
+    output: Output,
+    labels: Tensor,
+    chunk_tokens: int | None,
+) -> tuple[Tensor, Tensor]:
+    """Return (weights . sums, sums) of the terms over `labels` [B, T], at most `chunk_tokens` projected at a time."""
+    hidden, labels = output.hidden.flatten(0, -2), labels.flatten()
+    if output.logits is not None:
+        logits = output.logits.flatten(0, -2)
+        sums = term_sums(terms, lambda _: logits, hidden, labels, private=False)
+    elif chunk_tokens is not None and chunk_tokens < labels.shape[0]:
+        return chunked_term_sums(terms, weights, project, hidden, labels, chunk_tokens)
+    else:
+        sums = term_sums(terms, project, hidden, labels)
+    return (sums * weights).sum(), sums
 
 
 class _ChunkedTerms(torch.autograd.Function):

@@ -157,7 +157,7 @@ def build_module(
         total_steps=max_steps(config),
         max_grad_norm=config.trainer.max_grad_norm,
         seed=config.seed,
-        compile_blocks=config.trainer.compile,
+        compile=config.trainer.compile_mode,
     )
     vocab_size = prepared.tokenizer.vocab_size
     facts = {

@@ -70,13 +70,15 @@ class TrainingModule(L.LightningModule):
         self._schedule: Any = None
 
     def configure_model(self) -> None:
-        """Compile the blocks in place when asked, and shard the model under FSDP2; safe to call again."""
+        """Compile when asked, and shard the model under FSDP2; safe to call again."""
         if self._configured:
             return
         self._configured = True
-        if self.how.compile_blocks:
+        if self.how.compile == "blocks":
             for block in self.model.blocks:
                 block.compile()
+        elif self.how.compile == "whole":
+            self.objective.compile()
         if isinstance(self.trainer.strategy, FSDP2Strategy):
             self.trainer.strategy.parallelize(self.model)
 

@@ -17,5 +17,5 @@ class Optimization:
     """The gradient is scaled down to this global norm; None leaves it alone."""
     seed: int = 0
     """Of the noise in the steps."""
-    compile_blocks: bool = False
-    """Whether the model's blocks are compiled, in place."""
+    compile: str = "off"
+    """off, blocks (each of the model's, in place) or whole (model and objective as one graph); auto is off at first."""

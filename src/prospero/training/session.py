@@ -29,6 +29,7 @@ from prospero.runs import find as find_run
 from prospero.runs.environment import write_environment
 from prospero.runs.folder import RunFolder
 from prospero.secret_values import is_secret
+from prospero.training.compilation import keep_compiled
 from prospero.training.devices import gpus
 from prospero.training.loggers import close_loggers
 from prospero.training.loggers.base import RunLogger
@@ -116,6 +117,8 @@ def open_session(config: "TrainConfig") -> Iterator[Session]:
     """Look at the machine, meet the other processes, and open the run's folder; see the head of this file."""
     with signals.watched():
         hardware = config.trainer.hardware()
+        if config.trainer.compile_mode != "off":
+            keep_compiled(Path(config.outputs_dir, "compiled"))
         rendezvous = launch.join(hardware.devices, hardware.num_nodes)
         rendezvous.same("settings", flat(plain(config), without=DECIDED_BY_RANK_0), hidden=is_secret)
         folder = find_run.agree(

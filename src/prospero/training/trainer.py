@@ -22,6 +22,7 @@ from prospero.log import log
 from prospero.processes import ranks
 from prospero.training.callbacks.optimizer_average import OptimizerAverage
 from prospero.training.cluster import cluster_environment
+from prospero.training.compilation import CompileChoice, check_compilation, check_mode
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.watchdog import Watchdog
 from prospero.training.lightning_seams import take_over_signals
@@ -103,8 +104,9 @@ class TrainerConfig:
     """auto is bf16 (autocast) where the processor computes it natively, else float32."""
     matmul_precision: MatmulPrecision = MatmulPrecision.auto
     """auto measures on the CPU which setting is fast and still exact; high on a GPU."""
-    compile: bool = False
-    """Compile the model's blocks in place; worth it on GPUs, the first steps are slow."""
+    compile: bool | str = "off"
+    """off, blocks (each of the model's blocks; true means this), whole (model and loss as one graph; not with sharded
+    models), or auto: whole where the time that it gains in this run is more than compiling takes, which is measured."""
     max_grad_norm: float | None = 1.0
     """The gradient is scaled down to this global norm; null leaves it alone."""
     val_every_steps: int = 250
@@ -143,6 +145,7 @@ class TrainerConfig:
             raise ConfigError(f"trainer.max_grad_norm={self.max_grad_norm} must be above 0, or null for no clipping")
         if self.watchdog_minutes is not None and not self.watchdog_minutes > 0:
             raise ConfigError(f"trainer.watchdog_minutes={self.watchdog_minutes} must be above 0, or null for none")
+        check_mode(self.compile)
         self._check_strategy()
         check_lightning_arguments(self.lightning)
 
@@ -164,6 +167,11 @@ class TrainerConfig:
                 f"trainer.precision=float16 does not go with trainer.strategy={name}; use bf16 or float32"
             )
 
+    @property
+    def compile_mode(self) -> str:
+        """off, blocks, whole or auto."""
+        return {True: "blocks", False: "off"}.get(self.compile, str(self.compile))  # type: ignore[call-overload]
+
     def validations(self, max_steps: int) -> int:
         """Return how many validations a run of `max_steps` makes, the one at its end included."""
         return math.ceil(max_steps / self.val_every_steps) if self.val_every_steps else 1
@@ -182,10 +190,7 @@ class TrainerConfig:
         if strategy is StrategyName.auto and devices * num_nodes > 1:
             strategy = StrategyName.ddp
         layout = _layout(strategy, devices, num_nodes, self.tensor_parallel, self.replicas)
-        if self.compile and layout.tensor_parallel > 1:  # torch 2.13: the backward of a DTensor's input gets a Tensor
-            raise ConfigError(
-                f"trainer.compile=true does not go with trainer.tensor_parallel={layout.tensor_parallel}; leave it out"
-            )
+        check_compilation(self.compile_mode, accelerator.name, strategy.sharded, layout.tensor_parallel)
         return Hardware(accelerator, devices, num_nodes, strategy, precision, layout, self.cpu_offload)
 
     def build(
@@ -208,6 +213,8 @@ class TrainerConfig:
         set_matmul_precision(self.matmul_precision, hardware.accelerator)
         val_every_micro_steps = self.val_every_steps * accumulate or 2**62
         everything = [StepLoop(max_minutes=max_minutes), OptimizerAverage(), *callbacks]
+        if self.compile_mode == "auto":
+            everything.insert(0, CompileChoice(max_minutes))
         if self.watchdog_minutes is not None:
             everything.append(Watchdog(run_dir, self.watchdog_minutes))
         arguments: dict[str, Any] = {

@@ -122,9 +122,7 @@ class Progress(StepCallback):
         left = self._left(trainer, total)
         of_total = f"/{total}" if total else ""
         new = numbers(module.state.metrics)
-        said = (
-            [new] if new != self._last_numbers else []
-        )  # rows are logged every few steps
+        said = [new] if new != self._last_numbers else []  # rows are logged every few steps
         self._last_numbers = new
         said += [f"{duration(left)} left"] if left is not None else []
         self._say(f"step {trainer.global_step}{of_total}{': ' if said else ''}{', '.join(said)}")
