@@ -11,6 +11,10 @@ from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.model.base import LanguageModel
 
+ADAM_RATE = 6e-4
+"""Of Adam and AdamW at REFERENCE_WIDTH: GPT-3 125M."""
+REST_RATE = 3e-3
+"""Of what Muon leaves to AdamW, at REFERENCE_WIDTH."""
 REFERENCE_WIDTH = 768
 """The width of GPT-2 124M and GPT-3 125M, at which an optimiser's reference rate holds."""
 LEAST_WIDTH = 192
