@@ -2,8 +2,8 @@
 
     python benchmarks/gpu.py [--minutes 10] [--sizes 124m 350m 1.3b] [--only checks|speed] [--json FILE]
 
-Checks first: float32 (without TF32), bf16, compile, activation checkpointing, resume, ddp, fsdp, hsdp, tensor parallel
-and cpu_offload, as the devices allow, each against one CPU process. Then tokens/s, MFU and peak memory on one GPU beside
+Checks first: float32 (without TF32), bf16, compile, activation checkpointing, resume, ddp, fsdp, hsdp, tensor parallel,
+cpu_offload, as the devices allow, each against one CPU process; then tokens/s, MFU and peak memory on one GPU beside
 a plain torch loop of the same model. A table on the screen, and all numbers as JSON. Exit code 0 when every check that
 ran held, 1 when one failed, 2 without a CUDA device. `--device cpu --sizes tiny` tries the command without a GPU.
 """
@@ -34,7 +34,12 @@ def machine(device: str) -> dict[str, Any]:
     import torch
 
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    return {"device": name, "devices": available_devices(device), "torch": torch.__version__, "cuda": torch.version.cuda}
+    return {
+        "device": name,
+        "devices": available_devices(device),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+    }
 
 
 def run_checks(

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 STEPS = 20
 BASE = {
     "data": "stdlib_docs", "tokenizer": "byte", "model": "tiny", "seq_len": "128", "global_batch_size": "8",
-    "optimizer": "adamw", "optimizer.lr": "1e-3", "schedule": "constant", "max_steps": str(STEPS), "callbacks": "[checkpoints]",
+    "optimizer": "adamw", "optimizer.lr": "1e-3", "schedule": "constant", "max_steps": str(STEPS),
+    "callbacks": "[checkpoints]",
     "trainer.precision": "float32", "trainer.matmul_precision": "highest", "trainer.log_every_steps": "1",
     "trainer.val_every_steps": "0", "trainer.val_sequences": "8", "trainer.test_sequences": "8", "trainer.devices": "1",
 }  # fmt: skip

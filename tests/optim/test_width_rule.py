@@ -6,9 +6,12 @@ import pytest
 from torch import nn
 
 from prospero.errors import ConfigError
+from prospero.optim.adafactor import AdafactorConfig
 from prospero.optim.adam import AdamConfig
 from prospero.optim.adamw import AdamWConfig
+from prospero.optim.lion import LionConfig
 from prospero.optim.muon import MuonConfig
+from prospero.optim.schedule_free import ScheduleFreeConfig
 from prospero.optim.width_rule import ADAM_RATE, REST_RATE, rate_of_width
 from tests.objective.fakes import TinyModel
 
@@ -46,6 +49,9 @@ def test_a_rate_that_is_given_stays_and_nothing_is_said(caplog):
     [
         (AdamWConfig(), "lr", "decay", 3e-4),
         (AdamConfig(), "lr", "no_decay", 3e-4),
+        (LionConfig(), "lr", "decay", 1e-4),
+        (ScheduleFreeConfig(), "lr", "decay", 6e-4),
+        (AdafactorConfig(), "lr", "decay", 0.0125),
         (MuonConfig(), "adamw_lr", "no_decay", 3e-3 / 2**0.5),
     ],
 )

@@ -13,12 +13,18 @@ from prospero.model.base import LanguageModel
 
 ADAM_RATE = 6e-4
 """Of Adam and AdamW at REFERENCE_WIDTH: GPT-3 125M."""
+LION_RATE = ADAM_RATE / 3
+"""Of Lion: a third to a tenth of AdamW's (Chen et al. 2023, arXiv:2302.06675)."""
+SCHEDULE_FREE_RATE = 2 * ADAM_RATE
+"""Of schedule-free AdamW: one to ten times AdamW's (Defazio et al. 2024, arXiv:2405.15682)."""
+RELATIVE_RATE = 0.025
+"""Of Adafactor, relative to weights whose root mean square is about 0.02 at the start: a step of about Adam's."""
 REST_RATE = 3e-3
 """Of what Muon leaves to AdamW, at REFERENCE_WIDTH."""
 REFERENCE_WIDTH = 768
 """The width of GPT-2 124M and GPT-3 125M, at which an optimiser's reference rate holds."""
 LEAST_WIDTH = 192
-"""Narrower models take the rate of this width: a rate that follows the rule further up diverges (docs/LOG.md)."""
+"""Narrower models take the rate of this width: further up the rule, short runs learn less (docs/LOG.md)."""
 
 
 def rate_of_width(setting: str, given: float | None, model: nn.Module, reference: float, power: float = 1.0) -> float:
@@ -34,5 +40,7 @@ def rate_of_width(setting: str, given: float | None, model: nn.Module, reference
             f"{type(model).__name__} is not; give optimizer.{setting}=<rate>"
         )
     rate = reference * (REFERENCE_WIDTH / max(model.d_model, LEAST_WIDTH)) ** power
-    log.info("optimizer.%s=%.3g, for a width of %d (%g at %d)", setting, rate, model.d_model, reference, REFERENCE_WIDTH)
+    log.info(
+        "optimizer.%s=%.3g, for a width of %d (%g at %d)", setting, rate, model.d_model, reference, REFERENCE_WIDTH
+    )
     return rate

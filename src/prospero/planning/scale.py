@@ -16,7 +16,7 @@ USUAL_TOKENS_PER_PARAMETER = 20
 """Compute-optimal by Hoffmann et al. 2022 (arXiv:2203.15556)."""
 LEAST_TOKENS_PER_PARAMETER = 1.0
 MOST_EPOCHS = 10.0
-"""Repeating text helps little after about four epochs (Muennighoff et al. 2023, arXiv:2305.16264); ten is past doubt."""
+"""Repeating text helps little after about four epochs (Muennighoff et al. 2023, arXiv:2305.16264)."""
 LEAST_SEQ_LEN = 512
 
 
