@@ -26,6 +26,7 @@ class Pace:
         self.start = time.perf_counter()
 
     def __call__(self) -> None:
+        _settle()
         seconds = time.perf_counter() - self.start
         self.steps += 1
         if self.steps == self.warmup_steps:
@@ -47,8 +48,20 @@ def _report(word: str) -> None:
     print(f"#{word}", file=sys.stderr, flush=True)
 
 
+def _uses_cuda() -> bool:
+    return "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized()
+
+
+def _settle() -> None:
+    """Wait for what a GPU still has to compute: its time belongs to the step that asked for it."""
+    if _uses_cuda():
+        sys.modules["torch"].cuda.synchronize()
+
+
 def peak_bytes() -> int:
-    """Peak resident memory of this process."""
+    """Peak memory of this process: of its tensors on a GPU, where it uses one, else resident."""
+    if _uses_cuda():
+        return sys.modules["torch"].cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

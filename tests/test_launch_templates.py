@@ -62,6 +62,14 @@ def check_composes(settings: list[str], capsys: pytest.CaptureFixture) -> str:
     return printed.out
 
 
+def check_recipe(composed: str, **settings: object) -> None:
+    """Assert that the run reads the recipe's text and tokens, and has these settings."""
+    assert "dataset: HuggingFaceFW/fineweb-edu" in composed and "path: openai-community/gpt2" in composed
+    assert "lr: 0.0006" in composed or "d_model" in settings
+    for name, value in settings.items():
+        assert f"{name}: {value}\n" in composed, name
+
+
 def test_all_that_is_promised_is_there():
     names = {path.name for path in FOLDER.iterdir()}
     assert names == {"torchrun.sh", "torchrun_nodes.sh", "slurm.sbatch", "skypilot_aws.yaml", "skypilot_gcp.yaml"}
@@ -77,7 +85,15 @@ def test_a_script_parses(script):
 def test_a_torchrun_script_starts_what_composes(name, tmp_path, capsys):
     code, words = words_of(["bash", str(FOLDER / name), "model=tiny", "max_tokens=1_000_000"], tmp_path, PROCESSES="2")
     assert code == 0
-    assert "n_layers" in check_composes(check_torchrun(words["torchrun"]), capsys)
+    check_recipe(check_composes(check_torchrun(words["torchrun"]), capsys), n_layers=2)
+
+
+@pytest.mark.parametrize("name", ["torchrun.sh", "torchrun_nodes.sh"])
+def test_another_recipe_is_chosen_by_name(name, tmp_path, capsys):
+    code, words = words_of(["bash", str(FOLDER / name)], tmp_path, PROCESSES="2", RECIPE="1b")
+    assert code == 0
+    composed = check_composes(check_torchrun(words["torchrun"]), capsys)
+    check_recipe(composed, d_model=2048, seq_len=2048, max_tokens=26_000_000_000, strategy="fsdp")
 
 
 def sbatch_directives() -> dict[str, str]:
@@ -120,7 +136,7 @@ def test_the_job_is_queued_again_only_after_it_saved(left_with, requeued, tmp_pa
     if left_with == 0:
         start = words["srun"].index("train.py")
         assert words["srun"][:start] == ["--kill-on-bad-exit=1", "python"]
-        assert "num_nodes: 2" in check_composes(words["srun"][start + 1 :], capsys)
+        check_recipe(check_composes(words["srun"][start + 1 :], capsys), num_nodes=2, global_batch_size=512)
 
 
 TASK: dict[str, Any] = {
@@ -165,4 +181,4 @@ def test_a_skypilot_task_is_sound_and_composes(file, tmp_path, capsys):
     assert code == 0
     settings = check_torchrun(words["torchrun"])
     assert any(word.startswith(f"run_dir={next(iter(mounts))}/") for word in settings), "the run lies in the bucket"
-    check_composes(settings, capsys)
+    check_recipe(check_composes(settings, capsys), max_steps=18865)

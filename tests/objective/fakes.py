@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from prospero.batch import IGNORE_INDEX, Batch
+from prospero.model.base import LanguageModel
 
 
-class TinyModel(nn.Module):
+class TinyModel(LanguageModel):
     """hidden = norm(tanh(block(embedding))); logits from an untied or tied head, with an optional softcap."""
 
     def __init__(self, vocab_size: int = 13, d_model: int = 8, *, tied: bool = False, softcap: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(vocab_size, max_seq_len=64, d_model=d_model)
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.blocks = nn.ModuleList([nn.Linear(d_model, d_model)])
         self.norm = nn.LayerNorm(d_model)

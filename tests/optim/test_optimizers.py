@@ -199,7 +199,7 @@ class Matrices(nn.Module):
 def test_muon_is_torchs_muon_and_adamw(nesterov, scale):
     ours, theirs = Matrices(), Matrices()
     settings = {"weight_decay": 0.1, "ns_dtype": ProductType.bfloat16, "momentum_warmup_steps": 0}  # torch's has none
-    config = MuonConfig(nesterov=nesterov, lr_scale=scale, **settings)
+    config = MuonConfig(nesterov=nesterov, lr_scale=scale, adamw_lr=6e-3, **settings)
     optimizer = config.build(ours)
     matrices = [block.weight for block in theirs.blocks]
     rest = [p for p in theirs.parameters() if not any(p is m for m in matrices)]
@@ -224,13 +224,13 @@ def test_muons_momentum_rises_and_goes_on_after_a_resume():
     assert [momentum_at(step, 0.95, 4) for step in (0, 1, 2, 4, 9)] == pytest.approx([0.85, 0.875, 0.9, 0.95, 0.95])
     assert momentum_at(0, 0.5, 4) == 0.5 and momentum_at(0, 0.95, 0) == 0.95
     model = Matrices()
-    optimizer = MuonConfig(momentum_warmup_steps=4).build(model)
+    optimizer = MuonConfig(momentum_warmup_steps=4, adamw_lr=6e-3).build(model)
     weight = model.blocks[0].weight
     buffer = torch.zeros_like(weight)
     for step in range(6):
         if step == 3:
             state = optimizer.state_dict()
-            optimizer = MuonConfig(momentum_warmup_steps=4).build(model)
+            optimizer = MuonConfig(momentum_warmup_steps=4, adamw_lr=6e-3).build(model)
             optimizer.load_state_dict(state)
         take_steps(model, optimizer, 1, seed=step)
         buffer.lerp_(weight.grad, 1 - momentum_at(step, 0.95, 4))

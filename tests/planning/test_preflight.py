@@ -1,5 +1,6 @@
 """The summary before a run: its lines, its estimate of time, and that measuring leaves no trace."""
 
+import pytest
 import torch
 
 from prospero.evaluation.bounds import Bound
@@ -49,6 +50,14 @@ def test_a_run_of_minutes_without_a_test_says_no_budget():
     lines = describe_plan(plan(max_steps=None, max_minutes=5.0, test=None))
     assert lines[1] == "training: 5 minutes, 4 x 10 = 40 tokens a step, on 1 x cpu, float32"
     assert lines[2].startswith("evaluation: validation of 1,000") and len(lines) == 3
+
+
+@pytest.mark.parametrize("end", [{}, {"max_steps": None, "max_minutes": 5.0}])
+def test_a_model_that_text_and_length_do_not_suit_is_told_in_the_last_line(end):
+    large = ParameterCount(total=778_109_440, embedding=0, by_module={})
+    lines = describe_plan(plan(parameters=large, **end))
+    assert lines[-1].startswith("this does not suit 778 M parameters: the text has 4,000 tokens")
+    assert "experiment=770m" in lines[-1] and sum("experiment=" in line for line in lines) == 1
 
 
 def test_measuring_leaves_no_trace():

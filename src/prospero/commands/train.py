@@ -17,7 +17,7 @@ EXAMPLES = [
     ("python train.py -m model=tiny,lstm_tiny optimizer.lr=1e-3,3e-3 seed=1,2", "a sweep, with a table at the end"),
     ("python train.py run_dir=outputs/a resume=auto", "start, or continue after a kill, by the same command"),
     ("python train.py debug=overfit", "does it learn one batch by heart? (debug: see `ls conf/debug`)"),
-    ("python train.py model=large trainer=fsdp --cfg job", "print the composed settings and do nothing"),
+    ("python train.py experiment=770m --cfg job", "a size and what belongs to it; prints settings, does nothing"),
 ]
 
 

@@ -16,6 +16,7 @@ from prospero.optim.closure import loss_of
 from prospero.optim.param_groups import decay_groups
 from prospero.optim.sharded import local, local_grad, part_of_vector, sum_along, sums_of_parts
 from prospero.optim.state import Float32State, zeros_like
+from prospero.optim.width_rule import RELATIVE_RATE, rate_of_width
 
 
 @dataclass(kw_only=True, slots=True)
@@ -26,8 +27,9 @@ class AdafactorConfig:
     `torch.optim.Adafactor` it keeps its state in float32 under any precision, and it works on sharded models.
     """
 
-    lr: float = 0.01
-    """Peak learning rate, relative to the root mean square of each parameter."""
+    lr: float | None = None
+    """Peak learning rate, relative to the root mean square of each parameter; null takes it from the model's width:
+    RELATIVE_RATE x 768 / d_model."""
     beta2_decay: float = 0.8
     """The average of squared gradients at step t has decay 1 - t^-beta2_decay."""
     eps: float = 1e-16
@@ -51,7 +53,7 @@ class AdafactorConfig:
         """Return the optimiser over the model's decayed and undecayed group."""
         return Adafactor(
             decay_groups(model, self.weight_decay),
-            lr=self.lr,
+            lr=rate_of_width("lr", self.lr, model, RELATIVE_RATE),
             beta2_decay=self.beta2_decay,
             eps=self.eps,
             least_rms=self.least_rms,

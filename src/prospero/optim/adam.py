@@ -7,6 +7,7 @@ from torch import nn
 
 from prospero.optim.adamw import check_at_least_zero, check_betas, has_fused
 from prospero.optim.param_groups import decay_groups
+from prospero.optim.width_rule import ADAM_RATE, rate_of_width
 
 
 @dataclass(kw_only=True, slots=True)
@@ -17,8 +18,8 @@ class AdamConfig:
     large gradients is decayed less. For decay apart from the gradient take adamw.
     """
 
-    lr: float = 1e-3
-    """Peak learning rate."""
+    lr: float | None = None
+    """Peak learning rate; null takes it from the model's width: ADAM_RATE x 768 / d_model."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     """Decay of the averages of the gradient and of its square."""
     eps: float = 1e-8
@@ -33,5 +34,6 @@ class AdamConfig:
     def build(self, model: nn.Module) -> torch.optim.Adam:
         """Return the optimiser over the model's decayed and undecayed group."""
         groups = decay_groups(model, self.weight_decay)
+        lr = rate_of_width("lr", self.lr, model, ADAM_RATE)
         betas = (self.betas[0], self.betas[1])
-        return torch.optim.Adam(groups, lr=self.lr, betas=betas, eps=self.eps, fused=has_fused(model.parameters()))
+        return torch.optim.Adam(groups, lr=lr, betas=betas, eps=self.eps, fused=has_fused(model.parameters()))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from prospero.errors import ConfigError
 from prospero.optim.param_groups import decay_groups
+from prospero.optim.width_rule import ADAM_RATE, rate_of_width
 
 
 @dataclass(kw_only=True, slots=True)
@@ -18,8 +19,8 @@ class AdamWConfig:
     regulariser `l2` is the other thing: a term of the loss, whose gradient Adam rescales.
     """
 
-    lr: float = 1e-3
-    """Peak learning rate."""
+    lr: float | None = None
+    """Peak learning rate; null takes it from the model's width: ADAM_RATE x 768 / d_model."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
     """Decay of the averages of the gradient and of its square."""
     eps: float = 1e-8
@@ -34,8 +35,9 @@ class AdamWConfig:
     def build(self, model: nn.Module) -> torch.optim.AdamW:
         """Return the optimiser over the model's decayed and undecayed group."""
         groups = decay_groups(model, self.weight_decay)
+        lr = rate_of_width("lr", self.lr, model, ADAM_RATE)
         betas = (self.betas[0], self.betas[1])
-        return torch.optim.AdamW(groups, lr=self.lr, betas=betas, eps=self.eps, fused=has_fused(model.parameters()))
+        return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=self.eps, fused=has_fused(model.parameters()))
 
 
 def has_fused(parameters: Iterable[Tensor]) -> bool | None:
@@ -44,10 +46,10 @@ def has_fused(parameters: Iterable[Tensor]) -> bool | None:
     return True if fits else None
 
 
-def check_at_least_zero(**settings: float) -> None:
-    """Raise unless every setting is a finite number of 0 or more."""
+def check_at_least_zero(**settings: float | None) -> None:
+    """Raise unless every setting is a finite number of 0 or more, or null."""
     for name, value in settings.items():
-        if not 0 <= value < float("inf"):
+        if value is not None and not 0 <= value < float("inf"):
             raise ConfigError(f"{name}={value} cannot be; give a finite number of 0 or more")
 
 

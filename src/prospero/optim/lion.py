@@ -11,14 +11,16 @@ from prospero.optim.adamw import check_at_least_zero, check_betas
 from prospero.optim.closure import loss_of
 from prospero.optim.param_groups import decay_groups
 from prospero.optim.sharded import local, local_grad
+from prospero.optim.width_rule import LION_RATE, rate_of_width
 
 
 @dataclass(kw_only=True, slots=True)
 class LionConfig:
     """Lion (Chen et al. 2023, arXiv:2302.06675): three to ten times AdamW's decay at a third to a tenth of its rate."""
 
-    lr: float = 1e-4
-    """Peak learning rate: the size of every weight's step."""
+    lr: float | None = None
+    """Peak learning rate, the size of every weight's step; null takes it from the model's width:
+    LION_RATE x 768 / d_model."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
     """Share of the momentum in the step, and in the next momentum."""
     weight_decay: float = 1.0
@@ -30,7 +32,8 @@ class LionConfig:
 
     def build(self, model: nn.Module) -> "Lion":
         """Return the optimiser over the model's decayed and undecayed group."""
-        return Lion(decay_groups(model, self.weight_decay), lr=self.lr, betas=(self.betas[0], self.betas[1]))
+        lr = rate_of_width("lr", self.lr, model, LION_RATE)
+        return Lion(decay_groups(model, self.weight_decay), lr=lr, betas=(self.betas[0], self.betas[1]))
 
 
 class Lion(torch.optim.Optimizer):

@@ -16,6 +16,7 @@ from prospero.optim.closure import loss_of
 from prospero.optim.newton_schulz import ProductType, orthogonalize, product_dtype
 from prospero.optim.param_groups import check_cover, hidden_matrices, is_decayed, trainable_parameters
 from prospero.optim.sharded import gather, local, local_grad, part_of
+from prospero.optim.width_rule import REST_RATE, rate_of_width
 
 FIRST_MOMENTUM = 0.85
 """Where the momentum's warm-up begins, as in the modded-nanogpt records (2024) and nanochat."""
@@ -52,8 +53,8 @@ class MuonConfig:
     a run in bfloat16 on a processor that has instructions for it, else float32)."""
     lr_scale: LrScale = LrScale.original
     """original: max(1, rows / columns)^0.5 (Jordan); match_rms_adamw: 0.2 max(rows, columns)^0.5 (arXiv:2502.16982)."""
-    adamw_lr: float = 6e-3
-    """Peak learning rate of the rest."""
+    adamw_lr: float | None = None
+    """Peak learning rate of the rest; null takes it from the model's width: REST_RATE x (768 / d_model)^0.5."""
     adamw_betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
     """AdamW's decay of the averages of the gradient and of its square."""
     adamw_eps: float = 1e-8
@@ -97,7 +98,7 @@ class MuonConfig:
         check_cover(model, groups)
         return Muon(
             groups,
-            adamw_lr=self.adamw_lr,
+            adamw_lr=rate_of_width("adamw_lr", self.adamw_lr, model, REST_RATE, power=0.5),
             adamw_betas=(self.adamw_betas[0], self.adamw_betas[1]),
             adamw_eps=self.adamw_eps,
             adamw_weight_decay=self.adamw_weight_decay,

@@ -13,6 +13,7 @@ from prospero.optim.closure import loss_of
 from prospero.optim.param_groups import decay_groups
 from prospero.optim.sharded import local, local_grad
 from prospero.optim.state import Float32State, zeros_like
+from prospero.optim.width_rule import SCHEDULE_FREE_RATE, rate_of_width
 
 
 @dataclass(kw_only=True, slots=True)
@@ -24,8 +25,8 @@ class ScheduleFreeConfig:
     rate than AdamW with a schedule (the paper: 1 to 10 times). What is validated and kept is the average.
     """
 
-    lr: float = 2.5e-3
-    """Peak learning rate."""
+    lr: float | None = None
+    """Peak learning rate; null takes it from the model's width: SCHEDULE_FREE_RATE x 768 / d_model."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
     """Share of the average in the point where gradients are taken, and decay of the average of the squared gradient."""
     eps: float = 1e-8
@@ -49,7 +50,7 @@ class ScheduleFreeConfig:
         """Return the optimiser over the model's decayed and undecayed group."""
         return ScheduleFree(
             decay_groups(model, self.weight_decay),
-            lr=self.lr,
+            lr=rate_of_width("lr", self.lr, model, SCHEDULE_FREE_RATE),
             betas=(self.betas[0], self.betas[1]),
             eps=self.eps,
             warmup_steps=self.warmup_steps,

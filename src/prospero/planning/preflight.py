@@ -11,6 +11,7 @@ from prospero.evaluation.bounds import Bound
 from prospero.log import duration, log
 from prospero.model.size import ParameterCount
 from prospero.objective.objective import Objective, Share
+from prospero.planning.scale import scale_line
 
 
 @dataclass(kw_only=True, slots=True)
@@ -61,15 +62,28 @@ def describe_plan(plan: RunPlan) -> list[str]:
     lines = [f"model: {plan.model_name}, {count.total:,} parameters ({count.non_embedding:,} outside embeddings)"]
     evaluations = [f"validation {plan.validation.describe()}"]
     evaluations += [f"test {plan.test.describe()}"] if plan.test is not None else []
+    doubt = _doubt(plan)
     if plan.max_steps is None:
         lines.append(f"training: {plan.max_minutes:g} minutes, {how}")
-        return [*lines, "evaluation: " + "; ".join(evaluations)]
+        return [*lines, "evaluation: " + "; ".join(evaluations), *doubt]
     tokens = plan.max_steps * per_step
     epochs = plan.max_steps * plan.global_batch_size / plan.sequences_per_epoch
     lines.append(f"training: {plan.max_steps:,} steps, {how}")
     lines.append(f"evaluation: {plan.validations} x {'; '.join(evaluations)}")
     flops = float(plan.flops_per_token * tokens)
-    return [*lines, f"budget: {tokens:,} tokens ({epochs:.2f} epochs), {flops:.3g} FLOPs{_time(plan)}"]
+    return [*lines, f"budget: {tokens:,} tokens ({epochs:.2f} epochs), {flops:.3g} FLOPs{_time(plan)}", *doubt]
+
+
+def _doubt(plan: RunPlan) -> list[str]:
+    """Return a line when text, budget or length do not belong to a model of this size, else none."""
+    tokens = None if plan.max_steps is None else plan.max_steps * plan.global_batch_size * plan.seq_len
+    line = scale_line(
+        parameters=plan.parameters.total,
+        text_tokens=plan.sequences_per_epoch * plan.seq_len,
+        trained_tokens=tokens,
+        seq_len=plan.seq_len,
+    )
+    return [] if line is None else [line]
 
 
 def _time(plan: RunPlan) -> str:
