@@ -43,7 +43,7 @@ class Check:
 CHECKS = [
     Check("float32"),
     Check("bf16", {"trainer.precision": "bf16"}, NARROW),
-    Check("compile", {"trainer.compile": "true"}, COMPILED),
+    Check("compile", {"trainer.compile": "blocks"}, COMPILED),
     Check("activation_checkpointing", {"model.activation_checkpointing": "true"}),
     Check("resume", interrupted=True),
     Check("ddp", {"trainer.strategy": "ddp"}, least_devices=2, all_devices=True),

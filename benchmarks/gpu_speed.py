@@ -73,7 +73,7 @@ def corpus(vocab_size: int) -> Path:
 def overrides(size: str, batch: int, device: str) -> list[str]:
     """Return the command line of the platform's run, which never ends by itself."""
     chosen = SIZES[size]
-    machine = ["trainer=gpu"] if device == "cuda" else ["trainer=cpu", "trainer.compile=false"]
+    machine = ["trainer=gpu"] if device == "cuda" else ["trainer=cpu", "trainer.compile=off"]
     return [
         *chosen.settings, "data=files", f"data.path={corpus(chosen.vocab_size)}", "cleaning=none", "dedup=none",
         "split=tail", "split.val_fraction=0.05", "split.test_fraction=0", "tokenizer=char", "schedule=constant",
@@ -125,7 +125,7 @@ def plain_loop(config: Any, tokens: Any, vocab_size: int, device: str, pace: Cal
     with torch.device(device):
         model = config.model.build(vocab_size=vocab_size, max_seq_len=config.seq_len)
     model.compute_dtype = torch.bfloat16
-    if config.trainer.compile:
+    if config.trainer.compile_mode == "blocks":
         for block in model.blocks:
             block.compile()
     optimizer = config.optimizer.build(model)
