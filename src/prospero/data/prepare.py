@@ -239,7 +239,7 @@ class _Preparation:
             **self.counts.plain(),
             "dropped": cleaning["dropped"],
             "changed": cleaning["changed"],
-            "repairs": dict(self.source.notes),
+            "repairs": {what: count for what, count in self.source.notes.items() if count},
             "tokenizer": {
                 "vocab_size": tokenizer.vocab_size,
                 "eot_id": tokenizer.eot_id,
