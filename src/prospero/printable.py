@@ -6,11 +6,9 @@ the direction of writing. They are shown as Python writes them: \\x1b, \\n, \\u2
 
 import re
 
-_STEERING = (
-    "\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufff9-\\ufffb\\ud800-\\udfff"
-)
+_STEERING = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff"
 _IN_LINES = re.compile(f"[{_STEERING}]")
-_IN_ONE_LINE = re.compile(f"[\\t\\n{_STEERING}]")
+_IN_ONE_LINE = re.compile(rf"[\t\n{_STEERING}]")
 
 
 def printable(text: object) -> str:
