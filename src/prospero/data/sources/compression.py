@@ -44,8 +44,8 @@ class Expansion:
         self.unpacked += n_bytes
         if self.limit is not None and self.unpacked > self.limit:
             raise DataError(
-                f"{self.path}: its {self.packed} bytes unpack to more than {self.limit / 1e6:.0f} MB, which is more than "
-                f"{self.max_ratio} times their size and no usual text; if you trust the file, raise "
+                f"{self.path}: its {self.packed} bytes unpack to more than {self.limit / 1e6:.0f} MB, more than "
+                f"{self.max_ratio} times their size, as no usual text does; if you trust the file, raise "
                 "data.max_unpacking_ratio (null: no limit)."
             )
 

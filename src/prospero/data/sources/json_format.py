@@ -105,8 +105,8 @@ def _values(decoder: json.JSONDecoder, blocks: Iterable[str], name: str, limit: 
             text.skip_space()
             if text.rest():
                 raise DataError(
-                    f"{name}: the JSON list ends at character {text.offset} and something follows; a .json file holds one "
-                    "list, or objects one after another (.jsonl: one a line)."
+                    f"{name}: the JSON list ends at character {text.offset} and something follows; a .json file holds "
+                    "one list, or objects one after another (.jsonl: one a line)."
                 )
             return
         if not text.rest():

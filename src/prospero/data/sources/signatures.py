@@ -56,7 +56,7 @@ def signature(head: bytes) -> str | None:
 
 
 def _is_tar(head: bytes) -> bool:
-    """Return whether the first block adds up as a header of tar does (POSIX.1-1988, and the older ones without magic)."""
+    """Return whether the first block adds up as a header of tar does (POSIX.1-1988, and older ones without magic)."""
     block = head[:512]
     stated = re.fullmatch(rb" *([0-7]{1,7})[ \0]*", block[148:156])
     if len(block) < 512 or stated is None:
