@@ -49,14 +49,13 @@ def _plain(word: str) -> str:
     return unicodedata.normalize("NFC", word.lower().replace("’", "'"))
 
 
-def _runs_of_words() -> re.Pattern[str]:
+def _runs_of_words(marks: str) -> re.Pattern[str]:
     """Return the pattern of white space, words one after another, white space.
 
     A word is letters with their combining marks, and what apostrophes and hyphens join: neither a mark nor the rest of
     a compound is left behind alone.
     """
-    marks = combining_marks()
-    letters = rf"(?:[^\W\d_][{marks}]*)+"
+    letters = rf"(?:[^\W\d_][{marks}]*)+" if marks else r"[^\W\d_]+"
     word = rf"{letters}(?:['’\-\u2010\u2011]{letters})*"
     inside = rf"[\w{marks}]|['’\-\u2010\u2011](?=\w)"
     return re.compile(
@@ -69,11 +68,12 @@ class StopWords:
 
     def __init__(self, words: set[str]) -> None:
         self.words = frozenset(words)
-        self._run = _runs_of_words()
+        self._run = _runs_of_words(combining_marks())
+        self._run_in_ascii = _runs_of_words("")  # three times as fast
 
     def __call__(self, text: str) -> str:
         """Return the text without the words, whatever their case."""
-        return self._run.sub(self._without, text)
+        return (self._run_in_ascii if text.isascii() else self._run).sub(self._without, text)
 
     def _without(self, match: re.Match[str]) -> str:
         before, run, after = match.groups()
