@@ -11,7 +11,7 @@ SOURCE = ROOT / "prospero"
 FILES = sorted(ROOT.rglob("*.py"))
 OURS = [path for path in FILES if path.is_relative_to(SOURCE)]
 
-GROUND = {"registry", "errors", "log", "paths", "secret_values", "plain", "batch"}
+GROUND = {"registry", "errors", "log", "paths", "secret_values", "plain", "batch", "printable"}
 """What imports nothing of ours but each other."""
 MAY_IMPORT = {
     "configuration": GROUND | {"data", "training"},  # fit.py reads the Protocols of the roots' groups

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from prospero import registry, secret_values
 from prospero.errors import ConfigError, Interrupted, ProsperoError, suggest
+from prospero.printable import printable, printable_lines
 from prospero.processes import ranks
 
 OPTIONS = {
@@ -42,7 +43,7 @@ def main(verb: str | None = None, arguments: list[str] | None = None) -> NoRetur
         if "debug=traceback" in given or "traceback=true" in given:
             raise
         if not _said_by_another_rank(error):
-            print(f"error: {secret_values.scrub(str(error))}", file=sys.stderr)
+            print(f"error: {printable(secret_values.scrub(str(error)))}", file=sys.stderr)
         code = error.exit_code
     except Interrupted as error:
         if not ranks.is_launched_child():
@@ -65,7 +66,8 @@ def _print_traceback(kind: type[BaseException], error: BaseException, where: Any
     """Print an uncaught exception as Python does, without the secrets that stood in its values."""
     import traceback
 
-    print(secret_values.scrub("".join(traceback.format_exception(kind, error, where))), end="", file=sys.stderr)
+    text = secret_values.scrub("".join(traceback.format_exception(kind, error, where)))
+    print(printable_lines(text), end="", file=sys.stderr)
 
 
 def _said_by_another_rank(error: Exception) -> bool:

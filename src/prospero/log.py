@@ -4,6 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
+from prospero.printable import printable, printable_lines
 from prospero.secret_values import scrub
 
 log = logging.getLogger("prospero")
@@ -13,10 +14,17 @@ SILENT = logging.ERROR
 
 
 class _Scrubbed(logging.Formatter):
-    """Takes remembered secrets out of every line, tracebacks included."""
+    """Takes remembered secrets out of every line, tracebacks included, and shows what steers a terminal as escapes.
+
+    A message is one line: a line end within it comes from foreign text and would forge a line of the log.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        return scrub(super().format(record))
+        return scrub(printable_lines(super().format(record)))
 
 
 def configure(log_file: Path | None = None, *, level: int = logging.INFO) -> None:

@@ -1,6 +1,7 @@
 """Batches: the same sequences for the same step on any number of ranks, workers and micro-steps, from any cursor."""
 
 import json
+import math
 
 import lightning as L
 import numpy as np
@@ -16,7 +17,12 @@ from prospero.data.packing.best_fit import BestFitPackingConfig
 from prospero.data.packing.concat import ConcatPackingConfig
 from prospero.data.prepare import prepare
 from prospero.data.sources.files import FilesConfig
+from prospero.data.split import TailSplitConfig
+from prospero.data.tokenizer.char import CharTokenizerConfig
 from prospero.errors import ConfigError, DataError
+from prospero.evaluation.metrics.base import MetricFacts
+from prospero.evaluation.metrics.bits_per_byte import BitsPerByteConfig
+from prospero.objective.terms import MeasuredTokens
 from tests.data.shard_making import sentences, settings, write_corpus
 
 GLOBAL = 8
@@ -366,3 +372,19 @@ def test_lightning_saves_the_state_and_gives_it_back_before_it_asks_for_batches(
     whole, _ = global_batches(prepared, 7)
     seen = [sorted(map(tuple, resumed.seen[i : i + GLOBAL])) for i in range(0, 3 * GLOBAL, GLOBAL)]
     assert seen == [sorted(row[:64] for row in whole[step]) for step in (3, 5, 6)]
+
+
+@pytest.mark.parametrize("micro", [1, 4])
+def test_bits_per_byte_divides_by_all_bytes_of_the_split_known_or_not(tmp_path, micro):
+    path = tmp_path / "mixed.txt"
+    path.write_text("plain words " * 300 + "слова and 日本 " * 20 + "plain words " * 2, encoding="utf-8")
+    made = prepare(settings(path, tmp_path, split=TailSplitConfig(), tokenizer=CharTokenizerConfig()))
+    metric = BitsPerByteConfig().build(MetricFacts(token_bytes=made.tokenizer.token_bytes(), seq_len=16))
+    for batch in module(made, seq_len=16, micro_batch_size=micro).val_dataloader():
+        nats = torch.full(batch.labels.shape, 0.5)
+        empty = torch.empty(0)
+        metric.update(MeasuredTokens(batch.labels != IGNORE_INDEX, nats, nats, empty, empty, empty), batch)
+    row = made.receipt["splits"]["val"]
+    assert row["unknown_tokens"] > 100 and row["unknown_bytes"] > 200
+    expected = 0.5 * (row["tokens"] - 1) / math.log(2) / row["bytes"]
+    assert float(metric.compute()) == pytest.approx(expected, rel=1e-6)

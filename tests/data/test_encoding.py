@@ -40,6 +40,8 @@ def test_pieces_come_out_in_order(tmp_path, batch_bytes):
         "bytes": 6,
         "tokens": 8,
         "bytes_per_token": 0.75,
+        "unknown_tokens": 0,
+        "unknown_bytes": 0,
         "tokens_per_byte": 1.3333,
     }
 

@@ -16,6 +16,7 @@ from prospero.data.cleaning.control_characters import ControlCharactersConfig
 from prospero.data.cleaning.length import LengthConfig
 from prospero.data.cleaning.unicode import UnicodeConfig
 from prospero.data.cleaning.white_space import WhiteSpaceConfig
+from prospero.data.describe import describe
 from prospero.data.encoding import SplitEncoder
 from prospero.data.prepare import PreparedData, open_prepared, prepare, source_name
 from prospero.data.sources.files import FilesConfig
@@ -76,11 +77,57 @@ def test_the_receipt_adds_up(tmp_path):
     assert json.loads(json.dumps(receipt)) == receipt
 
 
-def test_characters_unknown_to_the_training_split_are_counted(tmp_path):
+def test_characters_unknown_to_the_training_split_are_counted_and_said(tmp_path, caplog):
     path = tmp_path / "one.txt"
     path.write_text("ab" * 450 + "日本" * 50, encoding="utf-8")
-    prepared = prepare(settings(path, tmp_path, split=TailSplitConfig(), tokenizer=CharTokenizerConfig()))
-    assert prepared.receipt["unknown_characters"] == 100
+    with caplog.at_level("INFO", "prospero"):
+        prepared = prepare(settings(path, tmp_path, split=TailSplitConfig(), tokenizer=CharTokenizerConfig()))
+    splits = prepared.receipt["splits"]
+    assert {name: (row["unknown_tokens"], row["unknown_bytes"]) for name, row in splits.items()} == {
+        "train": (0, 0),
+        "val": (100, 300),
+    }
+    said = "100 of val (98.04 %)"  # a separator on each side
+    assert f"Unknown to the tokenizer (<unk>): {said}" in caplog.text
+    assert [record.levelname for record in caplog.records if said in record.getMessage()] == ["WARNING"]
+    assert f"unknown       {said}: <unk> to the tokenizer" in describe(prepared)
+    caplog.clear()
+    with caplog.at_level("INFO", "prospero"):
+        prepare(settings(path, tmp_path, split=TailSplitConfig(), tokenizer=CharTokenizerConfig()))
+    assert said in caplog.text  # found in the cache, and said all the same
+
+
+def test_few_unknown_characters_are_said_without_a_warning(tmp_path, caplog):
+    path = tmp_path / "one.txt"
+    path.write_text("ab" * 950 + "日" + "ab" * 49 + "a", encoding="utf-8")
+    with caplog.at_level("INFO", "prospero"):
+        prepared = prepare(settings(path, tmp_path, split=TailSplitConfig(), tokenizer=CharTokenizerConfig()))
+    assert prepared.receipt["splits"]["val"]["unknown_tokens"] == 1
+    assert [record.levelname for record in caplog.records if "<unk>" in record.getMessage()] == ["INFO"]
+
+
+def test_a_path_that_is_not_utf8_is_prepared_and_described(tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    path = write_corpus(folder, sentences(100))
+    prepared = prepare(settings(path, tmp_path))
+    assert open_prepared(prepared.directory).receipt["settings"]["source"]["path"] == str(path)
+    "\n".join(describe(prepared)).encode()  # can be printed
+    assert r"caf\udce9/corpus.jsonl" in describe(prepared)[0]
+
+
+def test_names_from_the_data_do_not_steer_the_terminal(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    path = write_corpus(folder, sentences(100))
+    path = path.rename(folder / "a\nerror: forged \x1b]0;title\x07.jsonl")
+    (folder / "b.x\x1b[31m").touch()
+    lines = describe(prepare(settings(folder, tmp_path)))
+    assert not any(character in line for line in lines for character in "\n\x1b\x07")
+    assert any(r"ending .x\x1b[31m" in line for line in lines)
 
 
 def test_tail_gives_the_last_characters_of_one_long_document(tmp_path):
@@ -310,8 +357,8 @@ def test_when_cleaning_leaves_nothing_the_reasons_are_told(tmp_path, tokenizer):
 FIXTURE_TEXT = "".join(f"The {n}th line says that {n} plus {n} is {2 * n}.\n" for n in range(600))
 
 
-def test_names_and_fingerprints_of_earlier_versions_stay(tmp_path, monkeypatch):
-    """The values were written down from the version of the run in tests/fixtures/run_before_the_move."""
+def test_names_and_fingerprints_stay(tmp_path, monkeypatch):
+    """The fingerprint is that of the run in tests/fixtures/run_before_the_move; the name changes with FORMAT."""
     path = tmp_path / "text.txt"
     path.write_text(FIXTURE_TEXT)
     os.utime(path, (1700000000, 1700000000))  # the name holds the time of change
@@ -320,8 +367,6 @@ def test_names_and_fingerprints_of_earlier_versions_stay(tmp_path, monkeypatch):
         "control_characters": ControlCharactersConfig(),
         "white_space": WhiteSpaceConfig(),
     }
-    monkeypatch.setattr(prepare_module, "FORMAT", 1)
-    monkeypatch.setattr("prospero.data.receipt.FORMAT", 1)
     for workers in (0, 3):
         config = settings(
             path,
@@ -333,7 +378,7 @@ def test_names_and_fingerprints_of_earlier_versions_stay(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         prepared = prepare(config)
         assert prepared.fingerprint == "1f5eaa8cd3052d73269ccc5334781358"
-        assert prepared.directory.name == "files-1d04124bfe2bfd69"
+        assert prepared.directory.name == "files-206a894c467c48b3"
         assert "num_workers" not in prepared.receipt["settings"]["source"]
 
 

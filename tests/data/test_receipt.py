@@ -47,13 +47,20 @@ def test_documents_and_bytes_are_counted():
 
 
 def test_a_receipt_comes_back_or_is_refused(tmp_path):
-    receipt = {"format": FORMAT, "fingerprint": "é", "splits": {}, "sources": [], "tokenizer": {}}
+    receipt = {"format": FORMAT, "fingerprint": "é", "splits": {}, "sources": [], "tokenizer": {}, "files": {}}
     receipt["bigram_bits_per_byte"] = 2.0
     write_receipt(tmp_path, receipt)
     assert read_receipt(tmp_path) == receipt
     for content in ("", "[]", "{}", "3", json.dumps(receipt | {"format": FORMAT + 1})):
         (tmp_path / "receipt.json").write_text(content)
         with pytest.raises(DataError, match="prepare again"):
+            read_receipt(tmp_path)
+    written = json.dumps(receipt | {"digest": digest(receipt)}, indent=2, ensure_ascii=False) + "\n"
+    (tmp_path / "receipt.json").write_text(written)
+    assert read_receipt(tmp_path) == receipt
+    for changed in (written.replace("2.0", "2.5"), written.replace("  ", "   "), written.replace('"é"', '"\\u00e9"')):
+        (tmp_path / "receipt.json").write_text(changed)
+        with pytest.raises(DataError, match="damaged or was changed by hand"):
             read_receipt(tmp_path)
     with pytest.raises(DataError, match="run prepare first"):
         read_receipt(tmp_path / "nowhere")

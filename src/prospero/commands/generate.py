@@ -49,6 +49,7 @@ def generate(config: GenerateConfig) -> int:
     from prospero.checkpoints.model_folder import load_model
     from prospero.generation.generate import stream
     from prospero.log import log
+    from prospero.printable import printable_lines
 
     logging_setup.configure()
     prompt = _prompt(config)
@@ -64,10 +65,10 @@ def generate(config: GenerateConfig) -> int:
         if config.samples > 1:
             print(f"--- {number + 1} of {config.samples} (sampling.seed={sampling.seed})")
         start, tokens = time.perf_counter(), 0
-        print(prompt, end="", flush=True)
+        print(printable_lines(prompt), end="", flush=True)
         for text in stream(model, tokenizer, prompt, sampling):
             tokens += 1
-            print(text, end="", flush=True)
+            print(printable_lines(text), end="", flush=True)
         print()
         log.info("%d pieces, %.0f a second", tokens, tokens / max(time.perf_counter() - start, 1e-9))
     return 0

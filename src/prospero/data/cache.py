@@ -6,6 +6,7 @@ waits and finds it done.
 """
 
 import errno
+import itertools
 import os
 import shutil
 import tempfile
@@ -49,20 +50,32 @@ def locked(folder: Path, name: str) -> Iterator[None]:
 
 
 def publish(folder: Path, name: str, fill: Callable[[Path], None]) -> Path:
-    """Let `fill` write into a hidden folder and rename it to `folder/name`; call with the lock held."""
+    """Let `fill` write into a hidden folder and rename it to `folder/name`; call with the lock held.
+
+    What stands there already is damaged, or it would have been used; it is renamed and said, never deleted.
+    """
     hidden = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-", dir=folder))
     final = folder / name
     try:
         os.chmod(hidden, 0o755)
         fill(hidden)
         fsync_folder(hidden)
-        if final.exists():  # damaged, or it would have been used
-            shutil.rmtree(final)
+        if final.exists():
+            log.warning("the damaged data are kept as %s; delete them when you need the room", _put_aside(final))
         os.replace(hidden, final)
         fsync_folder(folder)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     return final
+
+
+def _put_aside(path: Path) -> Path:
+    """Rename `path` to a name beside it that is free, and return that."""
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+        if not aside.exists():
+            return path.rename(aside)
+    raise AssertionError("unreachable: the numbers do not end")
 
 
 def _remove_left_over(folder: Path, name: str) -> None:

@@ -18,6 +18,7 @@ from prospero.data.packing.concat import ConcatPacking
 from prospero.data.parts import AugmentationSettings, PackingSettings
 from prospero.data.prepare import PreparedData
 from prospero.data.sampler import SequenceOrder, SkippedRanges
+from prospero.data.unknown import bytes_per_unknown
 from prospero.data.workers import start_worker
 from prospero.errors import ConfigError, DataError
 
@@ -187,7 +188,7 @@ class LanguageDataModule(L.LightningDataModule):
 
     def _evaluation_loader(self, split: str, limit: int | None) -> DataLoader:
         packing = ConcatPacking(self.prepared.splits[split], self.seq_len)
-        batches = EvaluationBatches(self, packing, limit)
+        batches = EvaluationBatches(self, split, packing, limit)
         return self._loader(batches, CountingSampler(len(batches)))
 
     def _loader(self, batches: Dataset, sampler: Sampler) -> DataLoader:
@@ -252,10 +253,11 @@ class TrainBatches(Dataset[Batch]):
 class EvaluationBatches(Dataset[Batch]):
     """Batch i of one rank: all ranks have equally many, the last ones filled up with sequences that have no target.
 
-    The facts have `source_ids`, numbers in the data module's `source_names`, where the split has several sources.
+    The facts have `source_ids`, numbers in the data module's `source_names`, where the split has several sources, and
+    `unknown_bytes`, float32 [], where it has unknown tokens: the UTF-8 bytes that those among the labels stand for.
     """
 
-    def __init__(self, data: LanguageDataModule, packing: ConcatPacking, limit: int | None) -> None:
+    def __init__(self, data: LanguageDataModule, split: str, packing: ConcatPacking, limit: int | None) -> None:
         self.packing, self.document_ids = packing, data.document_ids
         n = len(packing) if limit is None else min(limit, len(packing))
         self.sequences = np.linspace(0, len(packing) - 1, n).round().astype(np.int64)
@@ -263,6 +265,8 @@ class EvaluationBatches(Dataset[Batch]):
         self.at_once = data.micro_batch_size * data.world_size
         sources = packing.shards.document_sources
         self.has_sources = bool((sources != sources[0]).any())
+        self.unknown_id = data.prepared.tokenizer.unknown_id
+        self.unknown_bytes = bytes_per_unknown(data.prepared.receipt["splits"][split])
 
     def __len__(self) -> int:
         return -(-len(self.sequences) // self.at_once)
@@ -277,8 +281,11 @@ class EvaluationBatches(Dataset[Batch]):
         arrays["labels"][len(mine) :] = IGNORE_INDEX
         targets = int(self.packing.target_counts(together).sum())
         batch = _batch(arrays, self.document_ids, target_tokens=targets, sequences=len(together))
-        if self.has_sources:
-            batch.facts = {"source_ids": torch.from_numpy(self.packing.source_ids(filled))}
+        facts = {"source_ids": torch.from_numpy(self.packing.source_ids(filled))} if self.has_sources else {}
+        if self.unknown_bytes:
+            unknown = int((arrays["labels"] == self.unknown_id).sum())
+            facts["unknown_bytes"] = torch.tensor(self.unknown_bytes * unknown, dtype=torch.float32)
+        batch.facts = facts
         return batch
 
 

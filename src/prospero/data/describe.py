@@ -1,6 +1,8 @@
 """Prepared data in a few lines, for the screen and the report."""
 
 from prospero.data.prepare import PreparedData
+from prospero.data.unknown import describe_unknown
+from prospero.printable import printable
 
 
 def describe(prepared: PreparedData) -> list[str]:
@@ -17,6 +19,8 @@ def describe(prepared: PreparedData) -> list[str]:
     lines += [f"  repaired    {count:,} x {reason}" for reason, count in receipt["repairs"].items()]
     for name, row in receipt["splits"].items():
         lines.append(f"{name:<13} {row['tokens']:,} tokens, {row['bytes'] / 1e6:.2f} MB")
+    if said := describe_unknown(receipt["splits"]):
+        lines.append(f"unknown       {said}: <unk> to the tokenizer")
     tokens = sum(row["tokens"] for row in receipt["splits"].values())
     n_bytes = sum(row["bytes"] for row in receipt["splits"].values())
     lines += [
@@ -25,4 +29,4 @@ def describe(prepared: PreparedData) -> list[str]:
         f"fingerprint   {receipt['fingerprint']}",
         f"folder        {prepared.directory}",
     ]
-    return lines
+    return list(map(printable, lines))

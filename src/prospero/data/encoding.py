@@ -47,7 +47,8 @@ class SplitEncoder:
         self.batch_bytes = max(2**16, buffer_bytes // BUFFER_PER_BATCH)
         self.splits: dict[str, dict[str, Any]] = {}
         self.sources: list[str] = []
-        self.unknown_characters = 0
+        self._unknown: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+        self._token_bytes = None if tokenizer.unknown_id is None else tokenizer.token_bytes()
         self._writers: dict[str, ShardWriter] = {}
         self._source_bytes: Counter[str] = Counter()
         self._source_numbers: dict[str, int] = {}
@@ -93,6 +94,8 @@ class SplitEncoder:
                 "bytes": writer.n_bytes,
                 "tokens": writer.n_tokens,
                 "bytes_per_token": round(writer.n_bytes / max(1, writer.n_tokens), 4),
+                "unknown_tokens": self._unknown[split]["tokens"],
+                "unknown_bytes": self._unknown[split]["bytes"],
                 "tokens_per_byte": round(writer.n_tokens / max(1, writer.n_bytes), 4),
             }
         self.splits = {split: self.splits[split] for split in SPLITS if split in self.splits}
@@ -121,8 +124,9 @@ class SplitEncoder:
         unknown_id = self.tokenizer.unknown_id
         for part, ids in zip(batch, future.result()):
             writer = self._writer(part.split)
-            if unknown_id is not None:
-                self.unknown_characters += int((ids == unknown_id).sum())
+            if self._token_bytes is not None and (unknown := int((ids == unknown_id).sum())):
+                known_bytes = int(self._token_bytes[ids].sum())  # unknown ids have none
+                self._unknown[part.split] += Counter(tokens=unknown, bytes=max(0, part.n_bytes - known_bytes))
             writer.add(ids, n_bytes=part.n_bytes, n_characters=len(part.text))
             if part.ends:
                 writer.end_document(part.source, separator=part.separator)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from prospero.data.bigram import bigram_bits_per_byte
 from prospero.data.cache import locked, publish, readable_errors
 from prospero.data.cleaning.pipeline import CleaningPipeline
@@ -23,6 +25,7 @@ from prospero.data.receipt import (
     FORMAT,
     DocumentCounts,
     digest,
+    file_hash,
     origin,
     plain,
     read_receipt,
@@ -34,6 +37,7 @@ from prospero.data.sources.source import Source, SourceConfig
 from prospero.data.split import CorpusSize, Piece, Split
 from prospero.data.spool import Spool
 from prospero.data.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from prospero.data.unknown import bytes_per_unknown, say_unknown
 from prospero.errors import DataError
 from prospero.log import log
 from prospero.processes import ranks
@@ -63,11 +67,17 @@ class PreparedData:
 
 
 def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData:
-    """Return the prepared corpus, made now unless it lies ready in the cache.
+    """Return the prepared corpus, made now unless it lies ready in the cache, and say what its tokenizer cannot write.
 
     `progress` shows bars (None: when standard error is a terminal). Raises `DataError` for text, files and disks that
     cannot be used.
     """
+    prepared = _found_or_made(config, progress)
+    say_unknown(prepared.receipt["splits"])
+    return prepared
+
+
+def _found_or_made(config: PrepareConfig, progress: bool | None) -> PreparedData:
     source = config.data.build()
     tokenizer = None if config.tokenizer.needs_texts() else config.tokenizer.build(lambda: iter(()))
     key = [FORMAT, source.identity(), what_decides(config), tokenizer.fingerprint() if tokenizer else None]
@@ -88,6 +98,12 @@ def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData
 def open_prepared(directory: Path) -> PreparedData:
     """Open a folder made by `prepare`; raises `DataError` when anything in it is missing, cut off or does not fit."""
     receipt = read_receipt(directory)
+    for name, stated in receipt["files"].items():
+        path = directory / name
+        if not path.is_file():
+            raise DataError(f"{path} is missing; prepare the data again")
+        if file_hash(path) != stated:
+            raise DataError(f"{path} differs from what was written (a damaged disk?); prepare the data again")
     tokenizer = load_tokenizer(directory / "tokenizer.json")
     if tokenizer.fingerprint() != receipt["tokenizer"]["fingerprint"]:
         raise DataError(f"{directory / 'tokenizer.json'} is not the tokenizer that made the tokens; prepare again")
@@ -121,7 +137,7 @@ def _open_if_there(directory: Path) -> PreparedData | None:
         if ranks.local_rank() == 0:  # once on each machine
             prepared.verify()
     except DataError as error:
-        log.warning("%s -- making it anew.", error)
+        log.warning("%s -- making it anew; what is there now is kept beside it.", error)
         return None
     log.info("Data: found prepared in %s.", directory)
     return prepared
@@ -228,7 +244,10 @@ class _Preparation:
         assert tokenizer is not None, "a receipt is written after the tokens"
         with self.clock.stage("bigram baseline"):
             train, val = (TokenShards(folder / f"{split}.bin") for split in ("train", "val"))
-            baseline = bigram_bits_per_byte(train, val, tokenizer.token_bytes())
+            token_bytes = tokenizer.token_bytes().astype(np.float64)
+            if tokenizer.unknown_id is not None:  # all of the text counts, as in a run's bits per byte
+                token_bytes[tokenizer.unknown_id] = bytes_per_unknown(encoder.splits["val"])
+            baseline = bigram_bits_per_byte(train, val, token_bytes)
         cleaning = self.pipeline.report()
         settings = what_decides(self.config)
         what_was_done = {name: part for name, part in settings.items() if name != "source"}
@@ -239,14 +258,14 @@ class _Preparation:
             **self.counts.plain(),
             "dropped": cleaning["dropped"],
             "changed": cleaning["changed"],
-            "repairs": dict(self.source.notes),
+            "repairs": {what: count for what, count in self.source.notes.items() if count},
             "tokenizer": {
                 "vocab_size": tokenizer.vocab_size,
                 "eot_id": tokenizer.eot_id,
                 "eot_token": tokenizer.eot_token,
                 "fingerprint": tokenizer.fingerprint(),
             },
-            "unknown_characters": encoder.unknown_characters,
+            "files": {name: file_hash(folder / name) for name in ("tokenizer.json", "tokenizer_config.json")},
             "splits": encoder.splits,
             "sources": encoder.sources,
             "bigram_bits_per_byte": round(baseline, 4),

@@ -15,13 +15,15 @@ from prospero.errors import DataError
 from prospero.paths import write_text
 from prospero.secret_values import scrub
 
-FORMAT = 2
+FORMAT = 3
 """Raised when prepared data of older versions can no longer be used; part of every folder's name."""
 FINGERPRINT_FORMAT = 1
 """Raised when the same text and settings give other tokens; part of every fingerprint, which a run holds on to."""
 
 FILE = "receipt.json"
-REQUIRED = ("format", "fingerprint", "splits", "sources", "tokenizer", "bigram_bits_per_byte")
+REQUIRED = ("format", "fingerprint", "splits", "sources", "tokenizer", "files", "bigram_bits_per_byte")
+DIGEST = "digest"
+"""The last entry of the file: the hash of all that stands before it."""
 
 
 class DocumentCounts:
@@ -81,19 +83,35 @@ def origin() -> dict[str, Any]:
 
 
 def write_receipt(folder: Path, receipt: Mapping[str, Any]) -> None:
-    """Write `receipt.json` into `folder`."""
-    write_text(folder / FILE, scrub(json.dumps(receipt, indent=2, ensure_ascii=False)) + "\n")
+    """Write `receipt.json` into `folder`, with a hash of itself."""
+    scrubbed = json.loads(scrub(_text(receipt)))
+    write_text(folder / FILE, _text(scrubbed | {DIGEST: digest(scrubbed)}))
+
+
+def _text(receipt: Mapping[str, Any]) -> str:
+    """Return a receipt as JSON; lone surrogates (a path that is not UTF-8 has them) as JSON's own escapes."""
+    text = json.dumps(receipt, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def file_hash(path: Path) -> str:
+    """Return 32 hexadecimal digits of a small file's content."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def read_receipt(folder: Path) -> dict[str, Any]:
     """Read `receipt.json` of `folder`; raises `DataError` when it is missing, damaged or of another format."""
     try:
-        receipt = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        text = (folder / FILE).read_text(encoding="utf-8")
+        receipt = json.loads(text)
     except OSError as error:
         raise DataError(f"{folder} holds no prepared data ({FILE}: {error.strerror}); run prepare first") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{folder / FILE} is damaged ({error}); delete the folder and prepare again") from error
     missing = [key for key in REQUIRED if not isinstance(receipt, dict) or key not in receipt]
     if missing or receipt["format"] != FORMAT:
         raise DataError(f"{folder / FILE} is not of format {FORMAT}; delete the folder and prepare again")
+    stated = receipt.pop(DIGEST, None)
+    if stated != digest(receipt) or text != _text(receipt | {DIGEST: stated}):
+        raise DataError(f"{folder / FILE} is damaged or was changed by hand; delete the folder and prepare again")
     return receipt

@@ -12,7 +12,14 @@ from prospero.data.cleaning.control_characters import ControlCharactersConfig
         ("tab\tline\r\nend\n", "tab\tline\r\nend\n"),
         ("\x1b[1;31mred\x1b[0m", "red"),
         ("\x1b]0;title\x07shell", "shell"),
-        ("page\x0cbreak", "pagebreak"),
+        ("page\x0cbreak", "page\nbreak"),
+        ("report\vresults", "report\nresults"),
+        ("lines\n\x0c\nend\n\x0cnext", "lines\n\nend\nnext"),
+        ("record\x1egroup\x1dfile\x1cend", "record\ngroup\nfile\nend"),
+        ("field\x1ffield", "field field"),
+        ("N\bNA\bAM\bME\bE _\bw_\bo", "NAME wo"),
+        ("ab\b\bAB", "AB"),
+        ("\bx\n\by", "x\ny"),
         ("C1 \x9b é", "C1  é"),
         ("next\x85line", "next\x85line"),
         ("\u200bzero\ufeff", "\u200bzero\ufeff"),
@@ -26,7 +33,7 @@ def test_removes_controls_alone(text, expected):
 
 def test_every_c0_and_c1_control_is_removed():
     text = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
-    assert ControlCharactersConfig().build()("x" + text + "é") == "x\t\n\r\x85é"
+    assert ControlCharactersConfig().build()("x" + text + "é") == "x\t\n\r\n \x85é"
 
 
 def test_invisible_characters_when_asked_for():

@@ -24,7 +24,7 @@ def error(path, **settings) -> str:
 @pytest.mark.parametrize("form", ["jsonl", "json", "csv", "tsv", "parquet"])
 def test_tables_in_every_form_and_packing(tmp_path, form, packing):
     path = write_rows(tmp_path / f"rows.{form}{packing}", TEXTS)
-    documents = read(path)
+    documents = read(path, tsv_quotes=True)
     assert [document.text for document in documents] == TEXTS
     assert [document.id for document in documents] == [f"{path.name}#{n}" for n in (1, 2, 3)]
     assert {document.source for document in documents} == {path.name}
@@ -51,6 +51,7 @@ def test_a_folder_is_read_in_the_order_of_names_and_says_what_was_left_out(tmp_p
         assert [document.source for document in source.documents()] == ["A.txt", "a/b/c.py", "a/z.md", "b.txt"]
         assert source.notes == {
             "hidden files left out": 1,
+            "hidden folders left out": 1,
             "files left out: ending .png": 1,
             "files left out: ending none": 1,
             "files left out: not a regular file, or a broken link": 1,

@@ -88,3 +88,20 @@ def test_a_data_set_must_be_named_and_the_package_installed(monkeypatch):
     monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r'pip install "prospero\[hub\]"'):
         HubConfig(dataset="a/b").build()
+
+
+def test_a_hub_that_cannot_be_reached_is_said_at_once(monkeypatch, caplog, capfd):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    asked = []
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda name: asked.append(name) or True)
+    with caplog.at_level("INFO"):
+        message = error("nobody/nothing", subset="small")
+    assert asked == ["datasets"]
+    assert "nobody/nothing small: the Hugging Face hub cannot be reached" in message
+    assert "http://127.0.0.1:9" in message and "data=stdlib" in message
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["Asking http://127.0.0.1:9 for nobody/nothing small."]
+    assert "Retrying" not in capfd.readouterr().err

@@ -85,3 +85,24 @@ def test_missing_field_names_what_is_there(tmp_path):
         DataError, match=r"a\.json#1: no field 'contents'; fields found: content, id\..*Did you mean 'content'"
     ):
         read(path, text_field="contents")
+
+
+@pytest.mark.parametrize("block", [1, 1 << 20])
+@pytest.mark.parametrize("rest", ['\n[{"text": "two"}]', '{"text": "two"}', ", 3", "]"])
+def test_what_follows_a_list_is_refused_with_its_place(monkeypatch, block, rest):
+    monkeypatch.setattr(reading, "HEAD_BYTES", block)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", block)
+    content = '[{"text": "one"}]'
+    with pytest.raises(
+        DataError, match=f"list ends at character {len(content + rest) - len(rest.lstrip())} and someth"
+    ):
+        list(read_json(io.BytesIO((content + rest).encode()), "a.json", Reading()))
+    assert [document.text for document in read_json(io.BytesIO(f"{content} \n".encode()), "a", Reading())] == ["one"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_a_field_that_stands_twice_in_an_object_is_counted(tmp_path, name):
+    (tmp_path / name).write_text('{"text": "first", "id": 1, "text": "last"}\n{"text": "b", "id": 1, "id": 2}\n')
+    source = FilesConfig(path=str(tmp_path / name)).build()
+    assert [document.text for document in source.documents()] == ["last", "b"]
+    assert source.notes == {"objects with the text field twice: the last one was taken": 1}

@@ -1,6 +1,8 @@
 """HTML to text: what a reader sees, with a line for each block. Parsing by selectolax (Lexbor)."""
 
+import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +18,11 @@ def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
+_PAGE = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+)
+_MARKDOWN = re.compile(r"^(?: {0,3}(?:```|~~~)|#{1,6} \S)", re.MULTILINE)
+_TAGS_PER_LINE = 0.5
 _HIDDEN = _set(
     """
     script style noscript template head title meta link iframe object svg canvas math audio video select -comment
@@ -41,9 +48,10 @@ class HtmlConfig:
     only_if_html: bool = True
     """Leave a text without at least `min_tags` tags as it is."""
     min_tags: int = 3
-    """Number of known HTML tags from which a text counts as HTML."""
+    """Number of known HTML tags from which a text counts as HTML. One that does not begin as a page does (doctype,
+    html, head, body) needs a tag in every second line too, and no heading or code fence of Markdown."""
     boilerplate: bool = False
-    """Keep navigation, headers, footers, side notes and forms."""
+    """Keep navigation, headers, footers, side notes and forms; one that holds most of a page's text is kept anyway."""
 
     def build(self) -> "Html":
         """Return the step."""
@@ -55,7 +63,7 @@ class Html:
 
     def __init__(self, *, min_tags: int, boilerplate: bool) -> None:
         self.min_tags = min_tags
-        self.hidden = _HIDDEN if boilerplate else _HIDDEN | _BOILERPLATE
+        self.boilerplate = boilerplate
 
     def __call__(self, text: str) -> str:
         """Return the visible text of a page, or `text` itself when it is no page."""
@@ -64,16 +72,58 @@ class Html:
         from selectolax.lexbor import LexborHTMLParser
 
         body = LexborHTMLParser(text).body
-        return "" if body is None else _text(body, self.hidden)
+        if body is None:
+            return ""
+        if self.boilerplate:
+            return _text(body, _HIDDEN)
+        text = _text(body, _HIDDEN | _BOILERPLATE)
+        if 2 * len(text) >= len(body.text()):
+            return text
+        page = _main_elements(body)
+        return _text(body, _HIDDEN | _BOILERPLATE, page) if page else text
 
     def _is_html(self, text: str) -> bool:
         if "<" not in text or ">" not in text:
             return False
-        return sum(1 for _ in islice(_TAG.finditer(text), self.min_tags)) == self.min_tags
+        wanted = self.min_tags
+        if _PAGE.match(text) is None:
+            if _MARKDOWN.search(text):
+                return False
+            lines = sum(1 for line in text.split("\n") if line and not line.isspace())
+            wanted = max(wanted, math.ceil(_TAGS_PER_LINE * lines))
+        return sum(1 for _ in islice(_TAG.finditer(text), wanted)) == wanted
 
 
-def _text(body: Any, hidden: frozenset[str]) -> str:
-    """Walk the tree without recursion (pages nest thousands deep) and join the pieces of text."""
+def _main_elements(body: Any) -> set[int]:
+    """Return the numbers of the elements that are usually boilerplate and here hold more than half of the page's text.
+
+    Whole pages stand in one form (ASP.NET) or one header. All such elements lie within one another.
+    """
+    whole = _visible_length(body)
+    found: set[int] = set()
+    effort = 0
+    for element in body.css(", ".join(sorted(_BOILERPLATE))):
+        length = _visible_length(element)
+        if length > whole / 2:
+            found.add(element.mem_id)
+        effort += length
+        if effort > 64 * whole:  # nested by the thousand
+            break
+    return found
+
+
+def _visible_length(element: Any) -> int:
+    def length(node: Any) -> int:
+        return len(_SPACE.sub(" ", node.text()))
+
+    return length(element) - sum(map(length, element.css("script, style, noscript, template")))
+
+
+def _text(body: Any, hidden: frozenset[str], shown: Collection[int] = ()) -> str:
+    """Walk the tree without recursion (pages nest thousands deep) and join the pieces of text.
+
+    Elements whose tag is `hidden` are left out, unless their number is in `shown`.
+    """
     pieces = _Pieces()
     node, entering = body, True
     preformatted = 0
@@ -82,7 +132,7 @@ def _text(body: Any, hidden: frozenset[str]) -> str:
         if entering:
             if tag == "-text":
                 pieces.text(node.text_content or "", preformatted > 0)
-            elif tag not in hidden:
+            elif tag not in hidden or (shown and node.mem_id in shown):
                 preformatted += tag == "pre"
                 pieces.tag(tag)
                 child = node.child

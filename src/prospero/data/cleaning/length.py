@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from prospero.data.cleaning.step import Drop
+from prospero.data.cleaning.words import count_words
 from prospero.errors import ConfigError
 
 
@@ -15,7 +16,8 @@ class LengthConfig:
     max_characters: int | None = None
     """Longer documents are dropped, in characters; null means no limit."""
     min_words: int = 0
-    """Documents of fewer words are dropped; a word is what stands between white space."""
+    """Documents of fewer words are dropped: what stands between white space, and where a script writes none, two
+    Chinese or Japanese characters, five Thai, Lao, Khmer or Burmese ones."""
     max_words: int | None = None
     """Documents of more words are dropped; null means no limit."""
 
@@ -46,7 +48,7 @@ class Length:
         if self.max_characters is not None and len(text) > self.max_characters:
             return Drop("too many characters")
         if self.min_words or self.max_words is not None:
-            words = len(text.split())
+            words = count_words(text)
             if words < self.min_words:
                 return Drop("too few words")
             if self.max_words is not None and words > self.max_words:

@@ -1,18 +1,21 @@
 """Removal of stop words by the lists of stopwords-iso. It spoils text for language modelling: off unless asked for."""
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 
+from prospero.data.cleaning.words import combining_marks
 from prospero.errors import ConfigError, suggest
 
-_WORD = r"[^\W\d_]+(?:['’][^\W\d_]+)*"
-_RUN = re.compile(rf"([ \t]*)(?<!\w)({_WORD}(?:[ \t]+{_WORD})*)(?!\w)([ \t]*)")
 _UNSPACED = frozenset({"zh", "ja", "th"})
 
 
 @dataclass(kw_only=True, slots=True)
 class StopWordsConfig:
-    """Remove frequent words such as "the" and "of"."""
+    """Remove frequent words such as "the" and "of".
+
+    The lists are broad: the English one has 1298 words, "hello" and "world" among them. `keep` takes words off.
+    """
 
     languages: list[str] = field(default_factory=lambda: ["en"])
     """Two-letter codes of the lists to use, such as en, de, fr."""
@@ -43,7 +46,21 @@ class StopWordsConfig:
 
 
 def _plain(word: str) -> str:
-    return word.lower().replace("’", "'")
+    return unicodedata.normalize("NFC", word.lower().replace("’", "'"))
+
+
+def _runs_of_words(marks: str) -> re.Pattern[str]:
+    """Return the pattern of white space, words one after another, white space.
+
+    A word is letters with their combining marks, and what apostrophes and hyphens join: neither a mark nor the rest of
+    a compound is left behind alone.
+    """
+    letters = rf"(?:[^\W\d_][{marks}]*)+" if marks else r"[^\W\d_]+"
+    word = rf"{letters}(?:['’\-\u2010\u2011]{letters})*"
+    inside = rf"[\w{marks}]|['’\-\u2010\u2011](?=\w)"
+    return re.compile(
+        rf"([ \t]*)(?<![\w{marks}])(?<![\w{marks}]['’\-\u2010\u2011])({word}(?:[ \t]+{word})*)(?!{inside})([ \t]*)"
+    )
 
 
 class StopWords:
@@ -51,10 +68,12 @@ class StopWords:
 
     def __init__(self, words: set[str]) -> None:
         self.words = frozenset(words)
+        self._run = _runs_of_words(combining_marks())
+        self._run_in_ascii = _runs_of_words("")  # three times as fast
 
     def __call__(self, text: str) -> str:
         """Return the text without the words, whatever their case."""
-        return _RUN.sub(self._without, text)
+        return (self._run_in_ascii if text.isascii() else self._run).sub(self._without, text)
 
     def _without(self, match: re.Match[str]) -> str:
         before, run, after = match.groups()

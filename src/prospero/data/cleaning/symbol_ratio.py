@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from prospero.data.cleaning.step import Drop
+from prospero.data.cleaning.words import count_words
 from prospero.errors import ConfigError
 
 _BULLETS = ("•", "-", "*", "‣", "●", "◦", "·", "–", "+")
@@ -84,7 +85,7 @@ class SymbolRatio:
                 return Drop("too few words with letters")
         if self.max_hashes_per_word is not None:
             ellipses = text.count("…") + text.count("...")
-            if max(text.count("#"), ellipses) / total > self.max_hashes_per_word:
+            if max(text.count("#"), ellipses) / max(1, count_words(text)) > self.max_hashes_per_word:
                 return Drop("too many hash signs or ellipses")
         return None
 

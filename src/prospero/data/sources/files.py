@@ -44,6 +44,10 @@ class FilesConfig(SourceConfig):
     """Encoding of text, json, csv and tsv files; a byte-order mark in a file has precedence."""
     encoding_errors: EncodingErrors = EncodingErrors.replace
     """Invalid bytes: replace by U+FFFD and count, strict stops, drop leaves the document out and counts it."""
+    tsv_quotes: bool = False
+    """In .tsv, take double quotes as those of .csv, round a text with tabs or line ends; TSV as defined has none."""
+    max_unpacking_ratio: int | None = 200
+    """A packed file, or Parquet, beyond 64 MB that unpacks to more times its size is refused; null: no limit."""
     max_document_bytes: int = 16777216
     """Longer texts are cut into parts at a line end or a space, in bytes of UTF-8; this bounds the memory."""
     bad_files: BadFiles = BadFiles.error
@@ -53,6 +57,8 @@ class FilesConfig(SourceConfig):
         SourceConfig.__post_init__(self)
         if self.max_document_bytes < _SMALLEST_DOCUMENT:
             raise ConfigError(f"max_document_bytes={self.max_document_bytes}: at least {_SMALLEST_DOCUMENT} bytes.")
+        if self.max_unpacking_ratio is not None and self.max_unpacking_ratio < 1:
+            raise ConfigError(f"max_unpacking_ratio={self.max_unpacking_ratio}: give 1 or more, or null for no limit.")
         if not self.text_field:
             raise ConfigError("text_field is empty; give the name of the field that holds the text.")
         try:
@@ -101,7 +107,7 @@ class FilesSource:
                 self.notes["empty files"] += 1
                 continue
             try:
-                for document in _read(file, reading):
+                for document in _read(file, reading, config):
                     any_text = True
                     document.source = file.name
                     yield document
@@ -120,6 +126,7 @@ class FilesSource:
             "source": "files",
             "text_field": config.text_field,
             "document_separator": config.document_separator,
+            "tsv_quotes": config.tsv_quotes,
             "encoding": config.encoding,
             "encoding_errors": config.encoding_errors.name,
             "max_document_bytes": config.max_document_bytes,
@@ -142,19 +149,21 @@ def _is_packed(file: FoundFile) -> bool:
     return file.path.suffix.lower() in COMPRESSIONS or file.ending in (".parquet", ".pq")
 
 
-def _read(file: FoundFile, reading: Reading) -> Iterator[Document]:
+def _read(file: FoundFile, reading: Reading, config: FilesConfig) -> Iterator[Document]:
     """Read one file by its ending; whatever goes wrong becomes one line that begins with its path."""
     try:
         if file.ending in (".parquet", ".pq"):
-            yield from read_parquet(file.path, file.name, reading)
+            yield from read_parquet(file.path, file.name, reading, config.max_unpacking_ratio)
             return
-        with open_bytes(file.path) as stream:
+        with open_bytes(file.path, config.max_unpacking_ratio) as stream:
             if file.ending in (".jsonl", ".ndjson"):
                 yield from read_json_lines(stream, file.name, reading)
             elif file.ending == ".json":
                 yield from read_json(stream, file.name, reading)
             elif file.ending in (".csv", ".tsv"):
-                yield from read_csv(stream, file.name, reading, "\t" if file.ending == ".tsv" else ",")
+                is_tsv = file.ending == ".tsv"
+                quotes = config.tsv_quotes or not is_tsv
+                yield from read_csv(stream, file.name, reading, "\t" if is_tsv else ",", quotes=quotes)
             else:
                 yield from read_text(stream, file.name, reading)
     except DataError as error:

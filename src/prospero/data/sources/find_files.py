@@ -17,6 +17,9 @@ TABLE_ENDINGS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parqu
 """Endings of files with rows and fields; every other file is plain text."""
 
 
+READ_ALREADY = "folders left out: a link led to them before"
+
+
 def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
@@ -67,11 +70,12 @@ def find_files(path: str, notes: Counter[str]) -> list[FoundFile]:
         elif place.exists():
             found = [_found(place, place.name)]
         elif glob.has_magic(path):
-            found = _by_glob(str(place))
+            found = _by_glob(str(place), notes)
         else:
             raise DataError(_missing(place))
     except PermissionError as error:
         raise DataError(f"{error.filename or place}: no permission to read; change its mode or its owner.") from None
+    notes += Counter()  # takes out what was counted and not found
     if not any(file.size for file in found):
         what = "is empty" if len(found) == 1 else f"holds {len(found)} files, and all of them are empty"
         raise DataError(f"{place} {what}; give data.path= a file with text.")
@@ -100,9 +104,32 @@ def _found(path: Path, name: str) -> FoundFile:
 
 
 def _in_folder(folder: Path, notes: Counter[str]) -> list[FoundFile]:
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    """Return the files below `folder`, also through links; what can be reached in two ways is taken once.
+
+    A folder's or file's own name has precedence over those of links to it.
+    """
+    seen: set[str] = set()  # the real paths of the folders and files that are taken already
+    found: list[FoundFile] = []
+    waiting = [folder]
+    while waiting:
+        start = waiting.pop(0)
+        if _is_new(start, seen):
+            waiting += _walk(start, folder, seen, found, notes)
+        else:
+            notes[READ_ALREADY] += 1
+    return _each_once(found, notes)
+
+
+def _walk(start: Path, root: Path, seen: set[str], found: list[FoundFile], notes: Counter[str]) -> list[Path]:
+    """Add the files below `start` to `found`; return the links to folders that were met, which are not followed yet."""
+    links: list[Path] = []
+    for parent, folders, names in os.walk(start, onerror=_raise):
+        here = [Path(parent, name) for name in sorted(folders) if not name.startswith(".")]
+        notes["hidden folders left out"] += len(folders) - len(here)
+        own = [path for path in here if not path.is_symlink()]
+        links += [path for path in here if path.is_symlink()]
+        folders[:] = [path.name for path in own if _is_new(path, seen)]
+        notes[READ_ALREADY] += len(own) - len(folders)
         for name in names:
             path = Path(parent, name)
             ending = content_ending(name)
@@ -113,21 +140,45 @@ def _in_folder(folder: Path, notes: Counter[str]) -> list[FoundFile]:
             elif not path.is_file():
                 notes["files left out: not a regular file, or a broken link"] += 1
             else:
-                found.append(_found(path, os.path.relpath(path, folder)))
-    return found
+                found.append(_found(path, os.path.relpath(path, root)))
+    return links
+
+
+def _is_new(folder: Path, seen: set[str]) -> bool:
+    """Note the real path of `folder`; return whether it was not met before, which ends every loop of links."""
+    real = os.path.realpath(folder)
+    new = real not in seen
+    seen.add(real)
+    return new
+
+
+def _each_once(found: list[FoundFile], notes: Counter[str]) -> list[FoundFile]:
+    """Return each file once, under its own name if that is among them, else the shortest and first."""
+    names: dict[str, FoundFile] = {}
+    for file in sorted(found, key=lambda file: (file.path.is_symlink(), file.name.count("/"), file.name)):
+        real = os.path.realpath(file.path)
+        if real in names:
+            notes["further names of files that are read already (links)"] += file.path != names[real].path
+        names.setdefault(real, file)
+    return list(names.values())
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _by_glob(pattern: str) -> list[FoundFile]:
-    paths = [Path(match) for match in glob.glob(pattern, recursive=True)]
-    paths = [path for path in paths if path.is_file()]
+def _by_glob(pattern: str, notes: Counter[str]) -> list[FoundFile]:
+    matches = [Path(match) for match in dict.fromkeys(glob.glob(pattern, recursive=True))]  # two ** match thrice
+    paths = [path for path in matches if path.is_file()]
+    if "**" not in pattern:
+        notes["folders left out: '*' stays in one folder, '**' goes into all below"] += sum(map(Path.is_dir, matches))
+    notes["files left out: not a regular file, or a broken link"] += sum(
+        not (path.is_file() or path.is_dir()) for path in matches
+    )
     if not paths:
         raise DataError(f"No file matches {pattern}; '*' stays in one folder, '**' goes into all below it.")
     fixed = os.path.dirname(glob.escape(pattern).split("[", 1)[0])  # the folders before the first of * ? [
-    return [_found(path, os.path.relpath(path, fixed or ".")) for path in paths]
+    return _each_once([_found(path, os.path.relpath(path, fixed or ".")) for path in paths], notes)
 
 
 def _missing(place: Path) -> str:
@@ -147,7 +198,7 @@ def _missing(place: Path) -> str:
 
 
 def _no_text(folder: Path, notes: Counter[str]) -> str:
-    left_out = ", ".join(f"{count} {reason}" for reason, count in notes.most_common(4)) or "it is empty"
+    left_out = ", ".join(f"{count} {reason}" for reason, count in notes.most_common(4) if count) or "it is empty"
     return (
         f"{folder} holds no file with text ({left_out}). Read from a folder: .txt, .md, .jsonl, .json, .csv, .tsv, "
         ".parquet, source code, each also .gz .bz2 .xz .zst; for other endings give data.path= a file or a glob."

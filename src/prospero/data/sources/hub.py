@@ -1,5 +1,6 @@
 """Any data set of the Hugging Face hub, streamed; or a local folder that `datasets` can open. Needs prospero[hub]."""
 
+import importlib
 import importlib.util
 import os
 from collections import Counter
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prospero.data.document import Document
+from prospero.data.hub_access import STREAMING_RETRIES, why_unreachable
 from prospero.data.sources.find_files import find_files, listing_hash
 from prospero.data.sources.json_format import missing_field
 from prospero.data.sources.reading import Reading
@@ -15,6 +17,11 @@ from prospero.data.sources.source import SourceConfig
 from prospero.errors import ConfigError, DataError, suggest
 
 _NO_NETWORK = {"ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout", "OfflineModeIsEnabled", "gaierror"}
+
+_UNREACHABLE = (
+    "the Hugging Face hub cannot be reached; check the network (and HF_HUB_OFFLINE), or use data=files, or "
+    "data=stdlib, which needs no network"
+)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -82,6 +89,10 @@ class HubSource:
 
         config = self.config
         datasets.disable_progress_bars()
+        limits: Any = importlib.import_module("datasets.config")
+        limits.STREAMING_READ_MAX_RETRIES = min(STREAMING_RETRIES, limits.STREAMING_READ_MAX_RETRIES)
+        if not os.path.exists(self.dataset) and (reason := why_unreachable(self._name())):
+            raise DataError(f"{self._name()}: {_UNREACHABLE} ({reason}).")
         try:
             self._check_subset_and_split(datasets)
             stream = datasets.load_dataset(
@@ -118,7 +129,7 @@ class HubSource:
         kinds = {kind.__name__ for kind in _causes(error)}
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if kinds & _NO_NETWORK:
-            what = "the Hugging Face hub cannot be reached; check the network (and HF_HUB_OFFLINE), or use data=files"
+            what = _UNREACHABLE
         elif kinds & {"GatedRepoError"}:
             what = "access to this data set must be asked for on its page; then give HF_TOKEN in the environment"
         elif kinds & {"DatasetNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError", "FileNotFoundError"}:

@@ -14,11 +14,13 @@ BROKEN = "broken JSON lines left out"
 TOO_LONG = "lines left out: longer than four times data.max_document_bytes"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _CLOSED = frozenset(']}"')
+TWICE = "objects with the text field twice: the last one was taken"
 
 
 def read_json_lines(stream: ByteStream, name: str, reading: Reading) -> Iterator[Document]:
     """Give line `n` as document `name#n`; a broken line is counted and left out, a file of nothing else is an error."""
     rows = _Rows(name, reading)
+    decode = json.JSONDecoder(object_pairs_hook=rows.object).decode
     good = bad = 0
     problem = ""
     for number, line in enumerate(reading.lines(stream, name), 1):
@@ -29,7 +31,7 @@ def read_json_lines(stream: ByteStream, name: str, reading: Reading) -> Iterator
         if line.isspace():
             continue
         try:
-            value = json.loads(line.replace("\0", "") if "\0" in line else line)
+            value = decode(line.replace("\0", "") if "\0" in line else line)
         except (ValueError, RecursionError) as error:
             reading.notes[BROKEN] += 1
             bad, problem = bad + 1, problem or f"line {number}: {error}"
@@ -43,7 +45,9 @@ def read_json_lines(stream: ByteStream, name: str, reading: Reading) -> Iterator
 def read_json(stream: ByteStream, name: str, reading: Reading) -> Iterator[Document]:
     """Give the n-th value of a list (or of values that follow each other) as document `name#n`."""
     rows = _Rows(name, reading)
-    for number, value in enumerate(_values(reading.blocks(stream, name), name, 4 * reading.max_document_bytes), 1):
+    decoder = json.JSONDecoder(object_pairs_hook=rows.object)
+    values = _values(decoder, reading.blocks(stream, name), name, 4 * reading.max_document_bytes)
+    for number, value in enumerate(values, 1):
         yield from rows.read(value, number)
 
 
@@ -54,6 +58,13 @@ class _Rows:
         self.name = name
         self.reading = reading
         self.found_field = False
+
+    def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return a JSON object, and count where it has the text field twice, of which only one can be taken."""
+        value = dict(pairs)
+        if len(value) < len(pairs) and sum(name == self.reading.text_field for name, _ in pairs) > 1:
+            self.reading.notes[TWICE] += 1
+        return value
 
     def read(self, value: Any, number: int) -> Iterable[Document]:
         """Give the document of one value: an object with the text field, or a text."""
@@ -83,15 +94,20 @@ def missing_field(where: str, field: str, found: Iterable[str]) -> DataError:
     )
 
 
-def _values(blocks: Iterable[str], name: str, limit: int) -> Iterator[Any]:
+def _values(decoder: json.JSONDecoder, blocks: Iterable[str], name: str, limit: int) -> Iterator[Any]:
     """Give the values of a list, or values one after another, holding no more than one of them and a block."""
-    decoder = json.JSONDecoder()
     text = _Window(iter(blocks))
     text.skip_space()
     in_list = text.take("[")
     while True:
         text.skip_space()
         if in_list and text.take("]"):
+            text.skip_space()
+            if text.rest():
+                raise DataError(
+                    f"{name}: the JSON list ends at character {text.offset} and something follows; a .json file holds "
+                    "one list, or objects one after another (.jsonl: one a line)."
+                )
             return
         if not text.rest():
             if in_list:

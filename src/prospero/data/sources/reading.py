@@ -9,7 +9,8 @@ from enum import Enum
 from typing import Any
 
 from prospero.data.document import Document
-from prospero.data.sources.compression import ByteStream, signature
+from prospero.data.sources.compression import ByteStream
+from prospero.data.sources.signatures import signature
 from prospero.errors import DataError
 
 BLOCK_BYTES = 1 << 20

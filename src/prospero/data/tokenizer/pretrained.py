@@ -3,10 +3,13 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from prospero.data.hub_access import why_unreachable
 from prospero.data.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from prospero.errors import ConfigError, DataError
+from prospero.log import log
 
 
 @dataclass(kw_only=True, slots=True)
@@ -29,6 +32,10 @@ class PretrainedTokenizerConfig:
         path = Path(self.path).expanduser()
         looks_like_path = path.suffix == ".json" or self.path.startswith((".", "/", "~")) or self.path.count("/") > 1
         if path.exists() or looks_like_path:
+            if self.revision != "main":
+                raise ConfigError(
+                    f"tokenizer.revision={self.revision} is for names on the hub, and {self.path} is a path here"
+                )
             return load_tokenizer(path, self.eot_token)
         return self._from_hub()
 
@@ -41,13 +48,17 @@ class PretrainedTokenizerConfig:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError
 
+        reason = why_unreachable(f"the tokenizer {self.path}")
         try:
-            file = hf_hub_download(self.path, "tokenizer.json", revision=self.revision)
+            get = partial(hf_hub_download, self.path, revision=self.revision, local_files_only=reason is not None)
+            file = get("tokenizer.json")
             with contextlib.suppress(EntryNotFoundError):  # the separator is then found among the usual names
-                hf_hub_download(self.path, "tokenizer_config.json", revision=self.revision)
+                get("tokenizer_config.json")
         except Exception as error:  # network, name, revision or access: the hub has a class for each
-            first = (str(error).splitlines() or [type(error).__name__])[0]
+            first = reason or (str(error).splitlines() or [type(error).__name__])[0]
             raise DataError(
                 f"tokenizer.path={self.path!r} is no file or folder here, and the hub did not give it: {first}"
             ) from error
+        if reason:
+            log.warning("The hub cannot be reached (%s); the copy of %s on this machine is used.", reason, self.path)
         return load_tokenizer(file, self.eot_token)

@@ -18,8 +18,10 @@ import numpy as np
 import tokenizers
 from tokenizers.decoders import DecodeStream
 
-from prospero.errors import DataError
+from prospero.errors import ConfigError, DataError, suggest
+from prospero.log import log
 from prospero.paths import write_text
+from prospero.printable import printable
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # said aloud, or the library warns at every fork
 
@@ -65,7 +67,7 @@ class Tokenizer:
     def unknown_id(self) -> int | None:
         """The id that unknown characters become, or None when every text can be written."""
         name = self._settings["unk_token"]
-        return self.inner.token_to_id(name) if name else None
+        return self.inner.token_to_id(name) if name else self._settings["unk_id"]
 
     @property
     def is_byte_level(self) -> bool:
@@ -121,7 +123,7 @@ class Tokenizer:
         table = [b""] * self.vocab_size
         byte_of = byte_alphabet()
         for token, id_ in self._vocabulary.items():
-            if id_ in self._special:
+            if id_ in self._special or id_ == self.unknown_id:
                 continue
             if self.is_byte_level and id_ not in self._plain:
                 table[id_] = bytes(byte_of[character] for character in token if character in byte_of)
@@ -195,7 +197,10 @@ class StreamDecoder:
 
 
 def load_tokenizer(path: Path | str, eot: str | None = None) -> Tokenizer:
-    """Open a `tokenizer.json`, or the folder that holds one; a separator named beside it is used."""
+    """Open a `tokenizer.json`, or the folder that holds one; a separator named beside it is used.
+
+    Raises `ConfigError` when `eot`, the separator asked for, is no token of it, `DataError` for what is no tokenizer.
+    """
     path = Path(path)
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
@@ -204,7 +209,22 @@ def load_tokenizer(path: Path | str, eot: str | None = None) -> Tokenizer:
         inner = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises bare Exception
         raise DataError(f"{file} is not a tokenizer.json: {str(error).splitlines()[0]}") from error
-    return Tokenizer(inner, eot or _separator_beside(file))
+    if eot is not None and inner.token_to_id(eot) is None:
+        raise ConfigError(_no_such_token(file, eot, inner))
+    beside = None if eot else _separator_beside(file)
+    if beside is not None and inner.token_to_id(beside) is None:
+        log.warning(
+            "%s names the separator %r, which the tokenizer lacks; it is added as a new id.", file.parent, beside
+        )
+    return Tokenizer(inner, eot or beside)
+
+
+def _no_such_token(file: Path, eot: str, inner: tokenizers.Tokenizer) -> str:
+    added = [token.content for token in inner.get_added_tokens_decoder().values()]
+    usual = [name for name in KNOWN_SEPARATORS if inner.token_to_id(name) is not None and name not in added]
+    known = printable(", ".join([*added, *usual][:12]) or "none that is special")
+    near = suggest(eot, [*added, *usual]) or suggest(eot, inner.get_vocab())
+    return f"tokenizer.eot_token={printable(eot)!r} is no token of {file}.{near} It has: {known}."
 
 
 def byte_alphabet() -> dict[str, int]:
@@ -223,7 +243,10 @@ def _separator_beside(file: Path) -> str | None:
         named = json.loads(beside.read_text(encoding="utf-8")).get("eos_token")
     except (ValueError, AttributeError) as error:
         raise DataError(f"{beside} is not a JSON object: {error}") from error
-    return named.get("content") if isinstance(named, dict) else named
+    named = named.get("content") if isinstance(named, dict) else named
+    if named is not None and not isinstance(named, str):
+        raise DataError(f"{beside} names a separator (eos_token) that is no text")
+    return named
 
 
 def _settings(inner: tokenizers.Tokenizer) -> dict[str, Any]:
@@ -234,6 +257,7 @@ def _settings(inner: tokenizers.Tokenizer) -> dict[str, Any]:
         "decoders": _decoders(plain["decoder"]),
         "pre_tokenizer": pre_tokenizer["type"] if pre_tokenizer else None,
         "unk_token": model.get("unk_token") if isinstance(model.get("unk_token"), str) else None,
+        "unk_id": model.get("unk_id"),  # Unigram names it by its number
         "merges_nothing": model.get("type") == "BPE"
         and not model.get("merges")
         and plain["normalizer"] is None

@@ -37,6 +37,8 @@ class BitsPerByte(TokenMetric):
         """Add the nats and the bytes of a batch."""
         self.nats += masked_sum(scores.nats, scores.mask)
         self.text_bytes += masked_sum(self.token_bytes[batch.labels.clamp(min=0)], scores.mask)
+        if "unknown_bytes" in batch.facts:  # the text counts, whether the tokenizer can write it or not
+            self.text_bytes += batch.facts["unknown_bytes"]
 
     def compute(self) -> Tensor:
         """Return the bits of one byte; NaN when no target has bytes."""

@@ -13,6 +13,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.paths import write_text
+from prospero.printable import printable_lines
 from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.base import StepCallback
 from prospero.training.loggers import log_text
@@ -102,7 +103,7 @@ class Samples(StepCallback):
         parts = []
         for prompt, text in zip(self.config.prompts, texts):
             heading = f"## step {trainer.global_step}, {tokens:,} tokens, prompt {prompt!r}"
-            parts.append(f"\n{heading}\n\n{_FENCE}text\n{prompt}{text}\n{_FENCE}\n")
+            parts.append(f"\n{heading}\n\n{_FENCE}text\n{printable_lines(prompt + text)}\n{_FENCE}\n")
         with open(self.file, "a", encoding="utf-8") as file:
             file.write("".join(parts))
         together = "\n\n".join(prompt + text for prompt, text in zip(self.config.prompts, texts))

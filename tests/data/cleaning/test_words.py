@@ -1,0 +1,50 @@
+"""Words are counted in scripts with spaces and without; each script is counted as its readers would, roughly."""
+
+import pytest
+
+from prospero.data.cleaning.length import LengthConfig
+from prospero.data.cleaning.step import Drop
+from prospero.data.cleaning.symbol_ratio import SymbolRatioConfig
+from prospero.data.cleaning.words import combining_marks, count_words
+
+CHINESE = "今天天气很好，我们去公园散步。"  # 13 characters
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", 0),
+        ("one two  three\n", 3),
+        ("naïve café", 2),
+        (CHINESE, 7),
+        ("日本語のテキスト", 4),
+        ("ภาษาไทย", 2),  # 7 letters and signs
+        ("한국어 문장 입니다", 3),  # Korean sets spaces
+        ("read 今天天气 now", 4),
+        ("，。！", 0),
+    ],
+)
+def test_count_words(text, words):
+    assert count_words(text) == words
+
+
+def test_chinese_and_thai_pages_are_as_long_as_they_are():
+    step = LengthConfig(min_characters=200, min_words=50).build()
+    for text in (CHINESE * 27, "ภาษาไทยไม่มีช่องว่าง" * 20):
+        assert len(text) >= 400 and step(text) is text
+    assert step(CHINESE[:9] + "。" * 200) == Drop("too few words")
+    assert LengthConfig(max_words=100).build()(CHINESE * 27) == Drop("too many words")
+
+
+def test_ellipses_are_measured_against_words_that_are_there():
+    text = "他说……然后走了，谁也不知道他去了哪里。" + "谁也不知道他去了哪里，也没有人再见过他。" * 3
+    assert SymbolRatioConfig(max_symbol_ratio=None).build()(text) is text
+    assert SymbolRatioConfig().build()("a ... b ... c ...").reason.startswith("too many")
+
+
+def test_the_marks_are_those_of_unicode():
+    import re
+
+    marks = re.compile(f"[{combining_marks()}]")
+    assert all(marks.fullmatch(c) for c in "\u0301\u0942\u093e\u094d\u0e34\u200d\U0001e8d0\U000e0100")
+    assert not any(marks.fullmatch(c) for c in "a1 _-'\u0915")
