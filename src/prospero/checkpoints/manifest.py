@@ -17,6 +17,10 @@ _THREADS = 4
 _WORTH_THREADS_BYTES = 2**22
 
 
+class OtherFormat(DataError):
+    """The folder is whole, and was written by another version of Prospero."""
+
+
 def render(facts: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the text of a manifest: `facts` (plain values), `files` (name -> bytes, sha256), and its own hash."""
     return _signed({"format_version": FORMAT_VERSION, **facts, "files": {name: files[name] for name in sorted(files)}})
@@ -49,9 +53,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not whole:
         raise DataError(f"{path} is damaged: its hash does not fit what it says")
     if found.get("format_version") != FORMAT_VERSION:
-        raise DataError(
+        raise OtherFormat(
             f"{folder} is of format version {found.get('format_version')}; this Prospero reads {FORMAT_VERSION}"
         )
+    if not _describes_files(found.get("files")):
+        raise DataError(f"{path} is damaged: it does not say what files there are")
     return found
 
 
@@ -71,6 +77,17 @@ def compare_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for wrong in _differences(folder, files):
         if wrong:
             raise DataError(wrong)
+
+
+def _describes_files(files: Any) -> bool:
+    """Whether `files` is a table of names inside the folder, each with its size and hash."""
+    if not isinstance(files, dict):
+        return False
+    plain = all(Path(name).name == name for name in files)
+    return plain and all(
+        isinstance(facts, dict) and type(facts.get("bytes")) is int and isinstance(facts.get("sha256"), str)
+        for facts in files.values()
+    )
 
 
 def _differences(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[str | None]:

@@ -154,7 +154,8 @@ class RunCheckpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._opened: dict[Path, Checkpoint] = {}
-        self._named: set[Path] = set()
+        self.unreadable: dict[Path, DataError] = {}
+        """The folders that were passed over, and why."""
 
     def all(self) -> list[Checkpoint]:
         """Return those with a readable manifest, newest first; each other one is named in one warning."""
@@ -165,6 +166,10 @@ class RunCheckpoints:
             except DataError as error:
                 self._pass_over(path, error)
         return found
+
+    def after(self, step: int) -> list[Checkpoint]:
+        """Return those of later steps than `step`, newest first."""
+        return [checkpoint for checkpoint in self.all() if checkpoint.step > step]
 
     def last(self) -> Checkpoint | None:
         """Return the newest whose every byte is as written, None when there is none."""
@@ -191,7 +196,7 @@ class RunCheckpoints:
         known, found = self._opened.get(path), Checkpoint.open(path)
         if known is not None and known.manifest == found.manifest:
             return known
-        self._named.discard(path)  # a new one of the same step
+        self.unreadable.pop(path, None)  # a new one of the same step
         self._opened[path] = found
         return found
 
@@ -204,9 +209,9 @@ class RunCheckpoints:
         return None
 
     def _pass_over(self, path: Path, error: DataError) -> None:
-        if path not in self._named:
+        if path not in self.unreadable:
             log.warning("passing over the checkpoint %s: %s", path.name, error)
-        self._named.add(path)
+        self.unreadable[path] = error
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -125,14 +125,18 @@ class RunFolder:
         """What a job of a sweep printed."""
         return self.path / "console.log"
 
+    def metrics_until(self, step: int) -> Path:
+        """A copy of the metrics of a course up to `step`, kept when the run goes back and takes another."""
+        return self.path / f"metrics_until_{step:08d}.csv"
+
     def stacks(self, rank: int) -> Path:
         """Where process `rank` writes the stacks of its threads when nothing moves."""
         return self.path / f"stacks_rank{rank}.txt"
 
     @property
     def holds_a_run(self) -> bool:
-        """Whether a run has begun here."""
-        return self.config.is_file()
+        """Whether a run has begun here; its weights are one also where config.yaml is gone."""
+        return self.config.is_file() or self.holds_weights
 
     @property
     def holds_weights(self) -> bool:

@@ -24,6 +24,7 @@ from prospero.training.callbacks import pruning
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.optimization import Optimization
+from prospero.training.resume_check import check_data, digests, part_names
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
 from prospero.training.settings import TrainConfig
@@ -51,6 +52,8 @@ class RunParts:
 def assemble(session: Session) -> RunParts:
     """Prepare the data and build every part of the run."""
     prepared = prepare_data(session)
+    if session.checkpoint is not None and ranks.is_rank_zero():
+        check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
     model = build_model(session, prepared)
     data = build_data(session, prepared, model)
     module, trainer, monitor = _build_trained(session, prepared, data, model)
@@ -155,6 +158,7 @@ def build_module(
         optimizer=config.optimizer,
         schedule=config.schedule,
         total_steps=max_steps(config),
+        estimated=config.limits()["max_minutes"] is not None,
         max_grad_norm=config.trainer.max_grad_norm,
         seed=config.seed,
         compile=config.trainer.compile_mode,
@@ -163,7 +167,9 @@ def build_module(
     facts = {
         "model": describe_model(config.model, vocab_size=vocab_size, max_seq_len=config.seq_len),
         "config": session.plain_config,
+        "parts": part_names(config),
         "data_fingerprint": prepared.fingerprint,
+        "data_digests": digests(prepared),
         "tokenizer_fingerprint": prepared.tokenizer.fingerprint(),
     }
     return TrainingModule(model, build_objective(config), metrics, how, guards=config.trainer.guards, facts=facts)
@@ -179,6 +185,7 @@ def build_trainer(session: Session, prepared: PreparedData, module: TrainingModu
         tags=session.plain_config["tags"],
         config=session.plain_config,
         tokenizer=prepared.tokenizer,
+        data_fingerprint=prepared.fingerprint,
         tokens_per_step=config.global_batch_size * config.seq_len,
         flops_per_token=flops_per_token(module.model, config.seq_len),
         precision=session.hardware.precision.name,

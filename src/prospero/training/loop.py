@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from prospero.log import log
 from prospero.processes.ranks import any_rank
 from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.base import StepCallback
@@ -43,6 +44,7 @@ class StepLoop(Callback):
         self._started = 0.0
         self._seconds_before = 0.0
         self._validated_step = -1
+        self._began_at = -1
         self._pause_started = 0.0
         self._loggers_resumed = False
 
@@ -62,8 +64,11 @@ class StepLoop(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock, remember signals from now on, and begin to estimate the horizon when only time limits."""
         module = training_module(pl_module)
-        self._started, self._seconds_before = time.perf_counter(), module.state.seconds
         self._resume_loggers(trainer)
+        self._started, self._seconds_before = time.perf_counter(), module.state.seconds
+        self._began_at = trainer.global_step
+        if self.limit_seconds is not None and module.state.seconds >= self.limit_seconds:
+            self.reasons.stop_for_time(trainer)
         if self.limit_seconds is not None:
             self._estimate = StepEstimate(self.limit_seconds, trainer.max_steps)
         self.reasons.begin()
@@ -163,6 +168,9 @@ class StepLoop(Callback):
         state = training_module(pl_module).state
         if state.stop_reason is None:
             state.stop_reason = "max_steps" if trainer.global_step >= trainer.max_steps else "the callbacks stopped it"
+        if trainer.global_step == self._began_at and trainer.should_stop and not state.stopping_to_resume:
+            log.info("the run had ended already, nothing is trained: %s", state.stop_reason)
+            self._validated_step = trainer.global_step
         validated = self._validated_step == trainer.global_step
         if not validated and not state.stopping_to_resume and trainer.limit_val_batches:
             validate_now(trainer)

@@ -31,6 +31,7 @@ from prospero.training.lightning_seams import (
     validate_now,
 )
 from prospero.training.optimization import Optimization
+from prospero.training.optimizer_state import with_changed_settings
 from prospero.training.parallel import reshard, sync_gradients
 from prospero.training.state import RunState
 from prospero.training.step_numbers import StepNumbers
@@ -88,6 +89,8 @@ class TrainingModule(L.LightningModule):
         self.objective.bind(self.model)
         self._restore_objective()
         self._schedule = self.how.schedule.build(optimizer, self.how.total_steps)
+        if self.state.horizon is not None:
+            self.set_total_steps(self.state.horizon)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule, "interval": "step"}}
 
     def _restore_objective(self) -> None:
@@ -97,7 +100,7 @@ class TrainingModule(L.LightningModule):
 
     def set_total_steps(self, total_steps: int) -> None:
         """Move the horizon of the schedule, for runs limited by time whose number of steps is an estimate."""
-        self.how.total_steps = total_steps
+        self.state.horizon = total_steps
         if self._schedule is not None:
             self._schedule.total_steps = total_steps
 
@@ -254,7 +257,7 @@ class TrainingModule(L.LightningModule):
             **self.facts,
             **self.state.plain(),
             "seed": self.how.seed,
-            "total_steps": self.how.total_steps,
+            "total_steps": self.state.horizon or self.how.total_steps,
             "guard": self.watch.plain(),
             "skipped_ranges": training_data(self.trainer).state_dict()["skipped"],
             "objective": self.objective.state_dict(),
@@ -267,6 +270,12 @@ class TrainingModule(L.LightningModule):
         memory = checkpoint[CHECKPOINT_KEY]
         self.state.restore(memory)
         self.watch.restore(memory["guard"])
+        if self.how.estimated:  # until there is an estimate of now
+            self.set_total_steps(min(memory["total_steps"], self.how.total_steps))
+        then = (memory.get("config") or {}).get("optimizer")
+        if then is not None:
+            states = checkpoint["optimizer_states"]
+            checkpoint["optimizer_states"] = [with_changed_settings(s, then, self.how.optimizer, self) for s in states]
         self._objective_state = memory["objective"]
         self._restore_objective()  # now, or once the parameters are those of the optimiser
         data = training_data(self.trainer)

@@ -1,4 +1,4 @@
-"""Whether the state of an optimiser can be saved when its parameters are sharded.
+"""What of an optimiser's state is saved and taken up: settings that were changed, tensors that are sharded.
 
 A state tensor that is laid out as its parameter (a `DTensor`) is written by all processes together. A plain tensor of a
 sharded parameter is taken to be the same on every process, and the first writes it. An optimiser that keeps plain
@@ -7,16 +7,50 @@ tensors of its own part breaks that, and its checkpoints would silently hold the
 
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from prospero.errors import ConfigError
+from prospero.plain import from_plain, plain
+from prospero.training.parts import OptimizerSettings
 
 _Entry = tuple[str, str, tuple[int, ...], int]
 """Parameter, key of the state, shape, fingerprint of the values."""
+
+
+def with_changed_settings(
+    saved: Mapping[str, Any], then: Mapping[str, Any], now: OptimizerSettings, module: nn.Module
+) -> dict[str, Any]:
+    """Return the optimiser's `saved` state with the settings in which `now` differs from those of `then`.
+
+    What the optimiser itself counts in its groups stays: only what the two settings build otherwise is changed. The
+    model is that inside `module`, as `module.model`, whose parameters the state knows by the module's names for them.
+    """
+    kind = type(now)
+    known = {name: value for name, value in then.items() if name in plain(now)}
+    if known == {name: plain(now)[name] for name in known}:
+        return dict(saved)
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    before = _options_by_name(from_plain(kind, known).build(module.model), names)
+    after = _options_by_name(now.build(module.model), names)
+    groups = []
+    for group in saved["param_groups"]:
+        old, new = (options.get(group["params"][0], {}) for options in (before, after))
+        groups.append({**group, **{key: new[key] for key in old.keys() & new.keys() if old[key] != new[key]}})
+    return {**saved, "param_groups": groups}
+
+
+def _options_by_name(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, dict[str, Any]]:
+    """Return the options of each parameter's group, by the parameter's name."""
+    return {
+        names[id(parameter)]: {key: value for key, value in group.items() if key != "params"}
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
 
 
 def check_can_be_saved(optimizer: torch.optim.Optimizer, names: Mapping[int, str], device: torch.device) -> None:

@@ -26,6 +26,8 @@ class RunFacts:
     """All settings as plain values, secrets already redacted."""
     tokenizer: "Tokenizer | None" = None
     """The run's tokenizer; None in tests of parts that write no text."""
+    data_fingerprint: str = ""
+    """Of the prepared data; numbers of different data are not compared."""
     tokens_per_step: int = 0
     """Tokens that one optimiser step reads: global batch times sequence length."""
     flops_per_token: float = 0.0

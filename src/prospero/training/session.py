@@ -4,6 +4,7 @@ A run that cannot be begun leaves nothing behind; one that has begun closes its 
 from its other processes, however it ends.
 """
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ import lightning as L
 
 from prospero import log as logging_setup
 from prospero import paths
-from prospero.checkpoints.folders import remove_left_over
+from prospero.checkpoints import folders
+from prospero.checkpoints.manifest import OtherFormat
 from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints, is_checkpoint
 from prospero.configuration import written
-from prospero.errors import ConfigError, Interrupted, ProsperoError
+from prospero.data.cache import readable_errors
+from prospero.errors import ConfigError, DataError, Interrupted
 from prospero.log import log
 from prospero.model.numerics import NumericsChoice
 from prospero.plain import flat, plain
@@ -33,6 +36,7 @@ from prospero.training.compilation import keep_compiled
 from prospero.training.devices import gpus
 from prospero.training.loggers import close_loggers
 from prospero.training.loggers.base import RunLogger
+from prospero.training.resume_check import check_settings
 from prospero.training.trainer import Hardware
 
 if TYPE_CHECKING:
@@ -82,9 +86,34 @@ class Session:
         """Write down what is run: every process has come here, nothing can be wrong with the settings any more."""
         self.rendezvous.all_ready()
         if ranks.is_rank_zero():
-            paths.write_text(self.folder.config, written.rerunnable(self.config))
-            write_environment(self.folder.path, gpus=gpus())
+            with readable_errors(self.folder.path):
+                self._put_later_aside()
+                paths.write_text(self.folder.config, written.rerunnable(self.config))
+                write_environment(self.folder.path, gpus=gpus())
         self.begun = True
+
+    @property
+    def goes_on_in_place(self) -> bool:
+        """Whether the checkpoint that the run goes on from lies in its own folder."""
+        found = self.checkpoint
+        return found is not None and found.path.parent.resolve() == self.checkpoints.folder.resolve()
+
+    def _put_later_aside(self) -> None:
+        """Keep the checkpoints after the one that the run goes back to, and the metrics until then, under new names."""
+        if self.checkpoint is None or not self.goes_on_in_place:
+            return
+        step, later = self.checkpoint.step, self.checkpoints.after(self.checkpoint.step)
+        if not later:
+            return
+        metrics = self.folder.metrics_until(later[0].step)
+        log.warning(
+            "the run goes back to step %d: the checkpoints after it are put aside as %s, the metrics until now as %s",
+            step,
+            ", ".join(folders.put_aside(checkpoint.path, "later").name for checkpoint in later),
+            metrics.name,
+        )
+        if self.folder.metrics.is_file():
+            shutil.copyfile(self.folder.metrics, metrics)
 
     def discard(self) -> None:
         """Remove what a new run wrote before its first step, and the folder when nothing else is in it."""
@@ -131,11 +160,12 @@ def open_session(config: "TrainConfig") -> Iterator[Session]:
         settings = written.redact(plain(config))
         session = Session(config, settings, hardware, rendezvous, RunFolder(folder))
         try:
-            _occupy(session)
-            _find_checkpoint(session)
+            with readable_errors(folder):
+                _occupy(session)
+                _find_checkpoint(session)
             seed_everything(config.seed)
             yield session
-        except (ProsperoError, Interrupted) as error:
+        except BaseException as error:
             if not session.begun or (isinstance(error, Interrupted) and not signals.watch.deferred):
                 session.discard()
             raise
@@ -170,6 +200,8 @@ def _find_checkpoint(session: Session) -> None:
 
     def look() -> str:
         checkpoint = _checkpoint_to_resume(session.config, session.checkpoints)
+        if checkpoint is not None:
+            check_settings(checkpoint, session.config, session.plain_config)
         found.extend([checkpoint] if checkpoint is not None else [])
         return str(checkpoint.path) if checkpoint is not None else ""
 
@@ -185,17 +217,36 @@ def _checkpoint_to_resume(config: "TrainConfig", checkpoints: RunCheckpoints) ->
     if config.resume is None:
         return None
     if config.resume in ("auto", "last", "best"):
-        remove_left_over(checkpoints.folder)
+        folders.remove_left_over(checkpoints.folder)
         found = checkpoints.best() if config.resume == "best" else checkpoints.last()
-        if found is None and config.resume != "auto":
-            run = checkpoints.folder.parent
-            raise ConfigError(f"resume={config.resume}: {run} holds no readable checkpoint; start with resume=auto")
+        _refuse_to_lose(config.resume, checkpoints, found)
         return found
     path = Path(config.resume)
-    if path.is_dir() and not is_checkpoint(path):
+    if config.resume and path.is_dir() and not is_checkpoint(path):
         newest = RunCheckpoints(RunFolder(path).checkpoints).last()
         if newest is not None:
             return newest
-    if not is_checkpoint(path):
+    if not config.resume or not is_checkpoint(path):
         raise ConfigError(f"resume={config.resume} is neither auto, last, best nor the folder of a checkpoint or run")
     return Checkpoint.open(path).verify()
+
+
+def _refuse_to_lose(resume: str, checkpoints: RunCheckpoints, found: Checkpoint | None) -> None:
+    """Raise where going on would train anew what is there and only cannot be read, or not by this version."""
+    unreadable = checkpoints.unreadable
+    newer = [
+        error
+        for path, error in unreadable.items()
+        if isinstance(error, OtherFormat) and (found is None or path.name > found.path.name)
+    ]
+    if newer:
+        raise DataError(f"{newer[0]}; go on with the version of Prospero that wrote it (nothing was changed)")
+    if found is None and unreadable:
+        path, error = next(iter(unreadable.items()))
+        raise DataError(
+            f"none of the {len(unreadable)} checkpoints in {checkpoints.folder} can be read (the newest: {error}); "
+            "nothing was changed: bring them back from a copy, or begin again in another run_dir"
+        )
+    if found is None and resume != "auto":
+        run = checkpoints.folder.parent
+        raise ConfigError(f"resume={resume}: {run} holds no readable checkpoint; start with resume=auto")

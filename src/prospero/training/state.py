@@ -27,6 +27,8 @@ class RunState:
     """Seconds of `seconds` in which the run validated, saved or wrote samples."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The last value of every number, by name."""
+    horizon: int | None = None
+    """Steps of the whole run as last estimated, where it ends by the clock; the schedule's horizon."""
     rollbacks: int = 0
     """Times that the run has gone back to a checkpoint."""
     stop_reason: str | None = None

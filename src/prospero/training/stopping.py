@@ -60,12 +60,10 @@ class StopReasons:
 
     def stop(self, trainer: L.Trainer, step: int, reasons: list[float]) -> None:
         """Stop for the weightiest of `reasons`, those of all ranks together."""
-        trainer.should_stop = True
         reason = next(name for name, flag in zip(STOP_REASONS, reasons) if flag)
         if reason == "max_minutes":
-            assert self.limit_seconds is not None
-            self.state.stop_reason = f"max_minutes: {self.limit_seconds / 60:g} minutes are over"
-            return
+            return self.stop_for_time(trainer)
+        trainer.should_stop = True
         self.state.stopping_to_resume = True
         self.state.stop_reason = reason
         if reason != "STOP file":
@@ -74,3 +72,9 @@ class StopReasons:
         elif trainer.is_global_zero:
             self.folder.stop.unlink(missing_ok=True)
         log.warning("%s at step %d: saving, then leaving", self.state.stop_reason, step)
+
+    def stop_for_time(self, trainer: L.Trainer) -> None:
+        """End the run, whose time is over."""
+        assert self.limit_seconds is not None, "there is a limit that is reached"
+        trainer.should_stop = True
+        self.state.stop_reason = f"max_minutes: {self.limit_seconds / 60:g} minutes are over"

@@ -62,7 +62,7 @@ class ScheduledLR(LRScheduler):
     `total_steps` may be set at any time and counts from the next step on: a run that ends by the clock refines its
     horizon as it learns its speed. A horizon that shrinks below the present step means the end of the schedule, one
     shorter than the warm-up means no decay: an estimate never stops a run.
-    The horizon belongs to the run and not to the checkpoint, so a run resumed with more steps follows the new horizon.
+    Horizon and peak rates belong to the run and not to the checkpoint: a run resumed with others follows the new ones.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, schedule: ScheduleConfig, total_steps: int) -> None:
@@ -90,11 +90,15 @@ class ScheduledLR(LRScheduler):
         return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs), "_last_lr": list(self._last_lr)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at the saved step with the saved peak rates."""
+        """Go on at the saved step with this run's own peak rates and horizon, from the next step on.
+
+        Call it after the optimiser's state is loaded, whose learning rates are those of then.
+        """
         self.last_epoch = state_dict["last_epoch"]
-        self.base_lrs = list(state_dict["base_lrs"])
-        self._last_lr = list(state_dict["_last_lr"])
         self._step_count = self.last_epoch + 1
+        for group, base, lr in zip(self.optimizer.param_groups, self.base_lrs, self.get_lr()):
+            group["initial_lr"], group["lr"] = base, lr
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
 def progress(step: int, warmup: int, total_steps: int) -> float:

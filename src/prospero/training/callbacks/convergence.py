@@ -8,7 +8,7 @@ import lightning as L
 
 from prospero.errors import ConfigError
 from prospero.training.callbacks.base import StepCallback
-from prospero.training.module import TrainingModule
+from prospero.training.module import TrainingModule, training_module
 from prospero.training.run_facts import RunFacts
 
 
@@ -40,7 +40,7 @@ class ConvergenceConfig:
 
     def build(self, run: RunFacts) -> "Convergence":
         """Return the callback."""
-        return Convergence(self)
+        return Convergence(self, run.data_fingerprint)
 
 
 def improvement_ratio(history: list[tuple[int, float]], window_steps: int) -> float | None:
@@ -62,17 +62,23 @@ def improvement_ratio(history: list[tuple[int, float]], window_steps: int) -> fl
 class Convergence(StepCallback):
     """Watches train/loss or val/loss; its state is in every checkpoint."""
 
-    def __init__(self, config: ConvergenceConfig) -> None:
+    def __init__(self, config: ConvergenceConfig, data: str = "") -> None:
         self.config = config
+        self.data = data
         self.history: list[tuple[int, float]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """The losses of the last two windows."""
-        return {"history": [list(pair) for pair in self.history]}
+        """The losses of the last two windows, and of which data."""
+        return {"history": [list(pair) for pair in self.history], "data": self.data}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.history = [(int(step), float(loss)) for step, loss in state_dict["history"]]
+        """Go on from a checkpoint; with other data than then, begin to compare anew."""
+        if state_dict.get("data", self.data) == self.data:
+            self.history = [(int(step), float(loss)) for step, loss in state_dict["history"]]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Train no further when the run that goes on had ended by this rule, and the rule is the same."""
+        self._stop_when_due(trainer, training_module(pl_module))
 
     def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Look at the row just logged."""
@@ -92,7 +98,12 @@ class Convergence(StepCallback):
         window = self.config.window_steps
         self.history.append((trainer.global_step, metrics[name]))
         self.history = [pair for pair in self.history if pair[0] > trainer.global_step - 3 * window]
+        self._stop_when_due(trainer, module)
+
+    def _stop_when_due(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        window = self.config.window_steps
         ratio = improvement_ratio(self.history, window)
         if ratio is not None and ratio < self.config.min_improvement_ratio and not trainer.should_stop:
             trainer.should_stop = True
+            name = f"{self.config.split.value}/loss"
             module.state.stop_reason = f"convergence: {name} improved by {ratio:.3%} over {window} steps"

@@ -8,7 +8,7 @@ import lightning as L
 from prospero.errors import ConfigError
 from prospero.evaluation.monitor import Monitor
 from prospero.training.callbacks.base import StepCallback
-from prospero.training.module import TrainingModule
+from prospero.training.module import TrainingModule, training_module
 from prospero.training.run_facts import RunFacts
 
 
@@ -24,21 +24,22 @@ class EarlyStoppingConfig:
     def __post_init__(self) -> None:
         if self.patience < 1:
             raise ConfigError(f"callbacks.early_stopping.patience={self.patience} must be at least 1")
-        if self.min_delta < 0:
-            raise ConfigError(f"callbacks.early_stopping.min_delta={self.min_delta} must not be negative")
+        if not self.min_delta >= 0:
+            raise ConfigError(f"callbacks.early_stopping.min_delta={self.min_delta} must be 0 or more")
 
     def build(self, run: RunFacts) -> "EarlyStopping":
         """Return the callback."""
-        return EarlyStopping(self.patience, self.min_delta, run.monitor)
+        return EarlyStopping(self.patience, self.min_delta, run.monitor, run.data_fingerprint)
 
 
 class EarlyStopping(StepCallback):
     """Watches the monitor; its state is in every checkpoint."""
 
-    def __init__(self, patience: int, min_delta: float, monitor: Monitor | None = None) -> None:
+    def __init__(self, patience: int, min_delta: float, monitor: Monitor | None = None, data: str = "") -> None:
         self.patience = patience
         self.min_delta = min_delta
         self.monitor = monitor or Monitor()
+        self.data = data
         self.best = self.monitor.worst
         self.validations_without_improvement = 0
 
@@ -48,14 +49,20 @@ class EarlyStopping(StepCallback):
             "best": self.best,
             "validations_without_improvement": self.validations_without_improvement,
             "monitor": self.monitor.name,
+            "data": self.data,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint; with another monitor than then, begin to compare anew."""
-        if state_dict.get("monitor", self.monitor.name) != self.monitor.name:
-            return
+        """Go on from a checkpoint; with another monitor or other data than then, begin to compare anew."""
+        for name, now in (("monitor", self.monitor.name), ("data", self.data)):
+            if state_dict.get(name, now) != now:
+                return
         self.best = state_dict["best"]
         self.validations_without_improvement = state_dict["validations_without_improvement"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Train no further when the run that goes on had ended by this rule, and the rule is the same."""
+        self._stop_when_due(trainer, training_module(pl_module))
 
     def on_validated(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Compare, count, and ask the trainer to stop after this step."""
@@ -66,6 +73,9 @@ class EarlyStopping(StepCallback):
             self.best, self.validations_without_improvement = value, 0
             return
         self.validations_without_improvement += 1
+        self._stop_when_due(trainer, module)
+
+    def _stop_when_due(self, trainer: L.Trainer, module: TrainingModule) -> None:
         if self.validations_without_improvement >= self.patience and not trainer.should_stop:
             trainer.should_stop = True
             how = "risen above" if self.monitor.higher_is_better else "fallen below"

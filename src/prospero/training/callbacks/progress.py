@@ -165,5 +165,5 @@ def _short(value: float) -> str:
 
 
 def _total(trainer: L.Trainer, module: TrainingModule) -> int | None:
-    total = min(trainer.max_steps, module.how.total_steps)
+    total = min(trainer.max_steps, module.state.horizon or module.how.total_steps)
     return None if total >= UNLIMITED_STEPS else total
