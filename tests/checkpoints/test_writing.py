@@ -142,8 +142,8 @@ def test_room_is_looked_for_before_anything_is_written(tmp_path, monkeypatch):
     save = Save(tmp_path / "run" / "step_00000001", 0, 1, {}, [], temporary=tmp_path / "run" / ".step_00000001.tmp-1")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(0, 0, 5_000_000 + SPARE_BYTES - 1))
     message = (
-        r"^no room for the checkpoint .*step_00000001: it needs 5 MB, the disk has 22 MB left; free some space or "
-        "lower keep_last and keep_best$"
+        r"^no room for the checkpoint .*step_00000001: it needs 5.0 MB and leaves 16.8 MB for logs and small files, "
+        "the disk has 21.8 MB left; free some space or lower keep_last and keep_best$"
     )
     with pytest.raises(DataError, match=message):
         make_room(save, 5_000_000)

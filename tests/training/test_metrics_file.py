@@ -7,7 +7,9 @@ import os
 
 import pytest
 
+from prospero import paths
 from prospero.runs.metrics import metric_series, read_metrics
+from prospero.training.loggers import metrics_file
 from prospero.training.loggers.metrics_file import MetricsFile
 
 
@@ -80,19 +82,82 @@ def test_what_a_kill_left_of_the_header_is_no_obstacle(tmp_path, left):
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == ["3", "4"]
 
 
-def test_a_full_disk_is_one_warning_and_the_end_of_the_file(tmp_path, monkeypatch, caplog):
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk whose room, in bytes, a test sets; None is endless."""
+
+    class Disk:
+        room: int | None = None
+
+    found, write, rewrite = Disk(), os.write, paths.write_text
+
+    def take(size: int) -> int:
+        if found.room is None:
+            return size
+        taken, found.room = min(size, found.room), max(0, found.room - size)
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return taken
+
+    def write_some(file, data):
+        return write(file, data[: take(len(data))])
+
+    def write_whole(path, text):
+        if found.room is not None and found.room < len(text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rewrite(path, text)
+
+    monkeypatch.setattr(metrics_file.os, "write", write_some)
+    monkeypatch.setattr(metrics_file, "write_text", write_whole)
+    monkeypatch.setattr(metrics_file, "LAST_TRIES_SECONDS", 0.02)
     monkeypatch.setattr(logging.getLogger("prospero"), "propagate", True)
-    logger = MetricsFile(tmp_path)
-    logger.log_metrics({"a": 1.0}, 1)
+    return found
 
-    def full(*args):
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
-    for step in (2, 3):
-        logger.log_metrics({"a": 2.0}, step)
+@pytest.mark.parametrize("room", [0, 7, 40])
+@pytest.mark.parametrize("full_from", [1, 2, 5])
+@pytest.mark.parametrize("begin_at", [0, 3])
+def test_a_disk_that_is_full_for_a_while_costs_no_row(tmp_path, disk, caplog, room, full_from, begin_at):
+    """Full before the header is written, inside a line, before a new column comes; after a resume too."""
+    write(MetricsFile(tmp_path / "whole"), range(1, 20), val_every=6)
+    logger = MetricsFile(tmp_path / "a")
+    steps = range(1, 20)
+    if begin_at:
+        write(MetricsFile(tmp_path / "a"), range(1, 6), val_every=6)  # rows 4 and 5 are those of before a kill
+        steps = range(begin_at + 1, 20)
+    caplog.clear()
+    caplog.set_level(logging.INFO, logger="prospero")
+    for number, step in enumerate(steps, 1):
+        if number == full_from:
+            disk.room = room
+        if number == 1:
+            logger.resume_at(begin_at)
+        if number == full_from + 6:
+            disk.room = None
+        write(logger, [step], val_every=6, start=False)
     logger.close()
-    said = [record.getMessage() for record in caplog.records]
-    assert said == [
-        "metrics.csv failed to write ([Errno 28] No space left on device); training goes on without it",
+    assert (tmp_path / "a" / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
+    assert [message.partition(" (")[0] for message in caplog.messages] == [
+        "metrics.csv cannot be written",
+        "metrics.csv is written again, no row is missing",
     ]
+
+
+def test_a_disk_that_is_full_at_the_end_is_waited_for(tmp_path, disk, monkeypatch):
+    logger = MetricsFile(tmp_path)
+    write(logger, [1])
+    disk.room = 0
+    write(logger, [2, 3], start=False)
+    monkeypatch.setattr(metrics_file.time, "sleep", lambda seconds: setattr(disk, "room", None))
+    logger.close()
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == ["1", "2", "3"]
+
+
+def test_rows_that_are_lost_in_the_end_are_said(tmp_path, disk, caplog):
+    logger = MetricsFile(tmp_path)
+    write(logger, [1])
+    disk.room = 0
+    write(logger, [2, 3], start=False)
+    logger.close()
+    assert caplog.messages[-1] == "metrics.csv failed to finish (3 rows could not be written); training goes on without it"
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == ["1"]

@@ -198,8 +198,9 @@ def make_room(save: Save, n_bytes: int) -> None:
         free = shutil.disk_usage(save.final.parent).free
         if free < n_bytes + SPARE_BYTES:
             raise DataError(
-                f"no room for the checkpoint {save.final}: it needs {n_bytes / 1e6:,.0f} MB, the disk has "
-                f"{free / 1e6:,.0f} MB left; free some space or lower keep_last and keep_best"
+                f"no room for the checkpoint {save.final}: it needs {n_bytes / 1e6:,.1f} MB and leaves "
+                f"{SPARE_BYTES / 1e6:,.1f} MB for logs and small files, the disk has {free / 1e6:,.1f} MB left; free "
+                "some space or lower keep_last and keep_best"
             )
         save.temporary.mkdir()
     except OSError as error:

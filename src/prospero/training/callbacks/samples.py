@@ -20,6 +20,7 @@ from prospero.training.loggers import log_text
 from prospero.training.module import TrainingModule, training_module
 from prospero.training.parallel import reshard
 from prospero.training.run_facts import RunFacts
+from prospero.training.side_file import SideFile
 
 _HEADING = re.compile(r"^## step (\d+)", re.MULTILINE)
 _FENCE = "````"
@@ -53,14 +54,14 @@ class Samples(StepCallback):
     def __init__(self, config: SamplesConfig, run: RunFacts) -> None:
         self.config = config
         self.run = run
-        self.file = RunFolder(run.run_dir).samples
+        self.file = SideFile(RunFolder(run.run_dir).samples)
         self._written_at = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remove what a run that is now resumed wrote after its checkpoint."""
         self._written_at = trainer.global_step
         if trainer.is_global_zero:
-            _forget_after(self.file, trainer.global_step)
+            _forget_after(self.file.path, trainer.global_step)
 
     def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Write samples when it is time."""
@@ -99,13 +100,11 @@ class Samples(StepCallback):
         return [completion.text for completion in completions]
 
     def _append(self, trainer: L.Trainer, texts: list[str], tokens: int) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         parts = []
         for prompt, text in zip(self.config.prompts, texts):
             heading = f"## step {trainer.global_step}, {tokens:,} tokens, prompt {prompt!r}"
             parts.append(f"\n{heading}\n\n{_FENCE}text\n{printable_lines(prompt + text)}\n{_FENCE}\n")
-        with open(self.file, "a", encoding="utf-8") as file:
-            file.write("".join(parts))
+        self.file.append("".join(parts))
         together = "\n\n".join(prompt + text for prompt, text in zip(self.config.prompts, texts))
         log_text(trainer.loggers, "samples", together, trainer.global_step)
         log.info(
@@ -118,8 +117,12 @@ def _forget_after(file: Path, step: int) -> None:
         return
     text = file.read_text(encoding="utf-8", errors="replace")
     stale = next((match.start() for match in _HEADING.finditer(text) if int(match[1]) > step), None)
-    if stale is not None:
+    if stale is None:
+        return
+    try:
         write_text(file, text[:stale].rstrip("\n") + "\n" if text[:stale].strip() else "")
+    except OSError as error:
+        log.warning("%s still holds what was written after step %d (%s)", file.name, step, error.strerror or error)
 
 
 def _eagerly() -> AbstractContextManager[Any]:

@@ -1,5 +1,6 @@
 """What the loggers share: they write on rank 0 only, and none of them ever stops a run."""
 
+import errno
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,8 +11,11 @@ from prospero.log import log
 from prospero.processes import ranks
 
 
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 class RunLogger(Logger):
-    """A logger whose errors are one warning, after which it is off and training goes on.
+    """A logger whose errors are one warning, after which it is off and training goes on. A full disk turns none off.
 
     A logger fills in `open_at`, `write_metrics`, `write_text` and `finish`; whatever these raise is handed to `broken`.
     """
@@ -22,6 +26,7 @@ class RunLogger(Logger):
     def __init__(self) -> None:
         super().__init__()
         self.off = False
+        self._refused = False
 
     @property
     def name(self) -> str:
@@ -78,8 +83,14 @@ class RunLogger(Logger):
             return
         try:
             action()
+            self._refused = False
         except Exception as error:  # whatever a logger raises, training goes on
-            self.broken(what, error)
+            if isinstance(error, OSError) and error.errno in DISK_IS_FULL:  # for a while: the next row may find room
+                if not self._refused:
+                    log.warning("%s failed to %s (%s); it is tried again", self.title, what, first_line(error))
+                self._refused = True
+            else:
+                self.broken(what, error)
 
 
 def first_line(error: BaseException) -> str:
