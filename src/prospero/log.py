@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from prospero.printable import printable, printable_lines
@@ -27,6 +28,26 @@ class _Scrubbed(logging.Formatter):
         return scrub(printable_lines(super().format(record)))
 
 
+class _LogFile(logging.FileHandler):
+    """A log that says once when it cannot be written; its lines wait in the buffer of the file for room."""
+
+    _said = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say what the system refuses, without a traceback and without ending the program."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._said:
+            self._said = True
+            print(f"{Path(self.baseFilename).name} cannot be written ({error.strerror})", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the file, also where its last lines find no room."""
+        with suppress(OSError):
+            super().close()
+
+
 def configure(log_file: Path | None = None, *, level: int = logging.INFO) -> None:
     """Print short lines to standard error and, when `log_file` is given, dated lines to that file."""
     log.setLevel(level)
@@ -39,7 +60,7 @@ def configure(log_file: Path | None = None, *, level: int = logging.INFO) -> Non
     log.addHandler(screen)
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        to_file = logging.FileHandler(log_file, encoding="utf-8")
+        to_file = _LogFile(log_file, encoding="utf-8")
         to_file.setFormatter(_Scrubbed("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(to_file)
 

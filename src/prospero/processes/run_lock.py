@@ -54,8 +54,12 @@ class RunLock:
         if not _is_still_at(handle, self.path):
             return  # its holder has just removed it: try the new file
         me = {"host": socket.gethostname(), "pid": os.getpid(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(me).encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(me).encode(), 0)
+        except OSError:  # a full disk: no run begins here, so no lock stays
+            self.path.unlink(missing_ok=True)
+            raise
         self._handle = handle
 
     def _still_held_elsewhere(self, handle: int, holder: dict[str, Any]) -> bool:

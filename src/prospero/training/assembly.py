@@ -19,7 +19,7 @@ from prospero.model.size import flops_per_token
 from prospero.objective.objective import Objective
 from prospero.processes import ranks
 from prospero.processes.rendezvous import one_per_folder
-from prospero.training.bounds import evaluated_sequences, max_steps
+from prospero.training.bounds import check_micro_batch, evaluated_sequences, max_steps
 from prospero.training.callbacks import pruning
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
@@ -51,6 +51,7 @@ class RunParts:
 
 def assemble(session: Session) -> RunParts:
     """Prepare the data and build every part of the run."""
+    check_micro_batch(session.config, session.micro_batch_size)
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)

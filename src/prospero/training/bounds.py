@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+import psutil
+
 from prospero.data.datamodule import LanguageDataModule
+from prospero.errors import ConfigError
 from prospero.evaluation.bounds import bounded
 from prospero.training.horizon import UNLIMITED_STEPS, steps_of_run
 
@@ -13,6 +16,19 @@ if TYPE_CHECKING:
 def max_steps(config: "TrainConfig") -> int:
     """Return the optimiser steps of the run; UNLIMITED_STEPS when only minutes end it."""
     return steps_of_run(**config.limits(), tokens_per_step=config.global_batch_size * config.seq_len)
+
+
+def check_micro_batch(config: "TrainConfig", micro_batch_size: int) -> None:
+    """Raise ConfigError when the token ids alone of a micro-batch are more than this machine's memory."""
+    n_bytes = 2 * 8 * micro_batch_size * config.seq_len  # ids and labels, of 64 bits each
+    memory = psutil.virtual_memory().total
+    if n_bytes > memory:
+        name = "micro_batch_size" if config.micro_batch_size else "global_batch_size"
+        raise ConfigError(
+            f"{name}={micro_batch_size} sequences of seq_len={config.seq_len} in one forward pass need "
+            f"{n_bytes / 1e9:,.0f} GB for their token ids alone, this machine has {memory / 1e9:,.0f} GB; give a "
+            "smaller micro_batch_size, the rest of a step is accumulated"
+        )
 
 
 def evaluated_sequences(config: "TrainConfig", data: LanguageDataModule) -> tuple[int, int | None]:

@@ -20,7 +20,6 @@ from prospero.checkpoints import folders
 from prospero.checkpoints.manifest import OtherFormat
 from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints, is_checkpoint
 from prospero.configuration import written
-from prospero.data.cache import readable_errors
 from prospero.errors import ConfigError, DataError, Interrupted
 from prospero.log import log
 from prospero.model.numerics import NumericsChoice
@@ -34,6 +33,7 @@ from prospero.runs.folder import RunFolder
 from prospero.secret_values import is_secret
 from prospero.training.compilation import keep_compiled
 from prospero.training.devices import gpus
+from prospero.training.failures import worded
 from prospero.training.loggers import close_loggers
 from prospero.training.loggers.base import RunLogger
 from prospero.training.resume_check import check_settings
@@ -86,10 +86,9 @@ class Session:
         """Write down what is run: every process has come here, nothing can be wrong with the settings any more."""
         self.rendezvous.all_ready()
         if ranks.is_rank_zero():
-            with readable_errors(self.folder.path):
-                self._put_later_aside()
-                paths.write_text(self.folder.config, written.rerunnable(self.config))
-                write_environment(self.folder.path, gpus=gpus())
+            self._put_later_aside()
+            paths.write_text(self.folder.config, written.rerunnable(self.config))
+            write_environment(self.folder.path, gpus=gpus())
         self.begun = True
 
     @property
@@ -160,15 +159,17 @@ def open_session(config: "TrainConfig") -> Iterator[Session]:
         settings = written.redact(plain(config))
         session = Session(config, settings, hardware, rendezvous, RunFolder(folder))
         try:
-            with readable_errors(folder):
-                _occupy(session)
-                _find_checkpoint(session)
+            _occupy(session)
+            _find_checkpoint(session)
             seed_everything(config.seed)
             yield session
         except BaseException as error:
             if not session.begun or (isinstance(error, Interrupted) and not signals.watch.deferred):
                 session.discard()
-            raise
+            said = worded(error, session.folder, session.hardware.world_size)
+            if said is error:
+                raise
+            raise said from error
         finally:
             close_loggers(session.loggers, 1 if session.exit_code is None else session.exit_code)
             session.release()

@@ -93,8 +93,10 @@ class TrainConfig(PrepareConfig):
             "max_minutes",
         ):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{name}={value} is not possible; give a number above zero")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed={self.seed} is not possible; give a whole number from 0 to {2**32 - 1}")
         if "ema" in self.callbacks and registry.name_of("optimizer", type(self.optimizer)) == "schedule_free":
             raise ConfigError("optimizer=schedule_free keeps an average of its own; leave the callback ema out")
         if self.micro_batch_size and self.global_batch_size % self.micro_batch_size:

@@ -80,6 +80,10 @@ class MatmulPrecision(Enum):
     medium = "medium"
 
 
+MOST_THREADS = 1024
+"""No machine has more cores; a system that is asked for many more ends the program without a word."""
+
+
 @dataclass(kw_only=True, slots=True)
 class TrainerConfig:
     """Devices, precision and rhythm of training."""
@@ -134,6 +138,8 @@ class TrainerConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"trainer.{name}={value} must be at least 1")
+        if self.num_threads is not None and self.num_threads > MOST_THREADS:
+            raise ConfigError(f"trainer.num_threads={self.num_threads} must be at most {MOST_THREADS}")
         if self.val_every_steps < 0:
             raise ConfigError(f"trainer.val_every_steps={self.val_every_steps} must be 0 (only at the end) or more")
         for name in ("val_sequences", "test_sequences"):

@@ -50,7 +50,7 @@ class CheckpointsConfig:
     def __post_init__(self) -> None:
         if self.every_steps is not None and self.every_steps < 1:
             raise ConfigError(f"callbacks.checkpoints.every_steps={self.every_steps} must be at least 1, or null")
-        if self.every_minutes is not None and self.every_minutes <= 0:
+        if self.every_minutes is not None and not 0 < self.every_minutes < float("inf"):
             raise ConfigError(f"callbacks.checkpoints.every_minutes={self.every_minutes} must be above 0, or null")
         if self.keep_last < 1 or self.keep_best < 0:
             raise ConfigError(
@@ -78,6 +78,8 @@ class Checkpoints(StepCallback, Checkpoint):
         self.folder = run.checkpoints
         self.monitor = monitor or Monitor()
         self.tokenizer = tokenizer
+        self.data: str | None = None
+        """Fingerprint of what is trained on; the numbers of other data are not compared."""
         self.entries: list[dict[str, Any]] = []
         self._due = False
         self._last_save = time.monotonic()
@@ -101,8 +103,9 @@ class Checkpoints(StepCallback, Checkpoint):
         return self.folder / ranked[0]["file"] if ranked else None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take up what the continued run has saved; what lies after its step is stale and is removed."""
+        """Take up what the continued run has saved; what lies after its step is put aside."""
         self._last_save = time.monotonic()
+        self.data = training_module(pl_module).facts.get("data_fingerprint")
         if trainer.is_global_zero:
             folders.remove_left_over(self.folder)
             self.entries = self._on_disk(trainer.global_step)
@@ -111,7 +114,7 @@ class Checkpoints(StepCallback, Checkpoint):
         self.entries = trainer.strategy.broadcast(self.entries)
 
     def _on_disk(self, step: int) -> list[dict[str, Any]]:
-        """Return the entries up to `step`, oldest first; remove those after it, put aside those that cannot be read."""
+        """Return the entries up to `step`, oldest first; put aside those after it and those that cannot be read."""
         entries = []
         for folder in list(folders.folders_of(self.folder)):
             try:
@@ -120,11 +123,13 @@ class Checkpoints(StepCallback, Checkpoint):
                 log.warning("the checkpoint %s is put aside as %s: %s", folder, folders.put_aside(folder).name, error)
                 continue
             if facts["step"] > step:
-                folders.remove_folder(folder)
+                aside = folders.put_aside(folder, "later")
+                log.warning("the checkpoint %s, after step %d, is put aside as %s", folder, step, aside.name)
             else:
                 metrics = {LOSS: facts.get(LOSS), **facts.get("metrics", {})}
                 entry = {"file": folder.name, "step": facts["step"], "tokens": facts["tokens"]}
-                entries.append({**entry, "value": metrics.get(self.monitor.name)})
+                comparable = facts.get("data_fingerprint", self.data) == self.data
+                entries.append({**entry, "value": metrics.get(self.monitor.name) if comparable else None})
         return entries[::-1]
 
     def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
@@ -191,7 +196,7 @@ class Checkpoints(StepCallback, Checkpoint):
             entry = {"file": path.name, "step": trainer.global_step, "tokens": module.state.tokens}
             after = self._enter({**entry, "value": measured.get(self.monitor.name)})
             facts = {LOSS: measured.get(LOSS), "metrics": measured, "monitor": self.monitor.name}
-            facts |= {"higher_is_better": self.monitor.higher_is_better}
+            facts |= {"higher_is_better": self.monitor.higher_is_better, "data_fingerprint": self.data}
             options = {
                 "facts": {**facts, "name": self.run.path.name},
                 "asynchronous": self.config.asynchronous and not final,
