@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 from prospero import registry
 from prospero.checkpoints import folders
 from prospero.checkpoints.manifest import MANIFEST, sign_folder, verify_folder
-from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints, is_checkpoint
+from prospero.checkpoints.run_checkpoints import (
+    Checkpoint,
+    RunCheckpoints,
+    check_types,
+    is_checkpoint,
+    readable_damage,
+)
 from prospero.errors import ConfigError, DataError, suggest
 from prospero.log import log
 from prospero.paths import fsync_file, write_text
@@ -57,7 +63,7 @@ def describe_model(config: Any, *, vocab_size: int, max_seq_len: int) -> dict[st
 
 def build_model(description: Mapping[str, Any]) -> "LanguageModel":
     """Return the untrained model that `describe_model` described; DataError when its kind is unknown here."""
-    version, name = description.get("format_version"), description.get("name", "")
+    version, name = description.get("format_version"), str(description.get("name", ""))
     if version != FORMAT_VERSION:
         raise DataError(f"the model is of format version {version}; this Prospero reads version {FORMAT_VERSION}")
     try:
@@ -67,8 +73,17 @@ def build_model(description: Mapping[str, Any]) -> "LanguageModel":
         raise DataError(
             f"there is no model '{name}'.{suggest(name, known)} If a plugin brings it, name it in plugins="
         ) from error
-    config = from_plain(kind, description["settings"])
-    return config.build(vocab_size=description["vocab_size"], max_seq_len=description["max_seq_len"])
+    sizes = {name: description.get(name) for name in ("vocab_size", "max_seq_len")}
+    for name, size in sizes.items():
+        if type(size) is not int or not 1 <= size < 2**31:
+            raise DataError(f"the model's {name} is {size}; a whole number from 1 to 2^31 was written there")
+    settings = description.get("settings")
+    if not isinstance(settings, Mapping):
+        raise DataError(f"the model's settings are {str(settings)[:60]!r}, no table")
+    try:
+        return from_plain(kind, settings).build(**sizes)
+    except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RuntimeError) as error:
+        raise DataError(f"the model's settings describe none that can be built ({str(error)[:120]})") from error
 
 
 def save_model_folder(
@@ -123,8 +138,10 @@ def load_model(
         tokenizer_places = [place.path.parent, RunFolder(place.path.parent.parent).model]
     else:
         _verify_model_folder(place)
-        config = _read_json(place / CONFIG_FILE)
-        model = build_model(config["model"])
+        config = {"facts": {}, **_read_json(place / CONFIG_FILE)}
+        check_types(config, {"model": Mapping, "facts": Mapping}, place / CONFIG_FILE)
+        with readable_damage(place / CONFIG_FILE):
+            model = build_model(config["model"])
         _load_state(model, read_safetensors(place / MODEL_FILE), place / MODEL_FILE)
         tokenizer_places = [place]
     return model.to(device).eval(), _find_tokenizer(tokenizer_places), config
@@ -135,7 +152,8 @@ def _model_of_checkpoint(checkpoint: Checkpoint, *, raw: bool) -> "tuple[Languag
     if not memory.get("model"):
         raise DataError(f"{checkpoint.path} does not say what model it holds; it was not written by a run of Prospero")
     facts = {name: value for name, value in memory.items() if name not in ("model", "objective")}
-    model, state = build_model(memory["model"]), checkpoint.model_state()
+    with readable_damage(checkpoint.path):
+        model, state = build_model(memory["model"]), checkpoint.model_state()
     evaluated = checkpoint.evaluation_weights()
     if evaluated is not None:
         facts["weights"] = LAST_WEIGHTS if raw else EVALUATED_WEIGHTS
@@ -233,7 +251,7 @@ def _find_tokenizer(folders: list[Path]) -> "Tokenizer | None":
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error})") from error
     if not isinstance(value, dict):
         raise DataError(f"{path} is damaged: it holds no table")

@@ -6,12 +6,13 @@ Needs torch, not Lightning. Nothing here removes a folder, readable or not.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prospero.checkpoints import folders
-from prospero.checkpoints.manifest import compare_files, read_manifest
+from prospero.checkpoints.manifest import MANIFEST, compare_files, read_manifest
 from prospero.errors import DataError
 from prospero.log import log
 
@@ -24,6 +25,46 @@ STATE_FILE = "state.json"
 MONITOR = "val/loss"
 EVALUATION_WEIGHTS = "evaluation_weights"
 """Key of the weights that were validated, {name of the parameter: tensor}, where they are not the last ones."""
+
+
+_COUNT, _AMOUNT, _TABLE = "a count", "a number of 0 or more", Mapping
+MANIFEST_TYPES = {"step": _COUNT, "tokens": _COUNT, "metrics": _TABLE, "monitor": str, "higher_is_better": bool}
+MEMORY_TYPES = {
+    **{name: _COUNT for name in ("step", "consumed_sequences", "consumed_tokens", "total_steps")},
+    **{name: _AMOUNT for name in ("seconds", "paused_seconds")},
+    **{name: _TABLE for name in ("model", "config", "metrics", "guard", "objective", "parts", "data_digests")},
+    **{name: str for name in ("data_fingerprint", "tokenizer_fingerprint")},
+}
+"""Name -> what stands there, where it stands there."""
+
+
+def check_types(values: Mapping[str, Any], types: Mapping[str, Any], place: Path) -> None:
+    """Raise DataError for the first of `values` that is not what `types` says: a class, a count or an amount."""
+    for name, kind in types.items():
+        value = values.get(name)
+        if value is None:
+            continue
+        if kind is _COUNT:
+            fits = type(value) is int and 0 <= value < 2**63
+        elif kind is _AMOUNT:
+            fits = type(value) in (int, float) and 0 <= value < math.inf
+        else:
+            fits = isinstance(value, kind)
+        if not fits:
+            wanted = kind if isinstance(kind, str) else f"of type {kind.__name__}"
+            raise DataError(f"{place} is damaged: '{name}' is {str(value)[:60]!r}, which is not {wanted}")
+
+
+@contextmanager
+def readable_damage(place: Path) -> Iterator[None]:
+    """Turn what goes wrong with contents that are signed, and yet not what they should be, into a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        text = (str(error).splitlines() or [""])[0][:120]
+        raise DataError(f"{place} is damaged: it does not hold what it should ({type(error).__name__}: {text})") from error
 
 
 class Checkpoint:
@@ -46,6 +87,7 @@ class Checkpoint:
         manifest = read_manifest(path)
         if STATE_FILE not in manifest["files"]:
             raise DataError(f"{path} is no checkpoint of Prospero")
+        check_types(manifest, MANIFEST_TYPES, path / MANIFEST)
         return cls(path, manifest)
 
     def __repr__(self) -> str:
@@ -112,9 +154,12 @@ class Checkpoint:
         from prospero.checkpoints.reading import read_folder
 
         self.verify()
-        tree = read_folder(self.path, lazy=lazy if callable(lazy) else lambda name: True)
+        with readable_damage(self.path):
+            tree = read_folder(self.path, lazy=lazy if callable(lazy) else lambda name: True)
         if not isinstance(tree, dict) or OUR_KEY not in tree or "state_dict" not in tree:
             raise DataError(f"{self.path} is no checkpoint of Prospero")
+        check_types(tree, {OUR_KEY: Mapping, "state_dict": Mapping}, self.path)
+        check_types(tree[OUR_KEY], MEMORY_TYPES, self.path)
         return tree if lazy else _whole(tree)
 
     @property

@@ -74,7 +74,8 @@ def plot_loss(axes: Any, series: Series) -> None:
     if val:
         steps, values = zip(*val)
         axes.plot(steps, values, color=_VAL, linewidth=1.8, marker="o", markersize=3.5, label="validation")
-        axes.annotate(f"{values[-1]:.3f}", (steps[-1], values[-1]), xytext=(0, 7), textcoords="offset points",
+        step, best = min(val, key=lambda point: (point[1], -point[0]))  # what becomes model/
+        axes.annotate(f"{best:.3f}", (step, best), xytext=(0, 7), textcoords="offset points",
                       ha="right", color=_VAL, fontsize=9)  # fmt: skip
     axes.set_xlabel("step", color=_GREY, fontsize=9)
     axes.set_ylabel("loss (nats per token)", color=_GREY, fontsize=9)

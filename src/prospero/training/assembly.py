@@ -19,7 +19,7 @@ from prospero.model.size import flops_per_token
 from prospero.objective.objective import Objective
 from prospero.processes import ranks
 from prospero.processes.rendezvous import one_per_folder
-from prospero.training.bounds import check_micro_batch, evaluated_sequences, max_steps
+from prospero.training.bounds import check_micro_batch, evaluated_sequences, limit_of_steps, max_steps
 from prospero.training.callbacks import pruning
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
@@ -159,6 +159,7 @@ def build_module(
         optimizer=config.optimizer,
         schedule=config.schedule,
         total_steps=max_steps(config),
+        limit=limit_of_steps(config),
         estimated=config.limits()["max_minutes"] is not None,
         max_grad_norm=config.trainer.max_grad_norm,
         seed=config.seed,

@@ -18,6 +18,14 @@ def max_steps(config: "TrainConfig") -> int:
     return steps_of_run(**config.limits(), tokens_per_step=config.global_batch_size * config.seq_len)
 
 
+def limit_of_steps(config: "TrainConfig") -> str:
+    """Return the setting that decides `max_steps`: the lower of max_steps and max_tokens."""
+    limits, per_step = config.limits(), config.global_batch_size * config.seq_len
+    if limits["max_tokens"] is None or limits["max_steps"] is not None and max_steps(config) == limits["max_steps"]:
+        return "max_steps"
+    return f"max_tokens: {limits['max_tokens']:,} tokens are {max_steps(config):,} steps of {per_step:,}"
+
+
 def check_micro_batch(config: "TrainConfig", micro_batch_size: int) -> None:
     """Raise ConfigError when the token ids alone of a micro-batch are more than this machine's memory."""
     n_bytes = 2 * 8 * micro_batch_size * config.seq_len  # ids and labels, of 64 bits each

@@ -92,6 +92,8 @@ class StepLoop(Callback):
         training_data(trainer).advance(batch.sequences)
         module.state.seconds = self._seconds_before + time.perf_counter() - self._started
         verdict = module.watch.judge(module.step, speaks=trainer.is_global_zero)
+        if verdict is None and module.step >= trainer.max_steps and module.watch.enabled:
+            verdict = module.watch.guard.verdict_at_end()
         if verdict is None:
             self._decide(trainer, module)
         if module.logs_step(module.step):
@@ -167,7 +169,8 @@ class StepLoop(Callback):
         """Validate the last step unless it was, say why training ended, and give the signals back."""
         state = training_module(pl_module).state
         if state.stop_reason is None:
-            state.stop_reason = "max_steps" if trainer.global_step >= trainer.max_steps else "the callbacks stopped it"
+            ended = trainer.global_step >= trainer.max_steps
+            state.stop_reason = training_module(pl_module).how.limit if ended else "the callbacks stopped it"
         if trainer.global_step == self._began_at and trainer.should_stop and not state.stopping_to_resume:
             log.info("the run had ended already, nothing is trained: %s", state.stop_reason)
             self._validated_step = trainer.global_step

@@ -155,7 +155,7 @@ class TrainingModule(L.LightningModule):
             gradient_average_over=self.trainer.world_size // self._tensor_parallel,
         )
         result = self.objective(self.model, batch, share)
-        self.watch.add_loss(result.total)
+        self.watch.add_loss(result.total, result.parts)
         if self.logs_step(self.step + 1):
             self.numbers.add_parts(result.parts)
         accumulate = self.trainer.accumulate_grad_batches

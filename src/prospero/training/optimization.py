@@ -13,6 +13,8 @@ class Optimization:
     schedule: ScheduleSettings
     total_steps: int
     """The horizon of the schedule, in optimiser steps."""
+    limit: str = "max_steps"
+    """The setting that `total_steps` comes from."""
     estimated: bool = False
     """Whether `total_steps` is refined as the run goes, because it ends by the clock."""
     max_grad_norm: float | None = 1.0

@@ -10,10 +10,11 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from prospero import registry
-from prospero.checkpoints.run_checkpoints import Checkpoint
+from prospero.checkpoints.run_checkpoints import Checkpoint, readable_damage
 from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.plain import flat, plain
+from prospero.training.state import RunState
 
 if TYPE_CHECKING:
     from prospero.data.prepare import PreparedData
@@ -78,6 +79,8 @@ def check_settings(checkpoint: Checkpoint, config: "TrainConfig", settings: Mapp
     `settings` are those of `config` as plain values without secrets, as a checkpoint holds them.
     """
     memory = checkpoint.memory
+    with readable_damage(checkpoint.path):
+        RunState().restore(memory)  # what the run will do with it later, tried before anything is written
     found = changes(memory.get("config"), memory.get("parts") or {}, config, settings)
     refused = [change for change in found if not change.allowed]
     if refused:

@@ -104,11 +104,12 @@ class Session:
         step, later = self.checkpoint.step, self.checkpoints.after(self.checkpoint.step)
         if not later:
             return
-        metrics = self.folder.metrics_until(later[0].step)
+        metrics, unreadable = self.folder.metrics_until(later[0].step), self.checkpoints.unreadable
+        aside = [folders.put_aside(c.path, "damaged" if c.path in unreadable else "later").name for c in later]
         log.warning(
             "the run goes back to step %d: the checkpoints after it are put aside as %s, the metrics until now as %s",
             step,
-            ", ".join(folders.put_aside(checkpoint.path, "later").name for checkpoint in later),
+            ", ".join(aside),
             metrics.name,
         )
         if self.folder.metrics.is_file():

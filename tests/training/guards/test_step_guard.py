@@ -70,3 +70,26 @@ def test_impossible_settings_are_refused():
     for wrong in ({"max_skipped_in_row": 0}, {"spike_ratio": 1.0}, {"max_rollbacks": -1}, {"spike_window_steps": 1}):
         with pytest.raises(ConfigError, match=f"trainer.guards.{next(iter(wrong))}"):
             GuardsConfig(**wrong)
+
+
+def test_a_young_run_is_measured_by_its_first_loss():
+    guard = StepGuard(GuardsConfig(spike_ratio=3.0, spike_window_steps=128, spike_steps=3))
+    assert verdicts(guard, [5.0, 5.5, 14.9, 15.1, 15.1, 15.1]) == [6]
+    assert verdicts(StepGuard(GuardsConfig(spike_steps=3)), [0.2, 2.9, 2.9, 2.9, 2.9]) == []
+
+
+def test_a_run_that_ends_in_an_early_explosion_is_not_done():
+    guard = StepGuard(GuardsConfig(spike_ratio=3.0, spike_window_steps=8))
+    assert verdicts(guard, [5.0, 2e10]) == [] and guard.verdict_at_end() == (
+        "the loss is 2e+10 at step 2, the last, above 3 x that of the first, 5"
+    )
+    assert verdicts(guard, [5.0]) == [] and guard.verdict_at_end() is None
+    grown = StepGuard(GuardsConfig(spike_ratio=3.0, spike_window_steps=4))
+    assert verdicts(grown, [5.0] * 6 + [40.0]) == [] and grown.verdict_at_end() is None
+
+
+def test_the_term_that_is_not_finite_is_named():
+    wrong = StepRecord(3, math.nan, 1.0, 0.1, 8, 12, "z_loss")
+    assert wrong.what == "the loss, of its terms z_loss alone,"
+    guard = StepGuard(GuardsConfig(max_skipped_in_row=1))
+    assert guard.read(wrong) == "the loss, of its terms z_loss alone, is not finite at step 3"

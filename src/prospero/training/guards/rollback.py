@@ -171,6 +171,8 @@ class Rollbacks:
     def _documents(self, data: TrainingData, bad: Sequence[StepRecord]) -> list[str]:
         names: list[str] = []
         for record in bad:
+            if record.terms:
+                continue  # not the data's fault
             found = data.origins(record.first, record.last, _DOCUMENTS_NAMED)
             names += [name for name in found if name not in names]
         return names[:_DOCUMENTS_NAMED]

@@ -18,7 +18,7 @@ class GuardsConfig:
     """A loss above this many times the running median counts as a spike; null watches for none. A median below one nat
     counts as one, so that noise near zero is no spike."""
     spike_window_steps: int = 128
-    """Steps of which the running median is taken; nothing is a spike before as many are done."""
+    """Steps of which the running median is taken; before as many are done the first loss stands for it."""
     spike_steps: int = 5
     """Spikes in a row after which the run goes back."""
     max_rollbacks: int = 3

@@ -29,6 +29,8 @@ class StepRecord:
     """Sequences consumed before this step."""
     last: int
     """Sequences consumed after it."""
+    terms: str = ""
+    """The named terms of the objective that are not finite, where the others are: it is they, not the data."""
 
     @property
     def finite(self) -> bool:
@@ -38,7 +40,9 @@ class StepRecord:
     @property
     def what(self) -> str:
         """What of the step is not finite."""
-        return "the gradient" if math.isfinite(self.loss) else "the loss"
+        if math.isfinite(self.loss):
+            return "the gradient"
+        return f"the loss, of its terms {self.terms} alone," if self.terms else "the loss"
 
 
 class StepGuard:
@@ -52,6 +56,7 @@ class StepGuard:
         """The steps in a row that brought the last verdict nearer."""
         self._skipped_in_row = 0
         self._spikes_in_row = 0
+        self._first: float | None = None
         self._window: deque[float] = deque()
         self._sorted: list[float] = []
 
@@ -79,7 +84,10 @@ class StepGuard:
         config = self.config
         assert config.spike_ratio is not None
         full = len(self._window) >= config.spike_window_steps
-        bound = config.spike_ratio * max(1.0, self.median) if full else math.inf
+        if self._first is None:
+            self._first = record.loss
+        usual = self.median if full else self._first  # a young run is measured by what an untrained model loses
+        bound = config.spike_ratio * max(1.0, usual)
         if record.loss > bound:  # a spike does not enter the window that it is measured by
             self._spikes_in_row += 1
             self.bad.append(record)
@@ -95,6 +103,17 @@ class StepGuard:
         if len(self._window) > config.spike_window_steps:
             self._sorted.pop(bisect.bisect_left(self._sorted, self._window.popleft()))
         return None
+
+    def verdict_at_end(self) -> str | None:
+        """Return why a run that ends now must go back: it is young and exploded, only not for long enough; or None."""
+        young = len(self._window) < self.config.spike_window_steps
+        if not young or not self._spikes_in_row:
+            return None
+        last = self.bad[-1]
+        return (
+            f"the loss is {last.loss:.4g} at step {last.step}, the last, above {self.config.spike_ratio:g} x that of "
+            f"the first, {self._first:.4g}"
+        )
 
     @property
     def median(self) -> float:
@@ -113,6 +132,7 @@ class StepGuard:
             "skipped": self.skipped,
             "skipped_in_row": self._skipped_in_row,
             "spikes_in_row": self._spikes_in_row,
+            "first": self._first,
             "window": list(self._window),
             "bad": [asdict(record) for record in self.bad],
             "records": [asdict(record) for record in self.records],
@@ -122,6 +142,7 @@ class StepGuard:
         """Take up what a checkpoint remembers; a window of another length is cut or goes on growing."""
         self.skipped = state["skipped"]
         self._skipped_in_row, self._spikes_in_row = state["skipped_in_row"], state["spikes_in_row"]
+        self._first = state.get("first")
         self._window = deque(state["window"][-self.config.spike_window_steps :])
         self._sorted = sorted(self._window)
         self.bad = [StepRecord(**record) for record in state["bad"]]

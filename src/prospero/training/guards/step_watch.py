@@ -1,5 +1,6 @@
 """The watch over a run's steps: loss and gradient of each, over all ranks; what is not finite is not taken."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -34,6 +35,8 @@ class StepWatch:
         self.world_size = 1
         self._reports: StepReports | None = None
         self._losses: list[Tensor] = []
+        self._parts: list[Mapping[str, Tensor]] = []
+        self._parts_of_step: dict[int, list[Mapping[str, Tensor]]] = {}
         self._due: list[StepRecord] = []
 
     @property
@@ -51,10 +54,11 @@ class StepWatch:
         self.world_size = world_size
         self._reports = StepReports(device, world_size)
 
-    def add_loss(self, loss: Tensor) -> None:
-        """Take the loss of a micro-batch."""
+    def add_loss(self, loss: Tensor, parts: Mapping[str, Tensor]) -> None:
+        """Take the loss of a micro-batch, and its named parts."""
         if self.reporting:
             self._losses.append(loss.detach())
+            self._parts.append(parts)
 
     def report(self, step: int, lr: float, grad_norm: Tensor | None, optimizer: Any, *, scaled: bool) -> None:
         """Raise SkippedStep, or let a fused kernel leave the weights alone, when loss or gradient is not finite.
@@ -64,6 +68,7 @@ class StepWatch:
         """
         assert self._reports is not None, "the watch is opened before the first step"
         losses, self._losses = self._losses, []
+        self._parts_of_step[step], self._parts = self._parts, []
         loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         norm = loss.new_zeros(()) if scaled or grad_norm is None else grad_norm
         reasons = self.stop_reasons_here() if self.world_size > 1 else []
@@ -87,16 +92,29 @@ class StepWatch:
         if found and self.world_size > 1:
             self.agreed_stop_reasons = [max(together) for together in zip(*(reasons for *_, reasons in found))]
         verdict = None
+        done = min((record.step for record in records), default=0)
+        self._parts_of_step = {number: parts for number, parts in self._parts_of_step.items() if number > done}
         if self.enabled:
             for record in records:
                 verdict = self.guard.read(record) or verdict
                 if not record.finite and speaks:
-                    log.warning("step %d skipped: %s is not finite; %s", record.step, record.what, self.where(record))
+                    where = "see its settings" if record.terms else self.where(record)
+                    log.warning("step %d skipped: %s is not finite; %s", record.step, record.what, where)
         return verdict
 
     def _record(self, step: int, report: StepReport, loss: float, norm: float) -> StepRecord:
         last = self.state.sequences - (step - report.step) * self.state.step_sequences
-        return StepRecord(report.step, loss, norm, float(report.lr), last - self.state.step_sequences, last)
+        terms = "" if math.isfinite(loss) else self._terms_not_finite(report.step)
+        return StepRecord(report.step, loss, norm, float(report.lr), last - self.state.step_sequences, last, terms)
+
+    def _terms_not_finite(self, step: int) -> str:
+        """Name the terms of this rank's objective that are not finite; empty when all are, or none is."""
+        found: dict[str, bool] = {}
+        for parts in self._parts_of_step.get(step, []):
+            for name, value in parts.items():
+                found[name] = found.get(name, True) and bool(torch.isfinite(value))
+        bad = [name for name, finite in found.items() if not finite]
+        return ", ".join(bad) if len(bad) < len(found) else ""
 
     def plain(self) -> dict[str, Any]:
         """Return what a checkpoint keeps, reports that are not read yet included."""
