@@ -159,5 +159,7 @@ def test_rows_that_are_lost_in_the_end_are_said(tmp_path, disk, caplog):
     disk.room = 0
     write(logger, [2, 3], start=False)
     logger.close()
-    assert caplog.messages[-1] == "metrics.csv failed to finish (3 rows could not be written); training goes on without it"
+    assert (
+        caplog.messages[-1] == "metrics.csv failed to finish (3 rows could not be written); training goes on without it"
+    )
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.csv")] == ["1"]

@@ -67,7 +67,10 @@ REFUSED = [
     (["packing=best_fit"], "packing concat -> best_fit"),
     (["augmentation=token_noise"], "augmentation none -> token_noise"),
     (["loss=[focal]"], "loss.cross_entropy cross_entropy -> none"),
-    (["data.path=other.txt", "tokenizer.vocab_size=260"], "another tokenizer; data.path text.txt -> other.txt, tokenizer.vocab_size 300 -> 260"),
+    (
+        ["data.path=other.txt", "tokenizer.vocab_size=260"],
+        "another tokenizer; data.path text.txt -> other.txt, tokenizer.vocab_size 300 -> 260",
+    ),
     (["data.path=xx.txt"], "another tokenizer; data.path text.txt -> xx.txt: its tokens mean other text"),
 ]
 
@@ -88,7 +91,9 @@ def test_changed_rates_and_decay_take_effect_and_are_said(a):
     assert [lr for _, lr in metric_series(a.metrics)["train/lr"]] == [1e-3] * 4 + [1e-5] * 2
     (group, others) = Checkpoint.open(a.checkpoints / "step_00000006").read()["optimizer_states"][0]["param_groups"]
     assert group["weight_decay"] == 10 and others["weight_decay"] == 0 and list(group["betas"]) == [0.5, 0.6]
-    said = [line.partition("changed since the checkpoint, from here on: ")[2] for line in a.log.read_text().splitlines()]
+    said = [
+        line.partition("changed since the checkpoint, from here on: ")[2] for line in a.log.read_text().splitlines()
+    ]
     for line in (
         "optimizer.lr 0.001 -> 1e-05", "optimizer.weight_decay 0.1 -> 10.0", "max_steps 4 -> 6",
         "optimizer.betas [0.9, 0.95] -> [0.5, 0.6]",
@@ -153,9 +158,11 @@ def test_checkpoints_of_a_newer_format_are_not_trained_anew(a, resume, monkeypat
 
     newest = a.checkpoints / "step_00000004"
     monkeypatch.setattr(manifest, "FORMAT_VERSION", 3)
-    facts = {name: value for name, value in manifest.json.loads((newest / manifest.MANIFEST).read_text()).items()}
+    facts = manifest.json.loads((newest / manifest.MANIFEST).read_text())
     files = facts.pop("files")
-    (newest / manifest.MANIFEST).write_text(manifest.render({k: v for k, v in facts.items() if k not in ("sha256", "format_version")}, files))
+    (newest / manifest.MANIFEST).write_text(
+        manifest.render({k: v for k, v in facts.items() if k not in ("sha256", "format_version")}, files)
+    )
     monkeypatch.undo()
     monkeypatch.chdir(a.path.parent)
     before = content(a.path)
@@ -184,6 +191,8 @@ def test_every_pattern_of_the_list_names_a_setting():
 
     from prospero.plain import flat, plain
 
-    config = compose("train", [*WORDS, "logger=tensorboard", "regularizers=[l2]", "+trainer.lightning.limit_val_batches=1"])
+    config = compose(
+        "train", [*WORDS, "logger=tensorboard", "regularizers=[l2]", "+trainer.lightning.limit_val_batches=1"]
+    )
     names = [*flat(plain(config)), "schedule", "trainer.lightning"]
     assert [pattern for pattern in MAY_CHANGE if not matching(names, pattern)] == []

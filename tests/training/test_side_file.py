@@ -14,7 +14,7 @@ class FullAfter:
         self.room = room
 
     def __call__(self, path, mode, **options):
-        file, disk = open(path, mode, **options), self
+        file, disk = open(path, mode, **options), self  # noqa: SIM115
 
         class File:
             def write(self, data):

@@ -30,10 +30,10 @@ EVALUATION_WEIGHTS = "evaluation_weights"
 _COUNT, _AMOUNT, _TABLE = "a count", "a number of 0 or more", Mapping
 MANIFEST_TYPES = {"step": _COUNT, "tokens": _COUNT, "metrics": _TABLE, "monitor": str, "higher_is_better": bool}
 MEMORY_TYPES = {
-    **{name: _COUNT for name in ("step", "consumed_sequences", "consumed_tokens", "total_steps")},
-    **{name: _AMOUNT for name in ("seconds", "paused_seconds")},
-    **{name: _TABLE for name in ("model", "config", "metrics", "guard", "objective", "parts", "data_digests")},
-    **{name: str for name in ("data_fingerprint", "tokenizer_fingerprint")},
+    **dict.fromkeys(("step", "consumed_sequences", "consumed_tokens", "total_steps"), _COUNT),
+    **dict.fromkeys(("seconds", "paused_seconds"), _AMOUNT),
+    **dict.fromkeys(("model", "config", "metrics", "guard", "objective", "parts", "data_digests"), _TABLE),
+    **dict.fromkeys(("data_fingerprint", "tokenizer_fingerprint"), str),
 }
 """Name -> what stands there, where it stands there."""
 
@@ -64,7 +64,9 @@ def readable_damage(place: Path) -> Iterator[None]:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         text = (str(error).splitlines() or [""])[0][:120]
-        raise DataError(f"{place} is damaged: it does not hold what it should ({type(error).__name__}: {text})") from error
+        raise DataError(
+            f"{place} is damaged: it does not hold what it should ({type(error).__name__}: {text})"
+        ) from error
 
 
 class Checkpoint:

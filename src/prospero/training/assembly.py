@@ -19,12 +19,12 @@ from prospero.model.size import flops_per_token
 from prospero.objective.objective import Objective
 from prospero.processes import ranks
 from prospero.processes.rendezvous import one_per_folder
-from prospero.training.bounds import check_micro_batch, evaluated_sequences, limit_of_steps, max_steps
+from prospero.training.bounds import check_micro_batch, evaluated_sequences
 from prospero.training.callbacks import pruning
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
-from prospero.training.optimization import Optimization
-from prospero.training.resume_check import check_data, digests, part_names
+from prospero.training.optimization import optimization_of
+from prospero.training.resume_check import check_data, fingerprints, part_names
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
 from prospero.training.settings import TrainConfig
@@ -155,25 +155,9 @@ def build_module(
 ) -> TrainingModule:
     """Return the LightningModule: model, objective, metrics and how they are optimised."""
     config = session.config
-    how = Optimization(
-        optimizer=config.optimizer,
-        schedule=config.schedule,
-        total_steps=max_steps(config),
-        limit=limit_of_steps(config),
-        estimated=config.limits()["max_minutes"] is not None,
-        max_grad_norm=config.trainer.max_grad_norm,
-        seed=config.seed,
-        compile=config.trainer.compile_mode,
-    )
-    vocab_size = prepared.tokenizer.vocab_size
-    facts = {
-        "model": describe_model(config.model, vocab_size=vocab_size, max_seq_len=config.seq_len),
-        "config": session.plain_config,
-        "parts": part_names(config),
-        "data_fingerprint": prepared.fingerprint,
-        "data_digests": digests(prepared),
-        "tokenizer_fingerprint": prepared.tokenizer.fingerprint(),
-    }
+    how, sizes = optimization_of(config), {"vocab_size": prepared.tokenizer.vocab_size, "max_seq_len": config.seq_len}
+    facts = {"model": describe_model(config.model, **sizes), "config": session.plain_config}
+    facts |= {"parts": part_names(config), **fingerprints(prepared)}
     return TrainingModule(model, build_objective(config), metrics, how, guards=config.trainer.guards, facts=facts)
 
 

@@ -21,7 +21,7 @@ def max_steps(config: "TrainConfig") -> int:
 def limit_of_steps(config: "TrainConfig") -> str:
     """Return the setting that decides `max_steps`: the lower of max_steps and max_tokens."""
     limits, per_step = config.limits(), config.global_batch_size * config.seq_len
-    if limits["max_tokens"] is None or limits["max_steps"] is not None and max_steps(config) == limits["max_steps"]:
+    if limits["max_tokens"] is None or (limits["max_steps"] is not None and max_steps(config) == limits["max_steps"]):
         return "max_steps"
     return f"max_tokens: {limits['max_tokens']:,} tokens are {max_steps(config):,} steps of {per_step:,}"
 

@@ -8,7 +8,9 @@ import torch
 from prospero.errors import ConfigError, DataError, ProsperoError
 from prospero.runs.folder import RunFolder
 
-_NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|bad_alloc|bad allocation", re.IGNORECASE)
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|bad_alloc|bad allocation", re.IGNORECASE
+)
 _NO_SIZE = re.compile(r"invalid buffer size|Storage size calculation overflowed|size overflow", re.IGNORECASE)
 _LOST = re.compile(
     r"Connection (closed|reset|refused)|Broken pipe|Socket (closed|Timeout)|remote process|TCPStore|gloo|ncclRemoteError",
@@ -37,7 +39,7 @@ def worded(error: BaseException, folder: RunFolder, world_size: int) -> BaseExce
         )
     if world_size > 1 and isinstance(error, RuntimeError) and _LOST.search(text):
         return ProcessLost(
-            f"another process of the run was lost ({text.strip().splitlines()[0][:120]}); look for what ended it (memory?), "
+            f"another process of the run was lost ({text.strip().splitlines()[0][:120]}); look for what ended it, "
             "then go on from the last checkpoint with resume=auto"
         )
     return error

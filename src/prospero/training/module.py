@@ -31,7 +31,7 @@ from prospero.training.lightning_seams import (
     validate_now,
 )
 from prospero.training.optimization import Optimization
-from prospero.training.optimizer_state import with_changed_settings
+from prospero.training.optimizer_state import take_changed_settings
 from prospero.training.parallel import reshard, sync_gradients
 from prospero.training.state import RunState
 from prospero.training.step_numbers import StepNumbers
@@ -272,10 +272,7 @@ class TrainingModule(L.LightningModule):
         self.watch.restore(memory["guard"])
         if self.how.estimated:  # until there is an estimate of now
             self.set_total_steps(min(memory["total_steps"], self.how.total_steps))
-        then = (memory.get("config") or {}).get("optimizer")
-        if then is not None:
-            states = checkpoint["optimizer_states"]
-            checkpoint["optimizer_states"] = [with_changed_settings(s, then, self.how.optimizer, self) for s in states]
+        take_changed_settings(checkpoint, memory.get("config"), self.how.optimizer, self)
         self._objective_state = memory["objective"]
         self._restore_objective()  # now, or once the parameters are those of the optimiser
         data = training_data(self.trainer)

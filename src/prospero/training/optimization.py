@@ -1,8 +1,13 @@
 """How a module's model is trained: the settings of the steps, and what is found out of them."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from prospero.training.bounds import limit_of_steps, max_steps
 from prospero.training.parts import OptimizerSettings, ScheduleSettings
+
+if TYPE_CHECKING:
+    from prospero.training.settings import TrainConfig
 
 
 @dataclass(kw_only=True, slots=True)
@@ -23,3 +28,17 @@ class Optimization:
     """Of the noise in the steps."""
     compile: str = "off"
     """off, blocks (each of the model's, in place) or whole (model and objective as one graph); auto is off at first."""
+
+
+def optimization_of(config: "TrainConfig") -> Optimization:
+    """Return how a run of these settings trains."""
+    return Optimization(
+        optimizer=config.optimizer,
+        schedule=config.schedule,
+        total_steps=max_steps(config),
+        limit=limit_of_steps(config),
+        estimated=config.limits()["max_minutes"] is not None,
+        max_grad_norm=config.trainer.max_grad_norm,
+        seed=config.seed,
+        compile=config.trainer.compile_mode,
+    )

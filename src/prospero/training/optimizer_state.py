@@ -6,24 +6,46 @@ tensors of its own part breaks that, and its checkpoints would silently hold the
 """
 
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from prospero.errors import ConfigError
 from prospero.plain import from_plain, plain
 from prospero.training.parts import OptimizerSettings
 
+
+class HasModel(Protocol):
+    """The module of a run, around its model."""
+
+    model: Any
+
+    def named_parameters(self) -> Iterator[tuple[str, Any]]:
+        """Yield the parameters by the module's names for them."""
+        ...
+
+
 _Entry = tuple[str, str, tuple[int, ...], int]
 """Parameter, key of the state, shape, fingerprint of the values."""
 
 
+def take_changed_settings(
+    checkpoint: dict[str, Any], then: Mapping[str, Any] | None, now: OptimizerSettings, module: HasModel
+) -> None:
+    """Put what `now` says otherwise than the run's settings `then` into the optimisers' states of a checkpoint."""
+    if then is not None and then.get("optimizer") is not None:
+        states = [
+            with_changed_settings(state, then["optimizer"], now, module) for state in checkpoint["optimizer_states"]
+        ]
+        checkpoint["optimizer_states"] = states
+
+
 def with_changed_settings(
-    saved: Mapping[str, Any], then: Mapping[str, Any], now: OptimizerSettings, module: nn.Module
+    saved: Mapping[str, Any], then: Mapping[str, Any], now: OptimizerSettings, module: HasModel
 ) -> dict[str, Any]:
     """Return the optimiser's `saved` state with the settings in which `now` differs from those of `then`.
 

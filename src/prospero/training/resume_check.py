@@ -105,7 +105,7 @@ def changes(
     found = [Change(name, parts_then[name], parts_now.get(name, _NOTHING)) for name in parts_then]
     found = [change for change in found if change.then != change.now]
     others = {change.name for change in found}
-    before, after = flat(_completed(config, _with_named_losses(then))), flat(settings)
+    before, after = flat(_completed(config, _with_named_losses(then, settings))), flat(settings)
     for name in [*before, *(name for name in after if name not in before)]:
         if any(name == other or name.startswith(f"{other}.") for other in others):
             continue
@@ -149,6 +149,15 @@ def digests(prepared: "PreparedData") -> dict[str, str]:
     return {name: row["digest"] for name, row in prepared.receipt["splits"].items()}
 
 
+def fingerprints(prepared: "PreparedData") -> dict[str, Any]:
+    """Return what a checkpoint keeps to know its data and its tokenizer by."""
+    return {
+        "data_fingerprint": prepared.fingerprint,
+        "data_digests": digests(prepared),
+        "tokenizer_fingerprint": prepared.tokenizer.fingerprint(),
+    }
+
+
 def _what_decided(memory: Mapping[str, Any], prepared: "PreparedData") -> str:
     """Name the settings of the data that differ, in brackets' words; empty when only the text itself does."""
     then, now = memory.get("config") or {}, prepared.receipt["settings"]
@@ -166,10 +175,10 @@ def _is_compared(name: str) -> bool:
     return group not in JUDGED_BY_TOKENS and not any(fnmatchcase(name, pattern) for pattern in NOT_COMPARED)
 
 
-def _with_named_losses(then: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out the loss of a run of before there could be several, which stood there without its name."""
+def _with_named_losses(then: Mapping[str, Any], now: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Take for granted the loss of a run of before there could be several, which stood there without its name."""
     named = all(isinstance(loss, Mapping) for loss in (then.get("loss") or {}).values())
-    return then if named else {name: item for name, item in then.items() if name != "loss"}
+    return then if named else {**then, "loss": now["loss"]}
 
 
 def _completed(now: Any, then: Any) -> Any:
@@ -179,8 +188,6 @@ def _completed(now: Any, then: Any) -> Any:
         for field in fields(now):
             if field.name in then:
                 known[field.name] = _completed(getattr(now, field.name), then[field.name])
-            elif field.name == "loss":  # see _with_named_losses
-                known[field.name] = plain(now.loss)
             elif field.default is not MISSING:
                 known[field.name] = plain(field.default)
             elif field.default_factory is not MISSING:

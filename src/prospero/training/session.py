@@ -244,7 +244,7 @@ def _refuse_to_lose(resume: str, checkpoints: RunCheckpoints, found: Checkpoint 
     if newer:
         raise DataError(f"{newer[0]}; go on with the version of Prospero that wrote it (nothing was changed)")
     if found is None and unreadable:
-        path, error = next(iter(unreadable.items()))
+        error = next(iter(unreadable.values()))
         raise DataError(
             f"none of the {len(unreadable)} checkpoints in {checkpoints.folder} can be read (the newest: {error}); "
             "nothing was changed: bring them back from a copy, or begin again in another run_dir"

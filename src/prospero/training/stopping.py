@@ -62,7 +62,8 @@ class StopReasons:
         """Stop for the weightiest of `reasons`, those of all ranks together."""
         reason = next(name for name, flag in zip(STOP_REASONS, reasons) if flag)
         if reason == "max_minutes":
-            return self.stop_for_time(trainer)
+            self.stop_for_time(trainer)
+            return
         trainer.should_stop = True
         self.state.stopping_to_resume = True
         self.state.stop_reason = reason

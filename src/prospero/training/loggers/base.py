@@ -10,7 +10,6 @@ from lightning.pytorch.loggers.logger import Logger
 from prospero.log import log
 from prospero.processes import ranks
 
-
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
