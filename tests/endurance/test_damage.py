@@ -18,7 +18,8 @@ WORDS = [
     "data=files", "data.path=text.txt", "tokenizer=byte", "model=tiny", "model.d_model=16", "model.n_heads=2",
     "model.n_layers=1", "seq_len=32", "global_batch_size=4", "trainer.accelerator=cpu", "trainer.precision=float32",
     "trainer.val_sequences=4", "trainer.test_sequences=4", "callbacks=[checkpoints]",
-    "callbacks.checkpoints.every_steps=2", "callbacks.checkpoints.keep_last=3", "callbacks.checkpoints.keep_best=1", "run_dir=run",
+    "callbacks.checkpoints.every_steps=2", "callbacks.checkpoints.keep_last=3",
+    "callbacks.checkpoints.keep_best=1", "run_dir=run",
 ]  # fmt: skip
 
 

@@ -254,3 +254,42 @@ def test_impossible_settings_are_refused():
     ):
         with pytest.raises(ConfigError):
             config(**values)
+
+
+@pytest.mark.parametrize(("patience", "trained"), [(1, 0), (3, 4)])
+def test_a_run_that_early_stopping_ended_trains_no_further_unless_the_rule_is_another(tmp_path, patience, trained):
+    from prospero.training.callbacks.early_stopping import EarlyStopping
+
+    def parts(patience):
+        return [EarlyStopping(patience, 99.0), CheckpointsConfig().build(RunFacts(run_dir=tmp_path))]
+
+    first = fit(tmp_path, parts(1), val_every_steps=2, max_steps=20)
+    assert first.step == 4 and first.state.stop_reason.startswith("early stopping: ")
+    again = fit(
+        tmp_path, parts(patience), val_every_steps=2, max_steps=20, resume=tmp_path / "checkpoints/step_00000004"
+    )
+    assert again.step == 4 + trained and again.state.stop_reason.startswith("early stopping: ")
+
+
+def test_a_run_whose_time_is_over_trains_no_further_and_keeps_its_horizon_until_there_is_another(tmp_path):
+    horizons = []
+
+    class Slow(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            time.sleep(0.02)
+            horizons.append(pl_module.state.horizon)
+
+    def part(minutes):
+        module = tiny_module(total_steps=10**9, estimated=True)
+        callbacks = [Slow(), CheckpointsConfig().build(RunFacts(run_dir=tmp_path))]
+        trainer = tiny_trainer(tmp_path, max_steps=10**9, callbacks=callbacks, max_minutes=minutes, val_every_steps=0)
+        last = sorted((tmp_path / "checkpoints").glob("step_*"))
+        trainer.fit(module, datamodule=TinyData(), ckpt_path=last[-1] if last else None)
+        return module
+
+    first = part(0.5 / 60)
+    horizons.clear()
+    assert part(0.5 / 60).step == first.step and horizons == []
+    second = part(1.0 / 60)
+    assert second.step > first.step
+    assert horizons[:4] == [first.state.horizon] * 4

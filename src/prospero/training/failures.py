@@ -13,7 +13,7 @@ _NO_MEMORY = re.compile(
 )
 _NO_SIZE = re.compile(r"invalid buffer size|Storage size calculation overflowed|size overflow", re.IGNORECASE)
 _LOST = re.compile(
-    r"Connection (closed|reset|refused)|Broken pipe|Socket (closed|Timeout)|remote process|TCPStore|gloo|ncclRemoteError",
+    r"Connection (closed|reset|refused)|Broken pipe|Socket (closed|Timeout)|remote process|TCPStore|gloo|ncclRemote",
     re.IGNORECASE,
 )
 
@@ -39,7 +39,7 @@ def worded(error: BaseException, folder: RunFolder, world_size: int) -> BaseExce
         )
     if world_size > 1 and isinstance(error, RuntimeError) and _LOST.search(text):
         return ProcessLost(
-            f"another process of the run was lost ({text.strip().splitlines()[0][:120]}); look for what ended it, "
+            f"another process of the run was lost ({text.strip().splitlines()[0][:99]}); look for what ended it, "
             "then go on from the last checkpoint with resume=auto"
         )
     return error
