@@ -3,6 +3,7 @@ settings with the values that the given words compose to.
 """
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -108,7 +109,7 @@ def _settings_class(cfg: DictConfig, verb: str) -> Any:
 
 def _preset(group: str, name: str) -> Path | None:
     candidates = (folder / group / f"{name}.yaml" for folder in plugins.search_folders())
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)
 
 
 def _comment(group: str, name: str) -> str:

@@ -165,7 +165,12 @@ def _two_choices(found: re.Match[str], root: str, given: list[str]) -> str:
     return f"The group '{found[1]}' is chosen twice; give it once."
 
 
+def _no_such_root(found: re.Match[str], root: str, given: list[str]) -> str:
+    return f"There is no configuration '{found[1]}'; --config-name names a file of --config-dir, without .yaml"
+
+
 REWORDED: list[tuple[str, Any]] = [
+    (r"Cannot find primary config '([^']*)'", _no_such_root),
     (r"(?s)Error merging override (.*?)\n(.*)", _wrong_type),
     (r"Could not override '([^']+)'", _unknown_setting),
     (r"Could not append to config\. An item is already at '([^']+)'", _exists_already),

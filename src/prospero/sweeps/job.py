@@ -24,7 +24,7 @@ WORLD_VARIABLES = (
 )
 """Variables that place a process in the world of another run; a job starts without them."""
 
-CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
+CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn")
 """Options of the sweep's command line that say where settings are found; every job gets them too."""
 
 
