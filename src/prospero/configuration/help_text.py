@@ -15,12 +15,10 @@ from prospero import registry
 from prospero.configuration import plugins
 from prospero.configuration.composition import composed
 from prospero.configuration.schema import constant, field_docs
+from prospero.configuration.words import LAYERS
 from prospero.configuration.written import join, redact
 from prospero.paths import config_dir
 from prospero.plain import flat
-
-LAYERS = ("experiment", "debug")
-"""Groups whose presets hold no part: they change settings all over."""
 
 
 def overview() -> str:

@@ -24,6 +24,9 @@ from prospero.errors import ConfigError
 FOR_THE_MODEL = frozenset({"prompt", "prompts", "stop"})
 """Settings, by their last name, whose text is the model's: nothing in it refers to anything."""
 
+LAYERS = ("experiment", "debug")
+"""Groups whose presets hold no part: they change settings all over."""
+
 _WORD = re.compile(r"(?P<sign>~|\+{0,2})(?P<key>[^=]*)=(?P<value>.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _SAFE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
@@ -60,8 +63,12 @@ def _for_hydra(verb: str, word: str, swept: bool) -> str:
         value = _each(value, swept, lambda text: _texts(key, text, prompts=name in FOR_THE_MODEL))
     elif int in kinds:
         value = _each(value, swept, _whole)
-    elif key in registry.MULTIPLE and "null" in value.lower():
-        value = _each(value, swept, lambda text: "[]" if text.lower() == "null" else text)
+    elif _is_group(key):
+        value = _each(
+            value,
+            swept,
+            lambda text: _choice(text, several=key in registry.MULTIPLE, optional=key not in registry.PARTS),
+        )
     return _readable(found["sign"], key, value)
 
 
@@ -165,6 +172,20 @@ def _texts(key: str, value: str, *, prompts: bool) -> str:
     return f"[{','.join(_text(text) or quoted('') for text in texts)}]"
 
 
+def _is_group(key: str) -> bool:
+    group = key.partition("@")[0]
+    return group in registry.PARTS or group in LAYERS or "/" in group
+
+
+def _choice(text: str, *, several: bool, optional: bool) -> str:
+    """Return the names chosen in a group: a number, too, is a name, and nothing at all is none of several."""
+    if text.lower() == "null":
+        return "[]" if several else text if optional else quoted(text)
+    if not text or _QUOTED.fullmatch(text):
+        return text
+    return _list_of_texts(text) or plain_or_quoted(text)
+
+
 def _whole(text: str) -> str:
     """Return a float that is whole as the integer that it is: 50e6 is 50000000."""
     if not _NUMBER.fullmatch(text) or text.lstrip("+-").isdecimal() or abs(float(text)) >= _LARGEST:
@@ -214,10 +235,10 @@ def _escaped(text: str, *, again: bool = False) -> str:
 def _readable(sign: str, key: str, value: str) -> str:
     """Return the word, its value in quotes where Hydra's grammar cannot read it: its type is then what is wrong."""
     word = f"{sign}{key}={value}"
-    if _SAFE.fullmatch(value) or _is_readable(word):
-        if _is_readable(f"{sign}{key}=x"):
-            return word
+    if not key:
         _refuse(word)
+    if _SAFE.fullmatch(value) or _is_readable(word):
+        return word if _is_readable(f"{sign}{key}=x") else _refuse(word)
     for other in (_list_of_texts(value), quoted(value)):
         if other is not None and _is_readable(f"{sign}{key}={other}"):
             return f"{sign}{key}={other}"
@@ -228,6 +249,8 @@ def _list_of_texts(value: str) -> str | None:
     inner = value.strip()
     if len(inner) < 2 or inner[0] != "[" or inner[-1] != "]":
         return None
+    if not inner[1:-1].strip():
+        return "[]"
     return f"[{','.join(_text(text) for text in _split(inner[1:-1]))}]"
 
 
