@@ -233,6 +233,10 @@ def _leave_to_hydra(root: str, given: list[str]) -> None:
     program, sys.argv = sys.argv, [sys.argv[0], *given]
     try:
         hydra.main(version_base="1.3", config_path=str(paths.config_dir()), config_name=root)(task)()
+    except SystemExit as left:
+        if left.code == 1 and any(option in given for option in EACH_ALONE[0]):
+            raise SystemExit(ProsperoError.exit_code) from left  # it has said that there is no such package
+        raise
     finally:
         sys.argv = program
 

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from prospero import registry
 from prospero.configuration.help_text import menu
@@ -68,6 +69,9 @@ def explain(error: Exception, root: str, given: list[str]) -> str | None:
     """Return one line for an error of composition, or None when the error is not about the configuration."""
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
         return "A group is given the name of a preset, or [several,names]; see --help for the groups and their presets"
+    if isinstance(error, YAMLError):  # a text given for settings of several is read as YAML
+        where = str(error).splitlines()[0]
+        return f"A value that stands for several settings cannot be read ({where}); give each as group.setting=value"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     text = str(error) if error.__cause__ is None else f"{error}\n{error.__cause__}"
@@ -215,11 +219,17 @@ def _two_choices(found: re.Match[str], root: str, given: list[str]) -> str:
     return f"The group '{found[1]}' is chosen twice; give it once."
 
 
+def _several_values(found: re.Match[str], root: str, given: list[str]) -> str:
+    key, _, value = found[1].partition("=")
+    return f"{key}={value} gives several values; to sweep over them add -m, a list is written {key}=[{value}]"
+
+
 def _no_such_root(found: re.Match[str], root: str, given: list[str]) -> str:
     return f"There is no configuration '{found[1]}'; --config-name names a file of --config-dir, without .yaml"
 
 
 REWORDED: list[tuple[str, Any]] = [
+    (r"Ambiguous value for argument '([^\n]*)'\n", _several_values),
     (r"Cannot find primary config '([^']*)'", _no_such_root),
     (r"(?s)Error merging override (.*?)\n(.*)", _wrong_type),
     (r"Could not override '([^']+)'", _unknown_setting),

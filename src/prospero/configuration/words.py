@@ -64,11 +64,7 @@ def _for_hydra(verb: str, word: str, swept: bool) -> str:
     elif int in kinds:
         value = _each(value, swept, _whole)
     elif _is_group(key):
-        value = _each(
-            value,
-            swept,
-            lambda text: _choice(text, several=key in registry.MULTIPLE, optional=key not in registry.PARTS),
-        )
+        value = _each(value, swept, lambda text: _choice(key, text))
     return _readable(found["sign"], key, value)
 
 
@@ -177,11 +173,11 @@ def _is_group(key: str) -> bool:
     return group in registry.PARTS or group in LAYERS or "/" in group
 
 
-def _choice(text: str, *, several: bool, optional: bool) -> str:
+def _choice(group: str, text: str) -> str:
     """Return the names chosen in a group: a number, too, is a name, and nothing at all is none of several."""
     if text.lower() == "null":
-        return "[]" if several else text if optional else quoted(text)
-    if not text or _QUOTED.fullmatch(text):
+        return "[]" if group in registry.MULTIPLE else quoted(text) if group in registry.PARTS else text
+    if not text or _QUOTED.fullmatch(text) or (len(_split(text)) > 1 and _is_readable(f"{group}={text}")):
         return text
     return _list_of_texts(text) or plain_or_quoted(text)
 

@@ -4,6 +4,7 @@ A run that cannot be begun leaves nothing behind; one that has begun closes its 
 from its other processes, however it ends.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -192,10 +193,10 @@ def _checkpoint_to_resume(config: "TrainConfig", checkpoints: RunCheckpoints) ->
             raise ConfigError(f"resume={config.resume}: {run} holds no readable checkpoint; start with resume=auto")
         return found
     path = Path(config.resume)
-    if path.is_dir() and not is_checkpoint(path):
+    if os.path.isdir(path) and not is_checkpoint(path):
         newest = RunCheckpoints(RunFolder(path).checkpoints).last()
         if newest is not None:
             return newest
-    if not is_checkpoint(path):
+    if not os.path.isdir(path) or not is_checkpoint(path):
         raise ConfigError(f"resume={config.resume} is neither auto, last, best nor the folder of a checkpoint or run")
     return Checkpoint.open(path).verify()

@@ -33,11 +33,13 @@ class StopWordsConfig:
             if not stopwordsiso.has_lang(language):
                 known = sorted(stopwordsiso.langs())
                 raise ConfigError(
-                    f"cleaning.stop_words.languages: no stop words for '{language}'; known: {', '.join(known)}.{suggest(language, known)}"
+                    f"cleaning.stop_words.languages: no stop words for '{language}'; "
+                    f"known: {', '.join(known)}.{suggest(language, known)}"
                 )
             if language in _UNSPACED:
                 raise ConfigError(
-                    f"cleaning.stop_words.languages: '{language}' writes no spaces between words, so words cannot be taken out."
+                    f"cleaning.stop_words.languages: '{language}' writes no spaces between words, so words "
+                    "cannot be taken out."
                 )
             words |= stopwordsiso.stopwords(language)
         if not words:
