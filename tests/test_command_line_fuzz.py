@@ -54,8 +54,8 @@ def mistyped(draw: random.Random, word: str) -> str:
 def mistake(draw: random.Random) -> tuple[str, list[str]]:
     """A verb and one to three words, each of which may be wrong in its own way."""
     verb, words = draw.choice(["train", "train", "prepare", "generate", "find_lr"]), []
-    for _ in range(draw.randint(1, 3)):
-        kind = draw.randrange(5)
+    for _ in range(draw.choice([1, 1, 1, 2, 3])):
+        kind = draw.randrange(8)
         if kind == 0:
             words += draw.choice(OPTIONS).split(" ")
         elif kind == 1:
@@ -63,7 +63,7 @@ def mistake(draw: random.Random) -> tuple[str, list[str]]:
         else:
             name = draw.choice(SETTINGS)
             name = mistyped(draw, name) if kind == 2 else name
-            words.append(f"{draw.choice(['', '', '', '+', '++', '~'])}{name}={draw.choice(VALUES)}")
+            words.append(f"{draw.choice(['', '', '', '', '', '', '+', '++', '~'])}{name}={draw.choice(VALUES)}")
     return verb, words
 
 
@@ -94,7 +94,7 @@ def test_random_mistakes_are_one_line_or_work(outside, monkeypatch, capfd, long_
             errors = [line for line in said.splitlines() if line.startswith("error: ")]
             assert len(errors) == 1 or "not found in config" in said, (verb, words, said)
         assert list(outside.iterdir()) == [], (verb, words)
-    assert 5 < len(reached) < 450, "some of them work, most are mistakes"
+    assert 3 < len(reached) < 250, "some of them work, most are mistakes"
 
 
 PLACES = ["", "/dev/null", "/dev/null/x", "/proc/x", "x" * 300, "new/" + "x" * 300, "a\udcffb"]

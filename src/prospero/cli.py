@@ -29,7 +29,10 @@ INFO = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
 CHOICES = {"--cfg": ["job", "hydra", "all"], "--info": INFO} | {"-c": ["job", "hydra", "all"], "-i": INFO}
 """Option -> the values it can have."""
 SWEEP = ("-m", "--multirun")
-EACH_ALONE = (("--cfg", "-c"), ("--info", "-i"), ("--shell-completion", "-sc"), SWEEP, ("--run", "-r"))
+COMPLETION = ("--shell-completion", "-sc")
+SHELLS = ("bash", "zsh", "fish")
+ASKED_OF_COMPLETION = [[f"{what}={shell}"] for what in ("install", "uninstall", "query") for shell in SHELLS]
+EACH_ALONE = (("--cfg", "-c"), ("--info", "-i"), COMPLETION, SWEEP, ("--run", "-r"))
 """What is done with the settings: one of these (the spellings of each)."""
 OF_CFG = ("--resolve", "--package", "-p")
 """Options of what `--cfg` prints."""
@@ -195,7 +198,7 @@ def _compose_and_call(verb: str, words: list[str], options: list[str], *, swept:
     with rewording.worded(verb, [*words, *options]):
         loaded = plugins.load_named(verb, [*words, *options])
     _say_what_was_not_typed(loaded)
-    if "--shell-completion" not in options and "-sc" not in options:
+    if not any(option in options for option in COMPLETION):
         words = for_hydra(verb, words, swept=swept)
     root = next(reversed(plugins.options_given(options, "--config-name", "-cn")), verb).removesuffix(".yaml")
     with rewording.worded(root, [*words, *options]):
@@ -291,17 +294,19 @@ def _arranged(given: list[str]) -> tuple[list[str], list[str]]:
             raise ConfigError(
                 f"{option} {value} is not possible.{suggest(value, allowed)} Allowed: {', '.join(allowed)}."
             )
-    _check_together(options)
+    _check_together(words, options)
     return words, options
 
 
-def _check_together(options: list[str]) -> None:
+def _check_together(words: list[str], options: list[str]) -> None:
     chosen = [option for spellings in EACH_ALONE for option in spellings if option in options]
     if len(chosen) > 1:
         raise ConfigError(f"{' and '.join(chosen)} do not go together; give one of them")
     lonely = next((option for option in OF_CFG if option in options), None)
     if lonely and not any(option in options for option in EACH_ALONE[0]):
         raise ConfigError(f"{lonely} says how --cfg prints the settings; give it with --cfg job")
+    if any(option in options for option in COMPLETION) and words not in ASKED_OF_COMPLETION:
+        raise ConfigError('--shell-completion is set up by: eval "$(python train.py -sc install=bash)"')
 
 
 def _refuse_sweep_inside_a_world(given: list[str]) -> None:
