@@ -54,7 +54,7 @@ def main(verb: str | None = None, arguments: list[str] | None = None) -> NoRetur
         _give_up(sys.stdout)
         code = 128 + signal.SIGPIPE
     except OSError as error:
-        if not (_is_broken(sys.stdout) or _is_broken(sys.stderr)):
+        if error.filename is not None or not (_is_broken(sys.stdout) or _is_broken(sys.stderr)):
             raise
         _say(f"error: the output cannot be written: {error.strerror}; free space or write it elsewhere")
         code = ProsperoError.exit_code
@@ -104,6 +104,7 @@ def _open_closed_streams() -> None:
 def _is_broken(stream: TextIO) -> bool:
     """Whether what is printed to a stream cannot be written (a full disk); nothing more is written to it then."""
     try:
+        stream.write("\n")  # what failed may have been larger than the buffer, which is empty now
         stream.flush()
     except OSError:
         _give_up(stream)

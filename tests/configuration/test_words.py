@@ -79,6 +79,10 @@ def test_what_cannot_be_read_is_one_line(word, expected):
     assert str(raised.value).startswith(expected) and "\n" not in str(raised.value)
 
 
+def test_text_is_read_from_a_folder_with_a_name_of_any_bytes():
+    assert for_hydra("prepare", ["data.path=caf\udce9/a.txt"]) == ["data.path='caf\udce9/a.txt'"]
+
+
 CHARACTERS = "ab1.e-_ ,=()[]{}'\"\\$:/~+*?|#;<>&!@%^`\n\té漢\u0301🙂"
 
 

@@ -77,8 +77,8 @@ def test_csv_has_settings_metrics_and_rank(results, tmp_path):
 
 def test_screen_table_gives_mean_and_student_interval(results):
     text = table.screen_table(results)
-    # a: mean 3.0, standard deviation sqrt(2), two seeds: 12.71 * sqrt(2) / sqrt(2) = 12.71
-    assert "3.0000" in text and "12.7100" in text
+    # a: mean 3.0, standard deviation sqrt(2), two seeds: 12.7062 * sqrt(2) / sqrt(2)
+    assert "3.0000" in text and "12.7062" in text
     assert text.index("over seeds") > text.index("FAILED")
 
 

@@ -47,7 +47,8 @@ def for_hydra(verb: str, words: list[str], *, swept: bool = False) -> list[str]:
 
 
 def _for_hydra(verb: str, word: str, swept: bool) -> str:
-    refuse_undecodable(word)
+    if not (verb == "prepare" and word.startswith("data.path=")):  # somebody's folder may be called anything
+        refuse_undecodable(word)
     found = _WORD.fullmatch(word)
     if found is None:
         return word if word.startswith("~") and _is_readable(word) else _refuse(word)

@@ -229,7 +229,7 @@ def fitting_tags(tags: list[str]) -> list[str]:
     fitting = {}
     for tag in tags:
         cut = tag.strip()[:_LONGEST_TAG].strip()
-        if cut != tag:
+        if cut != tag or not cut:
             how = f"it is sent as '{cut}'" if cut else "it is left out"
             log.warning("W&B takes tags of 1 to %d characters: '%s' is too long or empty, %s", _LONGEST_TAG, tag, how)
         fitting[cut] = None
