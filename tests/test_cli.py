@@ -47,6 +47,16 @@ MISTAKES = [
     (["global_batch_size=6", "micro_batch_size=4"], "micro_batch_size=4 does not divide global_batch_size=6"),
     (["name=${oc.env:SURELY_NOT_SET}"], "SURELY_NOT_SET"),
     (["resume=no/such/folder", "run_dir={tmp}"], "neither auto, last, best nor the folder of a checkpoint or run"),
+    (["learning_rate=1"], "Did you mean 'optimizer.lr'?"),
+    (["trainer.precision=bf16-mixed"], "Did you mean 'bf16'?"),
+    (["model=null"], "There is no model 'null'"),
+    (["seed=1,2"], "seed=1,2 gives several values; to sweep over them add -m"),
+    (["--cfg", "job", "-m"], "--cfg and -m do not go together"),
+    (["--resolve"], "give it with --cfg job"),
+    (["--experimental-rerun", "x"], "There is no option '--experimental-rerun'"),
+    (["--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
+    (["run_dir="], "run_dir= is empty"),
+    (["trainer.devices=1000", "trainer.accelerator=cpu"], "would start as many processes"),
     (["trainer.accelerator=gpu"], "GPU"),
     (["trainer=fsdp"], "trainer.accelerator=cpu trainer.devices=2"),
     (["data=files", "outputs_dir={tmp}"], "data.path"),
@@ -205,9 +215,34 @@ def test_shell_completion_lists_groups_and_their_choices():
     assert "model=small" in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("prompt", ["The ", "def f(x, y=1): # [a]", "it's {so}", "a,b", ""])
+@pytest.mark.parametrize("prompt", ["The ", "def f(x, y=1): # [a]", '"Hello," she said ${name}', "${oc.env:HOME}"])
 def test_a_prompt_is_taken_as_it_is(prompt, capsys, monkeypatch):
     seen = []
     monkeypatch.setattr(cli, "_function", lambda verb: lambda config: seen.append(config.prompt))
     assert run(f"prompt={prompt}", verb="generate", capsys=capsys)[0] == 0
     assert seen == [prompt]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("train.py --help >/dev/full", 2, "the output cannot be written: No space left on device"),
+        ("train.py --cfg job >/dev/full", 2, "the output cannot be written"),
+        ("train.py --cfg job >&-", 0, ""),
+        ("train.py model=smal 2>&-", 2, ""),
+        ("train.py seed=x 2>/dev/full", 2, ""),
+    ],
+)
+def test_output_that_goes_nowhere_is_no_traceback(command, code, said):
+    done = subprocess.run(["sh", "-c", f"{sys.executable} {command}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_other_programs_names_lead_to_settings_that_there_are():
+    from prospero.configuration import composition
+    from prospero.configuration.rewording import ELSEWHERE, _all_keys
+
+    composition.register()
+    keys = _all_keys(composition.composed("train", ["data=files"]))
+    assert set(ELSEWHERE.values()) - set(keys) == {"schedule.min_lr_ratio"} - set(keys)

@@ -132,7 +132,10 @@ def test_a_foreign_target_is_refused_in_one_line_before_it_is_built(words, multi
     ("setting", "named"),
     [
         ("callbacks: {x: {_target_: os.system}}", "hydra.callbacks.x._target_ is not allowed"),
-        ("job_logging: {handlers: {x: {(): os.system}}}", "hydra.job_logging.handlers.x.()=os.system is not allowed"),
+        (
+            "job_logging: {handlers: {x: {(): os.system}}}",
+            "hydra.job_logging has no effect in Prospero and is not allowed",
+        ),
     ],
 )
 def test_a_preset_cannot_bring_a_target_either(setting, named, tmp_path, capsys, monkeypatch):

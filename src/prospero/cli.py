@@ -3,6 +3,7 @@
 Hydra composes the settings; this file turns whatever goes wrong on the way into one readable line and exit code 2.
 """
 
+import contextlib
 import importlib
 import os
 import shlex
@@ -10,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from prospero import registry, secret_values
 from prospero.errors import ConfigError, Interrupted, ProsperoError, suggest
@@ -20,46 +21,105 @@ from prospero.processes import ranks
 OPTIONS = {
     "--help": 0, "-h": 0, "--hydra-help": 0, "--version": 0, "--cfg": 1, "-c": 1, "--resolve": 0, "--package": 1,
     "-p": 1,
-    "--run": 0, "-r": 0, "--multirun": 0, "-m": 0, "--shell-completion": 0, "-sc": 0, "--config-path": 1, "-cp": 1,
-    "--config-name": 1, "-cn": 1, "--config-dir": 1, "-cd": 1, "--info": 1, "-i": 1, "--experimental-rerun": 1,
+    "--run": 0, "-r": 0, "--multirun": 0, "-m": 0, "--shell-completion": 0, "-sc": 0,
+    "--config-name": 1, "-cn": 1, "--config-dir": 1, "-cd": 1, "--info": 1, "-i": 1,
 }  # fmt: skip
 """Option -> number of values that follow it."""
 INFO = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
 CHOICES = {"--cfg": ["job", "hydra", "all"], "--info": INFO} | {"-c": ["job", "hydra", "all"], "-i": INFO}
 """Option -> the values it can have."""
+SWEEP = ("-m", "--multirun")
+COMPLETION = ("--shell-completion", "-sc")
+SHELLS = ("bash", "zsh", "fish")
+ASKED_OF_COMPLETION = [[f"{what}={shell}"] for what in ("install", "uninstall", "query") for shell in SHELLS]
+EACH_ALONE = (("--cfg", "-c"), ("--info", "-i"), COMPLETION, SWEEP, ("--run", "-r"))
+"""What is done with the settings: one of these (the spellings of each)."""
+OF_CFG = ("--resolve", "--package", "-p")
+"""Options of what `--cfg` prints."""
+BY_US = ("--run", "-r", "--config-name", "-cn", "--config-dir", "-cd")
+"""Options with which a single job is composed here; whatever else is asked, Hydra does."""
 
 
 def main(verb: str | None = None, arguments: list[str] | None = None) -> NoReturn:
     """Run a verb with the command line's arguments and leave with its exit code."""
+    _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     secret_values.remember_settings(given)
     secret_values.remember_environment(given)
     sys.excepthook = _print_traceback
     try:
+        code = _answer(verb, given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up(sys.stdout)
+        code = 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is not None or not (_is_broken(sys.stdout) or _is_broken(sys.stderr)):
+            raise
+        _say(f"error: the output cannot be written: {error.strerror}; free space or write it elsewhere")
+        code = ProsperoError.exit_code
+    sys.exit(code)
+
+
+def _answer(verb: str | None, given: list[str]) -> int:
+    """Run a verb; say in one line what ended it early, and return the exit code."""
+    try:
         if verb is None:
             verb, given = _verb_from(given)
-        code = run(verb, given)
+        return run(verb, given)
     except ProsperoError as error:
         if "debug=traceback" in given or "traceback=true" in given:
             raise
         if not _said_by_another_rank(error):
-            print(f"error: {printable(secret_values.scrub(str(error)))}", file=sys.stderr)
-        code = error.exit_code
+            _say(f"error: {printable(secret_values.scrub(str(error)))}")
+        return error.exit_code
     except Interrupted as error:
         if not ranks.is_launched_child():
-            print(error, file=sys.stderr)
-        code = error.exit_code
+            _say(str(error))
+        return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = 128 + signal.SIGINT
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + signal.SIGPIPE
+        _say("interrupted")
+        return 128 + signal.SIGINT
     except Exception as error:
-        _said_by_another_rank(error)
+        if not isinstance(error, BrokenPipeError):
+            _said_by_another_rank(error)
         raise
-    sys.stdout.flush()
-    sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Give standard input, output and error a place where the caller has closed them (`>&-`).
+
+    Else the next file that is opened would get the number of standard output, and what others print would end in it.
+    """
+    for number, mode in enumerate(("r", "w", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the system gives it the lowest free number, which is this one
+        name = ("stdin", "stdout", "stderr")[number]
+        if vars(sys)[name] is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _is_broken(stream: TextIO) -> bool:
+    """Whether what is printed to a stream cannot be written (a full disk); nothing more is written to it then."""
+    try:
+        stream.write("\n")  # what failed may have been larger than the buffer, which is empty now
+        stream.flush()
+    except OSError:
+        _give_up(stream)
+        return True
+    return False
+
+
+def _give_up(stream: TextIO) -> None:
+    """Let what is still to be printed to a stream go nowhere, so that Python does not fail on it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody can be told on a full disk
+        print(line, file=sys.stderr, flush=True)
 
 
 def _print_traceback(kind: type[BaseException], error: BaseException, where: Any) -> None:
@@ -100,12 +160,22 @@ def run(verb: str, given: list[str]) -> int:
     """Compose the configuration of `verb` and call its function; return the exit code."""
     if registry.VERBS[verb].settings is None:
         return _run_plain(verb, given)
-    words, options = _arranged([_as_text(word) for word in given])
-    if any(option in options for option in ("-m", "--multirun")):
-        if verb != "train":
-            raise ConfigError(f"'{verb}' runs one job at a time; sweeps are for train: python train.py -m ...")
-        _refuse_sweep_inside_a_world(given)
-    return _compose_and_call(verb, words, options)
+    words, options = _arranged(given)
+    if "--version" in options:
+        import prospero
+
+        print(f"prospero {prospero.__version__}")
+        return 0
+    swept = any(option in options for option in SWEEP) or "hydra.mode=MULTIRUN" in words
+    if swept:
+        _check_sweep(verb, given)
+    return _compose_and_call(verb, words, options, swept=swept)
+
+
+def _check_sweep(verb: str, given: list[str]) -> None:
+    if verb != "train":
+        raise ConfigError(f"'{verb}' runs one job at a time; sweeps are for train: python train.py -m ...")
+    _refuse_sweep_inside_a_world(given)
 
 
 def _run_plain(verb: str, given: list[str]) -> int:
@@ -120,21 +190,31 @@ def _run_plain(verb: str, given: list[str]) -> int:
     return int(_function(verb)(given) or 0)
 
 
-def _compose_and_call(verb: str, words: list[str], options: list[str]) -> int:
+def _compose_and_call(verb: str, words: list[str], options: list[str], *, swept: bool) -> int:
     from prospero.configuration import composition, plugins, rewording
+    from prospero.configuration.words import for_hydra
 
-    given = [*words, *options]
     composition.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here as they are; this file words them
-    with rewording.worded(verb, given):
-        loaded = plugins.load_named(verb, given)
-        _say_what_was_not_typed(loaded)
+    with rewording.worded(verb, [*words, *options]):
+        loaded = plugins.load_named(verb, [*words, *options])
+    _say_what_was_not_typed(loaded)
+    if not any(option in options for option in COMPLETION):
+        words = for_hydra(verb, words, swept=swept)
+    root = next(reversed(plugins.options_given(options, "--config-name", "-cn")), verb).removesuffix(".yaml")
+    with rewording.worded(root, [*words, *options]):
         if "-h" in options or "--help" in options:
-            return _help(verb, words, options)
-        composed = _composed_by_hydra(verb, given)
-        config = None if composed is None else composition.with_plugins(composition.typed(composed), loaded)
-    if config is None:
-        return 0  # --cfg and its like, or a sweep, whose jobs ran in processes of their own
+            return _help(verb, root, words, swept=swept)
+        config = None
+        by_us = all(option in BY_US for option in options if option.startswith("-")) and not swept
+        if by_us:
+            config = composition.one_job(root, words)
+        if config is None:
+            if by_us:
+                _check_sweep(verb, [*words, *options])
+            _leave_to_hydra(verb, [*words, *options])
+            return 0
+        config = composition.with_plugins(config, loaded)
     return int(_function(verb)(config) or 0)
 
 
@@ -145,31 +225,30 @@ def _say_what_was_not_typed(loaded: dict[str, Path | None]) -> None:
             print(f"imported {name}, which {file} names in plugins", file=sys.stderr)
 
 
-def _composed_by_hydra(root: str, given: list[str]) -> Any:
-    """Let Hydra do what the command line says; return the composed tree, or None when it was no single job."""
+def _leave_to_hydra(root: str, given: list[str]) -> None:
+    """Let Hydra print what is asked (--cfg and its like), or run a sweep, whose jobs are processes of their own."""
     import hydra
 
     from prospero import paths
 
-    caught: list[Any] = []
-
     def task(cfg: Any) -> None:
-        caught.append(cfg)  # only caught here: Hydra's part ends with the composition
+        raise ConfigError("this launcher runs jobs inside one process; use hydra/launcher=process")
 
     program, sys.argv = sys.argv, [sys.argv[0], *given]
     try:
         hydra.main(version_base="1.3", config_path=str(paths.config_dir()), config_name=root)(task)()
+    except SystemExit as left:
+        if left.code == 1 and any(option in given for option in EACH_ALONE[0]):
+            raise SystemExit(ProsperoError.exit_code) from left  # it has said that there is no such package
+        raise
     finally:
         sys.argv = program
-    return caught[0] if caught else None
 
 
-def _help(verb: str, words: list[str], options: list[str]) -> int:
-    from prospero.configuration import help_text, plugins
+def _help(verb: str, root: str, words: list[str], *, swept: bool) -> int:
+    from prospero.configuration import help_text
 
-    root = next(iter(plugins.options_given(options, "--config-name", "-cn")), verb)
-    swept = "-m" in options or "--multirun" in options
-    print(help_text.of_verb(verb, root.removesuffix(".yaml"), [_first(word) if swept else word for word in words]))
+    print(help_text.of_verb(verb, root, [_first(word) if swept else word for word in words]))
     return 0
 
 
@@ -177,14 +256,6 @@ def _first(word: str) -> str:
     """Return a swept setting with the first of its values: `model=small,base` -> `model=small`."""
     key, equals, value = word.partition("=")
     return word if "[" in value or "(" in value or "'" in value else f"{key}{equals}{value.partition(',')[0]}"
-
-
-def _as_text(word: str) -> str:
-    """Quote the value of `prompt=` for Hydra's grammar, which would else trim it and trip over its punctuation."""
-    key, equals, value = word.partition("=")
-    if key != "prompt" or not equals or value[:1] in ("'", '"'):
-        return word
-    return "prompt='" + value.replace("'", "\\'") + "'"
 
 
 def _function(verb: str) -> Callable[[Any], int | None]:
@@ -196,7 +267,7 @@ def _arranged(given: list[str]) -> tuple[list[str], list[str]]:
     """Return the settings and the options with their values, wherever they stood on the command line.
 
     argparse takes settings in one row only, and answers the rest with its page of usage. Raises ConfigError for an
-    option that does not exist or lacks its value.
+    option that does not exist, lacks its value, or does not go with another.
     """
     words, options, rest = [], [], list(given)
     while rest:
@@ -209,17 +280,34 @@ def _arranged(given: list[str]) -> tuple[list[str], list[str]]:
             raise ConfigError(
                 f"There is no option '{option}'.{suggest(option, OPTIONS)} Settings are written name=value; see --help."
             )
-        options.append(word)
-        if OPTIONS[option] and not equals:
-            if not rest or "=" in rest[0] or rest[0].startswith("-"):
-                raise ConfigError(f"The option '{option}' takes a value; see --help.")
-            options.append(value := rest.pop(0))
+        options.append(option)
+        if not OPTIONS[option]:
+            if equals:
+                raise ConfigError(f"The option '{option}' takes no value; see --help.")
+            continue
+        if not equals:
+            value = rest.pop(0) if rest and "=" not in rest[0] and not rest[0].startswith("-") else ""
+        if not value:
+            raise ConfigError(f"The option '{option}' takes a value; see --help.")
+        options.append(value)
         allowed = CHOICES.get(option, [])
         if allowed and value not in allowed:
             raise ConfigError(
                 f"{option} {value} is not possible.{suggest(value, allowed)} Allowed: {', '.join(allowed)}."
             )
+    _check_together(words, options)
     return words, options
+
+
+def _check_together(words: list[str], options: list[str]) -> None:
+    chosen = [option for spellings in EACH_ALONE for option in spellings if option in options]
+    if len(chosen) > 1:
+        raise ConfigError(f"{' and '.join(chosen)} do not go together; give one of them")
+    lonely = next((option for option in OF_CFG if option in options), None)
+    if lonely and not any(option in options for option in EACH_ALONE[0]):
+        raise ConfigError(f"{lonely} says how --cfg prints the settings; give it with --cfg job")
+    if any(option in options for option in COMPLETION) and words not in ASKED_OF_COMPLETION:
+        raise ConfigError('--shell-completion is set up by: eval "$(python train.py -sc install=bash)"')
 
 
 def _refuse_sweep_inside_a_world(given: list[str]) -> None:

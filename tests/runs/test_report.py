@@ -75,3 +75,11 @@ def test_smoothing_does_not_lag_and_flatten_keeps_order():
     line = [float(i) for i in range(100)]
     assert smooth(line) == pytest.approx(line)
     assert list(flat({"b": {"c": 1, "d": {}}, "a": 2})) == ["b.c", "b.d", "a"]
+
+
+@pytest.mark.parametrize("title", ["a$_$b", "$\\frac{", "数据", "a\nb"])
+def test_a_title_is_text_and_no_formula(title, tmp_path, recwarn):
+    from prospero.runs.figures import draw_loss
+
+    draw_loss({"train/loss": [(1, 2.0), (2, 1.0)]}, tmp_path / "loss.png", title)
+    assert (tmp_path / "loss.png").stat().st_size > 1000 and not recwarn.list

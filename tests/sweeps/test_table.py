@@ -77,8 +77,8 @@ def test_csv_has_settings_metrics_and_rank(results, tmp_path):
 
 def test_screen_table_gives_mean_and_student_interval(results):
     text = table.screen_table(results)
-    # a: mean 3.0, standard deviation sqrt(2), two seeds: 12.71 * sqrt(2) / sqrt(2) = 12.71
-    assert "3.0000" in text and "12.7100" in text
+    # a: mean 3.0, standard deviation sqrt(2), two seeds: 12.7062 * sqrt(2) / sqrt(2)
+    assert "3.0000" in text and "12.7062" in text
     assert text.index("over seeds") > text.index("FAILED")
 
 
@@ -87,3 +87,22 @@ def test_the_value_of_a_secret_is_not_in_the_table(tmp_path):
     table.write_table(tmp_path / "sweep.csv", rows)
     text = (tmp_path / "sweep.csv").read_text()
     assert "abc123" not in text and "<redacted>" in text
+
+
+def test_seeds_alone_give_a_mean_and_an_interval(tmp_path):
+    rows = [result(number, [f"seed={number}"], float(number), tmp_path) for number in range(1, 3)]
+    means = table.screen_table(rows).partition("over seeds:")[2].splitlines()
+    assert means[2].split() == ["1.5000", "6.3531", "2"], "12.7062 times 0.7071 over the root of 2"
+
+
+def test_twelve_seeds_have_the_interval_of_eleven_degrees_of_freedom(tmp_path):
+    rows = [result(number, ["model=a", f"seed={number}"], float(number % 2), tmp_path) for number in range(12)]
+    rows.append(result(12, ["model=b", "seed=1"], 9.0, tmp_path))
+    means = table.screen_table(rows).partition("over seeds:")[2].splitlines()
+    assert means[2].split() == ["a", "0.5000", "0.3318", "12"], "2.2010 times 0.5222 over the root of 12"
+
+
+def test_a_jobs_line_names_what_differs(tmp_path):
+    one = result(3, ["max_steps=9", "name='1.10'", "seed=1"], 1.0, tmp_path)
+    assert one.line({"seed"}).startswith("[3] seed=1: DONE") and "max_steps=9 name=" in one.line()
+    assert one.job.settings()["name"] == "1.10"

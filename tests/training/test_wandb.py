@@ -183,3 +183,20 @@ def test_a_server_that_dies_keeps_nobody_waiting(server, tmp_path, caplog):
     assert time.monotonic() - started < 15
     assert logged_losses(tmp_path) == {1: 1.0, 2: 0.5}, "all of it is on disk"
     assert "has not received everything" in one_warning(caplog)
+
+
+def test_tags_that_wandb_does_not_take_are_cut_or_left_out_and_named(caplog):
+    from prospero.training.loggers.wandb import fitting_tags
+
+    with caplog.at_level("WARNING", logger="prospero"):
+        assert fitting_tags(["good", "x" * 70, "", "good", "y" * 64]) == ["good", "x" * 64, "y" * 64]
+    assert len(caplog.records) == 2 and "x" * 70 in caplog.text and "it is left out" in caplog.text
+
+
+@pytest.mark.parametrize("project", ["", "a/b", "x" * 129, "100%"])
+def test_a_project_that_wandb_does_not_take_is_said_at_once(project):
+    from prospero.errors import ConfigError
+    from prospero.training.loggers.wandb import WandbConfig
+
+    with pytest.raises(ConfigError, match="W&B takes 1 to 128 characters"):
+        WandbConfig(project=project)

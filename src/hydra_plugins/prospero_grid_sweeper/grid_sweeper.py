@@ -16,6 +16,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
 from hydra_plugins.prospero_process_launcher.judging import monitor_of
+from prospero.configuration.words import for_hydra
 from prospero.errors import ConfigError
 
 
@@ -47,7 +48,8 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; leaves by SystemExit unless every job is done."""
         launcher: Any = checked_launcher(self.launcher, "grid")
-        arguments = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        params = for_hydra("train", [f"{key}={value}" for key, value in self.params.items()], swept=True)
+        arguments = [*params, *arguments]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         words = combinations(parser.parse_overrides(arguments))
         # Composing finds mistakes before the first job starts.

@@ -18,6 +18,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.prospero_process_launcher.judging import direction_of, metric_of, monitor_of
+from prospero.configuration.words import for_hydra
 from prospero.errors import ConfigError
 from prospero.sweeps.study import Pruner, StudySettings, require_optuna, sampler_for
 
@@ -58,7 +59,8 @@ class OptunaSweeper(Sweeper):
         settings = StudySettings(**self.given)
         launcher: Any = checked_launcher(self.launcher, "optuna")
         require_optuna()
-        arguments = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        params = for_hydra("train", [f"{key}={value}" for key, value in self.params.items()], swept=True)
+        arguments = [*params, *arguments]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         fixed, swept = search_space.split(parser.parse_overrides(arguments))
         space = {key: search_space.distribution(override) for key, override in swept.items()}
@@ -111,6 +113,7 @@ class Search:
     def __init__(self, sweep: "Sweep", settings: Any, fixed: list[str], space: dict[str, Any], devices: int) -> None:
         from prospero.sweeps.study import JOURNAL_FILE, open_study
 
+        sweep.varied = frozenset(space)
         self.sweep, self.settings, self.fixed, self.space, self.devices = sweep, settings, fixed, space, devices
         self.journal = sweep.folder.path / JOURNAL_FILE
         self.study = open_study(self.journal, settings)

@@ -1,5 +1,6 @@
 """`checkpoint`: look at what a run has saved: are its files as they were written, what do they hold, as one model."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,12 +73,15 @@ def merge(path: Path, out: Path | None = None, *, raw: bool = False) -> int:
     place = source.path
     beside = place.parent if _holds_checkpoints(place.parent) else place
     out = out or beside.with_name(f"model_{place.name}")
-    taken = is_checkpoint(out) or not ((out / MODEL_FILE).is_file() and (out / CONFIG_FILE).is_file())
-    if out.exists() and taken:
+    is_model = os.path.isfile(out / MODEL_FILE) and os.path.isfile(out / CONFIG_FILE)
+    if os.path.exists(out) and (is_checkpoint(out) or not is_model):
         raise ConfigError(f"{out} exists and is no model folder, so it is not replaced; name another folder")
     model, tokenizer, config = load_model(source, raw=raw)
     facts = {**config["facts"], "checkpoint": place.name}
-    save_model_folder(out, model.state_dict(), tokenizer, config["model"], facts=facts)
+    try:
+        save_model_folder(out, model.state_dict(), tokenizer, config["model"], facts=facts)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written ({error.strerror}); name another folder") from error
     said = [config["facts"].get("weights"), None if tokenizer else "without a tokenizer: none was found beside it"]
     print("; ".join([f"{place} -> {out}", *filter(None, said)]))
     return 0
@@ -144,10 +148,10 @@ def _checkpoints_of(path: Path) -> Path:
 
 
 def _exists(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         return
-    siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    what = "is a file" if path.is_file() else "does not exist"
+    siblings = [other.name for other in path.parent.iterdir()] if os.path.isdir(path.parent) else []
+    what = "is a file" if os.path.isfile(path) else "does not exist"
     raise DataError(f"{path} {what}; give a run, a checkpoint or a model folder.{suggest(path.name, siblings)}")
 
 

@@ -1,12 +1,17 @@
 """`generate`: write text with the model of a run, streamed to the screen."""
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prospero.data.parts import MISSING
 from prospero.errors import ConfigError
 from prospero.runs import find as find_run
 from prospero.training.parts import SamplingSettings
+
+if TYPE_CHECKING:
+    from prospero.model.base import LanguageModel
 
 EXAMPLES = [
     ("python generate.py run=last prompt='The import statement'", "the newest run"),
@@ -37,6 +42,9 @@ class GenerateConfig:
     """Show the full traceback of an error."""
 
     def __post_init__(self) -> None:
+        for name in ("run", "outputs_dir", "prompt_file"):
+            if (value := getattr(self, name)) is not None and not value.strip():
+                raise ConfigError(f"{name}= is empty; give its name, or leave it out")
         if self.samples < 1:
             raise ConfigError(f"samples={self.samples} writes nothing; give 1 or more")
 
@@ -53,13 +61,14 @@ def generate(config: GenerateConfig) -> int:
 
     logging_setup.configure()
     prompt = _prompt(config)
-    place = Path(config.run) if Path(config.run).is_file() else find_run.find(config.run, config.outputs_dir)
+    place = Path(config.run) if os.path.isfile(config.run) else find_run.find(config.run, config.outputs_dir)
     model, tokenizer, description = load_model(place)
     if tokenizer is None:
         raise ConfigError(f"{place} has no tokenizer.json, so it cannot write text; give the run's folder")
     log.info(
         "run: %s (%s, %s)", place, description["model"]["name"], description["facts"].get("checkpoint", "checkpoint")
     )
+    _say_what_is_cut(model, len(tokenizer.encode(prompt)))
     for number in range(config.samples):
         sampling = replace(config.sampling, seed=config.sampling.seed + number)
         if config.samples > 1:
@@ -72,6 +81,19 @@ def generate(config: GenerateConfig) -> int:
         print()
         log.info("%d pieces, %.0f a second", tokens, tokens / max(time.perf_counter() - start, 1e-9))
     return 0
+
+
+def _say_what_is_cut(model: "LanguageModel", tokens: int) -> None:
+    """Say when a prompt is longer than what the model reads at once (a recurrent one reads any length)."""
+    from prospero.log import log
+
+    window = model.new_cache(1, model.max_seq_len)
+    if window.bounded and tokens > window.max_len:
+        log.warning(
+            "the prompt has %s tokens and the model reads %s at once: only the last of them count",
+            f"{tokens:,}",
+            f"{window.max_len:,}",
+        )
 
 
 def _prompt(config: GenerateConfig) -> str:

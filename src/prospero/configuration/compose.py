@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from prospero.configuration import composition, plugins, rewording
+from prospero.configuration import composition, plugins, rewording, words
 
 
 def compose(verb: str, settings: list[str] | None = None) -> Any:
@@ -16,4 +16,6 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
     composition.register()
     with rewording.worded(verb, given):
         loaded = plugins.load_named(verb, given)
-        return composition.with_plugins(composition.typed(composition.composed(verb, given)), loaded)
+    readable = words.for_hydra(verb, given)
+    with rewording.worded(verb, readable):
+        return composition.with_plugins(composition.typed(composition.composed(verb, readable)), loaded)

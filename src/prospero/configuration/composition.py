@@ -6,17 +6,19 @@ dataclasses and is the last place that sees a DictConfig.
 
 import dataclasses
 import enum
-import functools
 import importlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import hydra
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf, open_dict
 
 from prospero import registry, secret_values
+from prospero.configuration import guard
 from prospero.configuration.schema import schema
 from prospero.configuration.written import join, remember_from_environment
 from prospero.errors import ConfigError, suggest
@@ -35,7 +37,7 @@ def register() -> None:
     for name, verb in registry.VERBS.items():
         if verb.settings is not None:
             _store("schema", name, verb.settings, lambda verb=verb: _root_schema(verb))
-    _guard_composition()
+    guard.watch()
 
 
 def _store(group: str, name: str, path: str, make: Callable[[], Any]) -> None:
@@ -61,82 +63,33 @@ def _root_schema(verb: registry.Verb) -> Any:
 
 def composed(root: str, words: list[str], *, with_hydra: bool = False) -> DictConfig:
     """Return the composed tree of a root and the settings in `words`; raises Hydra's own errors."""
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config_dir()), job_name="prospero", version_base="1.3"):
         return hydra.compose(root, overrides=words, return_hydra_config=with_hydra)
+
+
+def one_job(root: str, words: list[str]) -> Any:
+    """Return the typed settings of a root for a single job, composed once; None where they ask for a sweep.
+
+    `hydra.main` would compose twice, and let hydra.* settings act that have no place here (see `guard`).
+    """
+    cfg = composed(root, words, with_hydra=True)
+    if cfg.hydra.mode is RunMode.MULTIRUN:
+        return None
+    with open_dict(cfg.hydra):
+        cfg.hydra.runtime.output_dir = cfg.hydra.runtime.cwd
+    lookup = HydraConfig.instance()  # where ${hydra:...} looks
+    before = lookup.cfg
+    lookup.set_config(cfg)
+    try:
+        return typed(cfg)
+    finally:
+        lookup.cfg = before
 
 
 def with_plugins(config: Any, loaded: Iterable[str]) -> Any:
     """Return the settings with every module that was imported for them in `plugins`, as running them again needs."""
     missing = [name for name in loaded if name not in config.plugins]
     return dataclasses.replace(config, plugins=[*config.plugins, *missing]) if missing else config
-
-
-def _guard_composition() -> None:
-    """Have every configuration that Hydra composes checked before Hydra builds anything that it names."""
-    compose_now = ConfigLoaderImpl.load_configuration
-    if hasattr(compose_now, "guarded"):
-        return
-
-    @functools.wraps(compose_now)
-    def load_configuration(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
-        cfg = compose_now(self, *args, **kwargs)
-        refuse_foreign_targets(OmegaConf.to_container(cfg, resolve=False))
-        return cfg
-
-    load_configuration.guarded = True  # type: ignore[attr-defined]
-    ConfigLoaderImpl.load_configuration = load_configuration
-
-
-def refuse_foreign_targets(cfg: Any, path: str = "") -> None:
-    """Raise ConfigError where a composed configuration (as plain values) names code to run that nobody registered.
-
-    `_target_` is Hydra's word for "build this": Hydra builds its launcher, its sweeper and its callbacks by it, and
-    what `hydra.job_logging` names as `class` or `()`. Allowed are the names that Hydra's own and installed plugins
-    have put into the ConfigStore under hydra/, Hydra's two callbacks, and the handlers of the standard library. Our
-    own parts are chosen by name and have none.
-    """
-    if isinstance(cfg, list):
-        for number, item in enumerate(cfg):
-            refuse_foreign_targets(item, f"{path}[{number}]")
-        return
-    if not isinstance(cfg, Mapping):
-        return
-    in_logging = path.startswith(("hydra.job_logging", "hydra.hydra_logging"))
-    for key, value in cfg.items():
-        where = join(path, key)
-        if key == "_target_" and not (path.startswith("hydra.") and value in _registered_targets()):
-            what = f"'{value}' is no registered plugin of Hydra" if path.startswith("hydra.") else CHOSEN_BY_NAME
-            raise ConfigError(f"{where} is not allowed: {what}")
-        if in_logging and (key == "()" or (key == "class" and value not in LOGGING_CLASSES)):
-            raise ConfigError(f"{where}={value} is not allowed; choose from {', '.join(LOGGING_CLASSES)}")
-        refuse_foreign_targets(value, where)
-
-
-CHOSEN_BY_NAME = "parts are chosen by name, see `ls conf`"
-LOGGING_CLASSES = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter")
-_HYDRA_CALLBACKS = ("LogJobReturnCallback", "PickleJobInfoCallback")
-
-
-def _registered_targets() -> set[str]:
-    """Every `_target_` that a plugin has registered under hydra/, exactly as written there."""
-    found = {f"hydra.experimental.callbacks.{name}" for name in _HYDRA_CALLBACKS}
-
-    def walk(folder: Mapping[str, Any]) -> None:
-        for item in folder.values():
-            if isinstance(item, Mapping):
-                walk(item)
-            else:
-                collect(OmegaConf.to_container(item.node, resolve=False))
-
-    def collect(node: Any) -> None:
-        if isinstance(node, Mapping):
-            if isinstance(node.get("_target_"), str):
-                found.add(node["_target_"])
-            for item in node.values():
-                collect(item)
-
-    walk(ConfigStore.instance().repo.get("hydra", {}))
-    return found
 
 
 def typed(cfg: DictConfig) -> Any:
@@ -170,7 +123,7 @@ def _typed_node(node: Any, path: str) -> Any:
 def _typed_part(node: DictConfig, light: Any, path: str) -> Any:
     real = real_class(light)
     names = [item.name for item in dataclasses.fields(light)]
-    for extra in set(node) - set(names):
+    for extra in set(node) - set(names) - (set() if path else {"hydra"}):
         hint = suggest(join(path, extra), [join(path, name) for name in names])
         raise ConfigError(f"There is no setting '{join(path, extra)}'.{hint or ' Allowed: ' + ', '.join(names) + '.'}")
     values = {name: _typed_node(_value(node, name, path), join(path, name)) for name in names}
@@ -187,6 +140,8 @@ def _value(node: Any, key: Any, path: str) -> Any:
     except MissingMandatoryValue as error:
         raise ConfigError(f"The setting '{join(path, key)}' has no value; give it as {join(path, key)}=...") from error
     where = f"{path}[{key}]" if isinstance(node, ListConfig) else join(path, key)
+    if isinstance(value, float) and math.isnan(value):
+        raise ConfigError(f"{where}=nan is not a number")
     raw: Any = node._get_node(key)
     text = raw._value() if raw is not None and raw._is_interpolation() else None
     if isinstance(text, str) and "oc.env" in text:
@@ -212,7 +167,7 @@ def _refuse_untyped(node: DictConfig, path: str) -> None:
     """A group of several parts holds typed parts only: `+regularizers.zloss.weight=1` would else be swallowed."""
     if path not in registry.MULTIPLE:
         if "_target_" in node:
-            raise ConfigError(f"{join(path, '_target_')} is not allowed: {CHOSEN_BY_NAME}")
+            raise ConfigError(f"{join(path, '_target_')} is not allowed: {guard.CHOSEN_BY_NAME}")
         return
     allowed = registry.names(path)
     for key in node:

@@ -3,6 +3,7 @@ settings with the values that the given words compose to.
 """
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -14,12 +15,10 @@ from prospero import registry
 from prospero.configuration import plugins
 from prospero.configuration.composition import composed
 from prospero.configuration.schema import constant, field_docs
+from prospero.configuration.words import LAYERS
 from prospero.configuration.written import join, redact
 from prospero.paths import config_dir
 from prospero.plain import flat
-
-LAYERS = ("experiment", "debug")
-"""Groups whose presets hold no part: they change settings all over."""
 
 
 def overview() -> str:
@@ -108,7 +107,7 @@ def _settings_class(cfg: DictConfig, verb: str) -> Any:
 
 def _preset(group: str, name: str) -> Path | None:
     candidates = (folder / group / f"{name}.yaml" for folder in plugins.search_folders())
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)
 
 
 def _comment(group: str, name: str) -> str:

@@ -5,6 +5,7 @@ command line, in the root file (a config.yaml that is run again), and in every p
 """
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -53,13 +54,19 @@ def load_named(root: str, given: list[str]) -> dict[str, Path | None]:
     """
     if PresetFolders not in Plugins.instance().discover(SearchPathPlugin):
         Plugins.instance().register(PresetFolders)
-    _folders[:] = [Path(folder).resolve() for folder in options_given(given, "--config-dir", "-cd")]
+    _folders[:] = [_existing(folder) for folder in options_given(given, "--config-dir", "-cd")]
     root = next(iter(options_given(given, "--config-name", "-cn")), root).removesuffix(".yaml")
     loaded: dict[str, Path | None] = {}
     while new := {name: file for name, file in _named(root, given).items() if name not in loaded}:
         load(list(new))
         loaded |= new
     return loaded
+
+
+def _existing(folder: str) -> Path:
+    if not os.path.isdir(folder):  # unlike Path.is_dir, also for a name that is too long for a file
+        raise ConfigError(f"--config-dir {folder}: there is no such folder")
+    return Path(folder).resolve()
 
 
 def load(modules: list[str]) -> None:
@@ -118,7 +125,7 @@ def _named(root: str, given: list[str]) -> dict[str, Path | None]:
 def _in_file(group: str, name: str, chosen: dict[str, list[str]], seen: set[Path]) -> Iterator[tuple[str, Path]]:
     """Yield (plugin, file) for those named in a preset or a root, and in the presets that its defaults choose."""
     candidates = (folder / group / f"{name}.yaml" for folder in search_folders())
-    path = next((path for path in candidates if path.is_file()), None)
+    path = next((path for path in candidates if os.path.isfile(path)), None)
     if path is None or path in seen:
         return
     seen.add(path)

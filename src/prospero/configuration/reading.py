@@ -1,5 +1,6 @@
 """The settings of a run as its config.yaml has them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,4 +26,14 @@ def read_config(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
     if not isinstance(found, dict):
         raise DataError(f"{path} is damaged: it holds no settings")
-    return {str(name): value for name, value in found.items() if name not in _HYDRAS_OWN}
+    return {str(name): _as_text(value) for name, value in found.items() if name not in _HYDRAS_OWN}
+
+
+def _as_text(value: Any) -> Any:
+    r"""Return plain values in which a text's own `${`, written `\${`, stands as it was."""
+    if isinstance(value, dict):
+        return {key: _as_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_text(item) for item in value]
+    escaped = r"(\\+)\$\{"
+    return re.sub(escaped, lambda m: m[1][: len(m[1]) // 2] + "${", value) if isinstance(value, str) else value

@@ -1,5 +1,6 @@
 """Hydra's and OmegaConf's errors, reworded: one line that says what was found, what is allowed and what to do."""
 
+import functools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +9,46 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from prospero import registry
 from prospero.configuration.help_text import menu
+from prospero.configuration.plugins import search_folders
 from prospero.errors import ConfigError, ProsperoError, suggest
+
+ELSEWHERE = {
+    "learning_rate": "optimizer.lr", "lr": "optimizer.lr", "base_lr": "optimizer.lr", "max_lr": "optimizer.lr",
+    "min_lr": "schedule.min_lr_ratio", "weight_decay": "optimizer.weight_decay", "wd": "optimizer.weight_decay",
+    "batch_size": "global_batch_size", "train_batch_size": "global_batch_size",
+    "per_device_train_batch_size": "micro_batch_size", "device_batch_size": "micro_batch_size",
+    "gradient_accumulation_steps": "micro_batch_size", "accumulate_grad_batches": "micro_batch_size",
+    "epochs": "max_steps", "max_epochs": "max_steps", "num_epochs": "max_steps", "num_train_epochs": "max_steps",
+    "max_epoch": "max_steps", "max_iters": "max_steps", "steps": "max_steps", "num_steps": "max_steps",
+    "max_time": "max_minutes", "block_size": "seq_len", "context_length": "seq_len", "sequence_length": "seq_len",
+    "max_length": "seq_len", "n_layer": "model.n_layers", "num_layers": "model.n_layers",
+    "num_hidden_layers": "model.n_layers", "depth": "model.n_layers", "n_head": "model.n_heads",
+    "num_heads": "model.n_heads", "num_attention_heads": "model.n_heads", "n_embd": "model.d_model",
+    "hidden_size": "model.d_model", "d_hidden": "model.d_model", "embed_dim": "model.d_model",
+    "intermediate_size": "model.d_ff", "grad_clip": "trainer.max_grad_norm", "max_norm": "trainer.max_grad_norm",
+    "gradient_clip_val": "trainer.max_grad_norm", "clip_grad": "trainer.max_grad_norm",
+    "gpus": "trainer.devices", "num_gpus": "trainer.devices", "nproc": "trainer.devices",
+    "num_workers": "data.num_workers", "dataset": "data", "optim": "optimizer", "scheduler": "schedule",
+    "lr_scheduler": "schedule", "run_name": "name", "output_dir": "run_dir", "out_dir": "run_dir",
+    "eval_interval": "trainer.val_every_steps", "eval_every": "trainer.val_every_steps",
+    "val_check_interval": "trainer.val_every_steps", "eval_steps": "trainer.val_every_steps",
+    "log_interval": "trainer.log_every_steps", "logging_steps": "trainer.log_every_steps",
+    "save_interval": "callbacks.checkpoints.every_steps", "save_steps": "callbacks.checkpoints.every_steps",
+    "temperature": "sampling.temperature", "top_k": "sampling.top_k", "top_p": "sampling.top_p",
+    "max_new_tokens": "sampling.max_new_tokens", "input": "data.path", "ckpt_path": "resume",
+    "resume_from_checkpoint": "resume",
+}  # fmt: skip
+"""What other programs call a setting -> what it is called here."""
+OTHER_VALUES = {
+    "bf16_mixed": "bf16", "bfloat16": "bf16",  "fp32": "float32", "32": "float32",
+    "32_true": "float32", "fp16": "float16", "half": "float16", "16_mixed": "float16", "16": "float16", "cuda": "gpu",
+    "rmsnorm": "rms", "layernorm": "layer",
+}  # fmt: skip
+"""What other programs call a value -> what it is called here, where the setting has it."""
 
 
 @contextmanager
@@ -30,6 +67,11 @@ def worded(root: str, given: list[str]) -> Iterator[None]:
 
 def explain(error: Exception, root: str, given: list[str]) -> str | None:
     """Return one line for an error of composition, or None when the error is not about the configuration."""
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return "A group is given the name of a preset, or [several,names]; see --help for the groups and their presets"
+    if isinstance(error, YAMLError):  # a text given for settings of several is read as YAML
+        where = str(error).splitlines()[0]
+        return f"A value that stands for several settings cannot be read ({where}); give each as group.setting=value"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     text = str(error) if error.__cause__ is None else f"{error}\n{error.__cause__}"
@@ -67,6 +109,9 @@ def _unknown_setting(found: re.Match[str], root: str, given: list[str]) -> str:
 
 def _hint(word: str, names: list[Any], parent: str, keys: list[str], last: str) -> str:
     prefix = f"{parent}." if parent else ""
+    meant = ELSEWHERE.get(last.lower().replace("-", "_"), "")
+    if meant in keys and word not in names:
+        return f" Did you mean '{meant}'?"
     same = [key for key in keys if key.rpartition(".")[2] == last]
     near = suggest(word, [str(name) for name in names])
     if near:
@@ -78,19 +123,26 @@ def _hint(word: str, names: list[Any], parent: str, keys: list[str], last: str) 
 
 def _composed_without(root: str, given: list[str], *, of_hydra: bool = False) -> DictConfig | None:
     """Compose again with the choices of groups only: what exists, whatever the misspelt words were."""
+    groups = set(registry.PARTS) | {"experiment", "debug", "hydra/sweeper", "hydra/launcher"}
+    words = [word for word in given if not word.startswith("-")]
+    chosen = [word for word in words if word.split("=", 1)[0].lstrip("+") in groups and "=" in word]
+    single = tuple(word for word in chosen if "," not in word or "[" in word)
+    parts = tuple((group, name, part) for group, parts in registry.ADDED.items() for name, part in parts.items())
+    return _composed_once(root, single, of_hydra, (tuple(search_folders()), parts))
+
+
+@functools.lru_cache(maxsize=16)
+def _composed_once(root: str, chosen: tuple[str, ...], of_hydra: bool, plugins: object) -> DictConfig | None:
+    """Compose for `_composed_without`; `plugins` is what else the answer depends on."""
     from hydra.core.global_hydra import GlobalHydra
 
     from prospero.configuration.composition import composed
 
-    groups = set(registry.PARTS) | {"experiment", "debug", "hydra/sweeper", "hydra/launcher"}
-    words = [word for word in given if not word.startswith("-")]
-    chosen = [word for word in words if word.split("=", 1)[0].lstrip("+") in groups and "=" in word]
     GlobalHydra.instance().clear()
-    for overrides in (chosen, []):
-        words = [word for word in overrides if "," not in word or "[" in word]
+    for words in (chosen, ()):
         try:
-            return composed(root, words, with_hydra=of_hydra)
-        except (HydraException, OmegaConfBaseException):
+            return composed(root, list(words), with_hydra=of_hydra)
+        except (HydraException, OmegaConfBaseException, ConfigError):
             continue
     return None
 
@@ -133,7 +185,9 @@ def _wrong_type(found: re.Match[str], root: str, given: list[str]) -> str:
     choices = re.search(r"Invalid value '([^']*)', expected one of \[(.*?)\]", reason)
     if choices:
         allowed = [item.strip() for item in choices[2].split(",")]
-        return f"{key}={choices[1]} is not possible.{suggest(choices[1], allowed)} Allowed: {', '.join(allowed)}."
+        other = OTHER_VALUES.get(choices[1].lower().replace("-", "_"))
+        near = f" Did you mean '{other}'?" if other in allowed else suggest(choices[1], allowed)
+        return f"{key}={choices[1]} is not possible.{near} Allowed: {', '.join(allowed)}."
     unknown = re.search(r"Key '([^']+)' (?:not in|is not in struct)|has no attribute '([^']+)'", reason)
     if unknown:
         return _unknown_setting(found, root, given)
@@ -165,7 +219,18 @@ def _two_choices(found: re.Match[str], root: str, given: list[str]) -> str:
     return f"The group '{found[1]}' is chosen twice; give it once."
 
 
+def _several_values(found: re.Match[str], root: str, given: list[str]) -> str:
+    key, _, value = found[1].partition("=")
+    return f"{key}={value} gives several values; to sweep over them add -m, a list is written {key}=[{value}]"
+
+
+def _no_such_root(found: re.Match[str], root: str, given: list[str]) -> str:
+    return f"There is no configuration '{found[1]}'; --config-name names a file of --config-dir, without .yaml"
+
+
 REWORDED: list[tuple[str, Any]] = [
+    (r"Ambiguous value for argument '([^\n]*)'\n", _several_values),
+    (r"Cannot find primary config '([^']*)'", _no_such_root),
     (r"(?s)Error merging override (.*?)\n(.*)", _wrong_type),
     (r"Could not override '([^']+)'", _unknown_setting),
     (r"Could not append to config\. An item is already at '([^']+)'", _exists_already),

@@ -1,6 +1,7 @@
 """A configuration as text for files: without secrets, and so that it can be run again."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,4 +62,16 @@ def rerunnable(config: Any) -> str:
     header = (
         f"# Run it again: python {verb}.py --config-dir <this folder> --config-name config run_dir=<a new folder>\n"
     )
-    return header + OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **redact(plain(config))}))
+    return header + OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **redact(_escaped(plain(config)))}))
+
+
+def _escaped(value: Any, path: str = "") -> Any:
+    r"""Return plain values in which a text's own `${...}` is written `\${...}`, so that it refers to nothing."""
+    given = _from_environment.get(path)
+    if given is not None and given[0] == value:
+        return value
+    if isinstance(value, Mapping):
+        return {key: _escaped(item, join(path, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item, f"{path}[{number}]") for number, item in enumerate(value)]
+    return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", value) if isinstance(value, str) else value

@@ -38,6 +38,8 @@ class PrepareConfig:
     """Show the full traceback of an error (`debug=traceback` sets it)."""
 
     def __post_init__(self) -> None:
+        if not self.outputs_dir.strip():
+            raise ConfigError("outputs_dir= is empty; give a folder, or leave it out")
         if self.buffer_mb < 1:
             raise ConfigError(f"buffer_mb={self.buffer_mb} must be 1 or more")
 

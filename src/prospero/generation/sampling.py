@@ -3,6 +3,7 @@
 Shapes: B rows, V vocabulary.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -32,13 +33,13 @@ class SamplingConfig:
     """Seed of the draws; a prompt's text does not depend on the prompts beside it."""
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"temperature={self.temperature} is impossible; choose 0 (greedy) or above")
         if self.top_k is not None and self.top_k < 1:
             raise ConfigError(f"top_k={self.top_k} is impossible; choose at least 1, or null for all tokens")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p={self.top_p} is impossible; choose a share above 0 and up to 1")
-        if not self.repetition_penalty > 0:
+        if not 0 < self.repetition_penalty < math.inf:
             raise ConfigError(f"repetition_penalty={self.repetition_penalty} is impossible; choose above 0, 1 for none")
         if self.max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens={self.max_new_tokens} is impossible; choose at least 1")

@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ def draw_loss(series: Series, path: Path, title: str) -> None:
     """Draw training and validation loss over steps into a PNG at `path`."""
     drawn, axes = figure(8.0, 4.5)
     plot_loss(axes, series)
-    axes.set_title(title, loc="left", fontsize=11, color=_INK)
-    with atomic_path(path) as temporary:
+    axes.set_title(title, loc="left", fontsize=11, color=_INK, parse_math=False)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")  # a name may be in any script
         drawn.savefig(temporary, format="png", dpi=150)
         temporary.chmod(0o644)
 

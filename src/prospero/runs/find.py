@@ -1,5 +1,6 @@
 """Run folders: where a run writes, and how a run is found again by `last`, by its folder or by its name."""
 
+import contextlib
 import os
 import re
 from datetime import datetime
@@ -44,7 +45,9 @@ def create(outputs_dir: str, run_dir: str | None, name: str, *, resume: bool) ->
     """
     if run_dir is not None:
         folder = Path(run_dir)
-        if RunFolder(folder).holds_a_run and not resume:
+        if os.path.exists(folder) and not os.path.isdir(folder):
+            raise ConfigError(f"run_dir={run_dir} is a file; give a folder")
+        if os.path.isdir(folder) and RunFolder(folder).holds_a_run and not resume:
             raise ConfigError(
                 f"run_dir={run_dir} already holds a run; continue it with resume=auto, or choose another run_dir"
             )
@@ -56,18 +59,24 @@ def create(outputs_dir: str, run_dir: str | None, name: str, *, resume: bool) ->
 
 
 def _make(folder: Path, *, exist_ok: bool = True) -> None:
+    made = [place for place in (folder, *folder.parents) if not os.path.exists(place)]
     try:
         folder.mkdir(parents=True, exist_ok=exist_ok)
         probe = folder / f".write-test-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
-    except FileExistsError:
-        raise
+    except FileExistsError as error:
+        if os.path.isdir(folder):
+            raise
+        raise ConfigError(f"{folder} cannot be a folder: {error.filename} is a file; choose another run_dir") from error
     except NotADirectoryError as error:
         raise ConfigError(
             f"{folder} cannot be a folder: a part of the path is a file; choose another run_dir"
         ) from error
     except OSError as error:
+        for place in made:
+            with contextlib.suppress(OSError):
+                place.rmdir()
         raise ConfigError(
             f"The folder {folder} cannot be written ({error.strerror}); choose another with run_dir="
         ) from error
@@ -96,7 +105,7 @@ def find(run: str, outputs_dir: str) -> Path:
 
     Raises ConfigError naming the nearest runs when there is none.
     """
-    if Path(run).is_dir():
+    if os.path.isdir(run):
         return Path(run)
     root = Path(outputs_dir, "train")
     folders = _all_runs(Path(outputs_dir))

@@ -3,10 +3,12 @@
 import os
 import shlex
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prospero.configuration.words import plain_or_quoted, unquoted
 from prospero.runs.folder import RunFolder
 from prospero.runs.result import Status
 from prospero.secret_values import redacted_word
@@ -24,7 +26,7 @@ WORLD_VARIABLES = (
 )
 """Variables that place a process in the world of another run; a job starts without them."""
 
-CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
+CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-name", "-cn")
 """Options of the sweep's command line that say where settings are found; every job gets them too."""
 
 
@@ -45,9 +47,9 @@ class Job:
         return [redacted_word(word) for word in self.overrides]
 
     def settings(self) -> dict[str, str]:
-        """The overrides as setting -> value."""
+        """The overrides as setting -> value, without the quotes of Hydra's grammar."""
         pairs = (word.lstrip("+~").partition("=") for word in self.label())
-        return {key: value for key, _, value in pairs}
+        return {key: unquoted(value) for key, _, value in pairs}
 
     def command(self) -> list[str]:
         """The command line of the job's process; a folder that holds a run already is continued."""
@@ -59,7 +61,7 @@ class Job:
             words = [word for word in words if word not in started_from]
             saved = run.checkpoints.is_dir() and any(run.checkpoints.iterdir())
             words += started_from if started_from and not saved else ["resume=auto"]
-        return [sys.executable, *program(), *config_options(), *words, f"run_dir={quoted(str(self.folder))}"]
+        return [sys.executable, *program(), *config_options(), *words, f"run_dir={plain_or_quoted(str(self.folder))}"]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,11 +80,11 @@ class JobResult:
         value = self.metrics.get("objective")
         return float(value) if isinstance(value, int | float) else None
 
-    def line(self) -> str:
-        """One line for the screen."""
+    def line(self, varied: Collection[str] = ()) -> str:
+        """One line for the screen; of the overrides those of the settings in `varied`, all where it is empty."""
         name = self.metrics.get("objective_name", "objective")
         ended = f"{name} {self.objective:.4f}" if self.objective is not None else f"exit code {self.exit_code}"
-        words = " ".join(self.job.label())
+        words = " ".join(w for w in self.job.label() if not varied or w.lstrip("+~").partition("=")[0] in varied)
         return f"[{self.job.number}] {words}: {self.status.value}, {ended}, {self.seconds:.0f} s"
 
 
@@ -99,12 +101,6 @@ def config_options() -> list[str]:
         if word.partition("=")[0] in CONFIG_OPTIONS:
             words += [word] if "=" in word else given[index : index + 2]
     return words
-
-
-def quoted(text: str) -> str:
-    """Quote a value for Hydra's grammar where it holds more than plain characters."""
-    plain = all(char.isalnum() or char in "/._-" for char in text)
-    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def shown(command: list[str]) -> str:

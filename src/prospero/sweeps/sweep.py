@@ -19,6 +19,8 @@ class Sweep:
         self.folder, self.settings = folder, settings
         self.runner = Runner(settings, group=folder.path.name, on_start=folder.started)
         self.results: list[JobResult] = []
+        self.varied: frozenset[str] = frozenset()
+        """The settings in which the jobs differ; a job's line names these."""
 
     @property
     def exit_code(self) -> int:
@@ -36,6 +38,9 @@ class Sweep:
 
     def run_all(self, jobs: list[Job]) -> None:
         """Run those of the jobs that have not ended in an earlier process of this sweep."""
+        settings = [job.settings() for job in jobs]
+        keys = {key for chosen in settings for key in chosen}
+        self.varied = frozenset(key for key in keys if len({chosen.get(key) for chosen in settings}) > 1)
         waiting = []
         for job in jobs:
             before = self.folder.result_of(job, retry_failed=self.settings.retry_failed)
@@ -53,7 +58,7 @@ class Sweep:
             self.folder.ended(result)
             self.results.append(result)
             write_table(self.folder.path / "sweep.csv", self.results)
-            print(result.line(), flush=True)
+            print(result.line(self.varied), flush=True)
             if result.status is Status.failed:
                 print(last_words(result.job), flush=True)
             if ended is not None:

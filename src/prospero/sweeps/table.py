@@ -8,9 +8,7 @@ from pathlib import Path
 from prospero.paths import atomic_path
 from prospero.runs.result import Status
 from prospero.sweeps.job import JobResult
-
-STUDENT_95 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
-"""Two-sided 95 % quantiles of Student's t by degrees of freedom (1.96 beyond the table)."""
+from prospero.sweeps.student import quantile
 
 NOT_METRICS = ("objective", "objective_name", "objective_direction", "status", "stop_reason")
 OF_A_TOKEN = ("val/loss", "val/perplexity")
@@ -92,14 +90,13 @@ def _means_over_seeds(results: list[JobResult], settings: list[str], name: str) 
         if result.status is Status.done and result.objective is not None and "seed" in chosen:
             key = tuple(chosen.get(setting, "") for setting in settings)
             groups.setdefault(key, []).append(result.objective)
-    if not settings or not any(len(values) > 1 for values in groups.values()):
+    if not any(len(values) > 1 for values in groups.values()):
         return ""
     rows = [[*settings, f"mean {name}", "± 95 %", "seeds"]]
     for key, values in sorted(groups.items(), key=lambda item: statistics.fmean(item[1]), reverse=maximized(results)):
         half = "-"
         if len(values) > 1:
-            t = STUDENT_95.get(len(values) - 1, 1.96)
-            half = f"{t * statistics.stdev(values) / math.sqrt(len(values)):.4f}"
+            half = f"{quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values)):.4f}"
         rows.append([*key, f"{statistics.fmean(values):.4f}", half, str(len(values))])
     return "over seeds:\n" + _aligned(rows)
 

@@ -4,6 +4,7 @@ A run that cannot be begun leaves nothing behind; one that has begun closes its 
 from its other processes, however it ends.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -224,11 +225,12 @@ def _checkpoint_to_resume(config: "TrainConfig", checkpoints: RunCheckpoints) ->
         _refuse_to_lose(config.resume, checkpoints, found)
         return found
     path = Path(config.resume)
-    if config.resume and path.is_dir() and not is_checkpoint(path):
+    is_folder = bool(config.resume) and os.path.isdir(path)  # a name too long for a path is no error to os.path
+    if is_folder and not is_checkpoint(path):
         newest = RunCheckpoints(RunFolder(path).checkpoints).last()
         if newest is not None:
             return newest
-    if not config.resume or not is_checkpoint(path):
+    if not is_folder or not is_checkpoint(path):
         raise ConfigError(f"resume={config.resume} is neither auto, last, best nor the folder of a checkpoint or run")
     return Checkpoint.open(path).verify()
 

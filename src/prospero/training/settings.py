@@ -83,6 +83,9 @@ class TrainConfig(PrepareConfig):
 
     def __post_init__(self) -> None:
         PrepareConfig.__post_init__(self)  # not super(): a dataclass with slots is another class than the one written
+        for name, what in (("run_dir", "a folder"), ("resume", "auto, last, best or a folder")):
+            if (value := getattr(self, name)) is not None and not value.strip():
+                raise ConfigError(f"{name}= is empty; give {what}, or leave it out")
         for name in (
             "seq_len",
             "global_batch_size",

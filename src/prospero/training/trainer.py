@@ -3,6 +3,7 @@
 import inspect
 import logging
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -393,6 +394,14 @@ def _check_device_count(accelerator: Accelerator, devices: int) -> None:
         raise ConfigError(f"trainer.devices={devices}, but this machine has {torch.cuda.device_count()} GPU(s)")
     if accelerator is Accelerator.mps and devices > 1:
         raise ConfigError(f"trainer.devices={devices}, but MPS drives one GPU; leave trainer.devices out")
+    if accelerator is Accelerator.cpu and devices > (most := max(_MOST_ON_CPU, os.cpu_count() or 1)):
+        raise ConfigError(
+            f"trainer.devices={devices} would start as many processes on the CPU of this machine; at most {most}"
+        )
+
+
+_MOST_ON_CPU = 8
+"""Processes that a CPU of fewer processors may run, slowly, as tests of parallel training do."""
 
 
 def _cpu_computes_bf16() -> bool:

@@ -33,15 +33,19 @@ class StopWordsConfig:
             if not stopwordsiso.has_lang(language):
                 known = sorted(stopwordsiso.langs())
                 raise ConfigError(
-                    f"languages: no stop words for '{language}'; known: {', '.join(known)}.{suggest(language, known)}"
+                    f"cleaning.stop_words.languages: no stop words for '{language}'; "
+                    f"known: {', '.join(known)}.{suggest(language, known)}"
                 )
             if language in _UNSPACED:
                 raise ConfigError(
-                    f"languages: '{language}' writes no spaces between words, so words cannot be taken out."
+                    f"cleaning.stop_words.languages: '{language}' writes no spaces between words, so words "
+                    "cannot be taken out."
                 )
             words |= stopwordsiso.stopwords(language)
         if not words:
-            raise ConfigError("languages and extra are both empty, so no word would be removed; name a language.")
+            raise ConfigError(
+                "cleaning.stop_words: languages and extra are both empty, so no word would be removed; name a language."
+            )
         return StopWords({_plain(word) for word in words} - {_plain(word) for word in self.keep})
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.paths import write_text
 from prospero.runs.folder import RunFolder
@@ -24,6 +25,9 @@ from prospero.training.loggers.base import RunLogger, first_line
 from prospero.training.run_facts import RunFacts
 
 _DEFAULT_HOST = "https://api.wandb.ai"
+_LONGEST_TAG, _LONGEST_NAME = 64, 128
+"""Characters that W&B takes for a tag, and for the name of a run, a group or a project."""
+_NOT_IN_A_PROJECT = "/\\#?%:"
 
 
 UNSYNCED_SECONDS = 30.0
@@ -57,6 +61,15 @@ class WandbConfig:
     """How long the server may take to answer at the start before the run is logged offline."""
     finish_timeout_seconds: float = 60.0
     """How long the end of the run may wait for the upload."""
+
+    def __post_init__(self) -> None:
+        refused = sorted({char for char in self.project if char in _NOT_IN_A_PROJECT})
+        if refused or not 1 <= len(self.project) <= _LONGEST_NAME:
+            what = f"holds {' '.join(refused)}" if refused else f"has {len(self.project)} characters"
+            raise ConfigError(
+                f"logger.wandb.project={self.project} {what}; W&B takes 1 to {_LONGEST_NAME} characters, none of "
+                f"{' '.join(_NOT_IN_A_PROJECT)}"
+            )
 
     def build(self, run: RunFacts) -> "WandbLogger":
         """Return the logger; W&B itself starts with training."""
@@ -194,9 +207,9 @@ class WandbLogger(RunLogger):
         run = wandb.init(
             project=self.config.project,
             entity=self.config.entity,
-            group=scrub(self.config.group or self.run_facts.group) or None,
-            tags=[scrub(tag) for tag in (*self.run_facts.tags, *self.config.tags)] or None,
-            name=self.run_facts.name,
+            group=scrub(self.config.group or self.run_facts.group)[:_LONGEST_NAME] or None,
+            tags=fitting_tags([scrub(tag) for tag in (*self.run_facts.tags, *self.config.tags)]) or None,
+            name=self.run_facts.name[:_LONGEST_NAME],
             id=run_id(folder),
             resume="allow",
             dir=str(folder),
@@ -209,6 +222,18 @@ class WandbLogger(RunLogger):
         run.define_metric("tokens", step_metric="step")
         run.define_metric("*", step_metric="step")
         return run
+
+
+def fitting_tags(tags: list[str]) -> list[str]:
+    """Return the tags as W&B takes them, each once: an empty one is left out, a long one cut, and both are said."""
+    fitting = {}
+    for tag in tags:
+        cut = tag.strip()[:_LONGEST_TAG].strip()
+        if cut != tag or not cut:
+            how = f"it is sent as '{cut}'" if cut else "it is left out"
+            log.warning("W&B takes tags of 1 to %d characters: '%s' is too long or empty, %s", _LONGEST_TAG, tag, how)
+        fitting[cut] = None
+    return [tag for tag in fitting if tag]
 
 
 def check_server(seconds: float = 5.0) -> None:
