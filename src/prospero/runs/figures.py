@@ -3,7 +3,7 @@
 import io
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,13 @@ from prospero.paths import atomic_path
 
 Series = Mapping[str, list[tuple[int, float]]]
 _TRAIN, _VAL, _GREY, _INK = "#4c78a8", "#e4572e", "#8a8f98", "#24292f"
+
+
+def loss_alone(series: Series, regularizers: Iterable[str]) -> Series:
+    """Return the series with train/loss without the terms of `regularizers`: what val/loss can be compared with."""
+    terms = [dict(series.get(f"train/loss/{name}", [])) for name in regularizers]
+    train = [(step, value - sum(term.get(step, 0.0) for term in terms)) for step, value in series.get("train/loss", [])]
+    return {**series, "train/loss": train}
 
 
 def draw_loss(series: Series, path: Path, title: str) -> None:

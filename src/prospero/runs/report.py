@@ -10,7 +10,7 @@ from typing import Any
 
 from prospero.paths import write_text
 from prospero.plain import flat
-from prospero.runs.figures import Series, draw_loss, plot_loss, plot_one, svg
+from prospero.runs.figures import Series, draw_loss, loss_alone, plot_loss, plot_one, svg
 from prospero.runs.folder import RunFolder
 from prospero.runs.metrics import metric_series
 from prospero.secret_values import scrub
@@ -54,7 +54,7 @@ def write_report(
     is escaped, since samples and settings may hold anything.
     """
     run = RunFolder(run_dir)
-    series = metric_series(run.metrics)
+    series = loss_alone(metric_series(run.metrics), config.get("regularizers") or {})
     draw_loss(series, run.loss_picture, title)
     sections = [
         f"<h1>{html.escape(title)}</h1><p class=quiet>{html.escape(_summary(series, stop_reason))}</p>",
