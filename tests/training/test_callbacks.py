@@ -16,6 +16,7 @@ from prospero.errors import ConfigError, DataError
 from prospero.evaluation.metrics.collection import TokenMetrics
 from prospero.runs.metrics import metric_series
 from prospero.training.callbacks import checkpoints as checkpoints_file
+from prospero.training.callbacks.base import StepCallback
 from prospero.training.callbacks.checkpoints import CheckpointsConfig, seconds_to_next_save
 from prospero.training.callbacks.convergence import ConvergenceConfig, Split, improvement_ratio
 from prospero.training.callbacks.early_stopping import EarlyStoppingConfig
@@ -171,6 +172,26 @@ def test_convergence_ends_a_run_that_stands_still(tmp_path, split):
     module = fit(tmp_path, [config.build(RunFacts(run_dir=tmp_path))], val_every_steps=1, lr=1e-9)
     assert module.step == 4
     assert module.state.stop_reason.startswith(f"convergence: {split.value}/loss improved by")
+
+
+@pytest.mark.parametrize("ends_itself", [True, False])
+def test_the_last_step_is_logged_whatever_ended_the_run_and_not_when_it_goes_on(tmp_path, ends_itself):
+    class Ends(StepCallback):
+        def on_step_end(self, trainer, module):
+            if module.step == 7:
+                trainer.should_stop = True
+                module.state.stopping_to_resume = not ends_itself
+
+    fit(tmp_path, [Ends()], max_steps=40, log_every_steps=4, val_every_steps=0)
+    series = metric_series(tmp_path / "metrics.csv")
+    whole = fit_whole(tmp_path / "whole")
+    assert series["train/loss"] == [pair for pair in whole if pair[0] in ([1, 4, 7] if ends_itself else [1, 4])]
+    assert [step for step, _ in series["train/grad_norm"]] == [step for step, _ in series["train/loss"]]
+
+
+def fit_whole(folder):
+    fit(folder, [], max_steps=7, log_every_steps=1, val_every_steps=0)
+    return metric_series(folder / "metrics.csv")["train/loss"]
 
 
 def test_max_minutes_ends_the_run_validates_it_and_moves_the_horizon(tmp_path):

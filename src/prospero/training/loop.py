@@ -43,7 +43,7 @@ class StepLoop(Callback):
         self._estimate: StepEstimate | None = None
         self._started = 0.0
         self._seconds_before = 0.0
-        self._validated_step = -1
+        self._validated_step = self._logged_step = -1
         self._began_at = -1
         self._pause_started = 0.0
         self._loggers_resumed = False
@@ -97,13 +97,17 @@ class StepLoop(Callback):
         if verdict is None:
             self._decide(trainer, module)
         if module.logs_step(module.step):
-            metrics = module.training_metrics()
-            for callback in callbacks_of(trainer):
-                if isinstance(callback, StepCallback):
-                    metrics.update(callback.step_metrics())
-            module.publish(metrics)
+            self._log(trainer, module)
         if verdict is not None:
             raise RollBack(f"training diverged: {verdict}")
+
+    def _log(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        metrics = module.training_metrics()
+        for callback in callbacks_of(trainer):
+            if isinstance(callback, StepCallback):
+                metrics.update(callback.step_metrics())
+        module.publish(metrics)
+        self._logged_step = module.step
 
     def _decide(self, trainer: L.Trainer, module: TrainingModule) -> None:
         several = trainer.world_size > 1
@@ -166,14 +170,17 @@ class StepLoop(Callback):
         self._resume_loggers(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Validate the last step unless it was, say why training ended, and give the signals back."""
-        state = training_module(pl_module).state
+        """Log and validate the last step unless it was, say why training ended, and give the signals back."""
+        module = training_module(pl_module)
+        state = module.state
         if state.stop_reason is None:
             ended = trainer.global_step >= trainer.max_steps
-            state.stop_reason = training_module(pl_module).how.limit if ended else "the callbacks stopped it"
+            state.stop_reason = module.how.limit if ended else "the callbacks stopped it"
         if trainer.global_step == self._began_at and trainer.should_stop and not state.stopping_to_resume:
             log.info("the run had ended already, nothing is trained: %s", state.stop_reason)
             self._validated_step = trainer.global_step
+        if trainer.global_step not in (self._logged_step, self._began_at) and not state.stopping_to_resume:
+            self._log(trainer, module)  # time or a callback ended the run between two rows
         validated = self._validated_step == trainer.global_step
         if not validated and not state.stopping_to_resume and trainer.limit_val_batches:
             validate_now(trainer)

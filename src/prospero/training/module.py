@@ -156,8 +156,7 @@ class TrainingModule(L.LightningModule):
         )
         result = self.objective(self.model, batch, share)
         self.watch.add_loss(result.total, result.parts)
-        if self.logs_step(self.step + 1):
-            self.numbers.add_parts(result.parts)
+        self.numbers.add_parts(result.parts, first=batch_idx % self.trainer.accumulate_grad_batches == 0)
         accumulate = self.trainer.accumulate_grad_batches
         return result.total * accumulate if accumulate > 1 else result.total  # Lightning divides by it
 

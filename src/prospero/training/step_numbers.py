@@ -14,8 +14,13 @@ class StepNumbers:
         self.grad_norm: Tensor | None = None
         self._parts: list[dict[str, Tensor]] = []
 
-    def add_parts(self, parts: dict[str, Tensor]) -> None:
-        """Take the parts of a micro-batch's objective."""
+    def add_parts(self, parts: dict[str, Tensor], *, first: bool) -> None:
+        """Take the parts of a micro-batch's objective; the first of a step begins anew.
+
+        Every step is taken in, since a step may turn out to be the last, which is logged, only after it.
+        """
+        if first:
+            self._parts, self.grad_norm = [], None
         self._parts.append(parts)
 
     def metrics(self, world_size: int) -> dict[str, float]:
