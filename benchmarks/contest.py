@@ -23,17 +23,17 @@ class Pace:
         self.warmup_steps = warmup_steps
         self.report = report or _report
         self.steps = 0
-        self.start = time.perf_counter()
+        self.start, self.cpu_start = time.perf_counter(), time.process_time()
 
     def __call__(self) -> None:
         _settle()
-        seconds = time.perf_counter() - self.start
+        seconds, cpu_seconds = time.perf_counter() - self.start, time.process_time() - self.cpu_start
         self.steps += 1
         if self.steps == self.warmup_steps:
             self._wait(READY)
         elif self.steps > self.warmup_steps:
-            self._wait(f"{seconds:.9f} {peak_bytes()}")
-        self.start = time.perf_counter()
+            self._wait(f"{seconds:.9f} {cpu_seconds:.9f} {peak_bytes()}")
+        self.start, self.cpu_start = time.perf_counter(), time.process_time()
 
     def _wait(self, word: str) -> None:
         self.report(word)
@@ -72,6 +72,8 @@ class Loop:
     name: str
     command: list[str]
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    """Processor time of all threads: what stays comparable on a machine that others use too."""
     peak: int = 0
     process: subprocess.Popen[str] | None = None
 
@@ -87,8 +89,9 @@ class Loop:
         assert self.process is not None and self.process.stdin is not None
         self.process.stdin.write(TURN + "\n")
         self.process.stdin.flush()
-        seconds, peak = self._hear("").split()
+        seconds, cpu_seconds, peak = self._hear("").split()
         self.seconds.append(float(seconds))
+        self.cpu_seconds.append(float(cpu_seconds))
         self.peak = int(peak)
 
     def stop(self) -> None:
@@ -112,6 +115,13 @@ class Loop:
         """Median seconds of a step."""
         return statistics.median(self.seconds)
 
+    def describe(self) -> str:
+        """Return the step's milliseconds (min / median / max), its processor time and the peak memory."""
+        return (
+            f"{spread(self.seconds)} ms a step, {spread(self.cpu_seconds)} ms of processor time, "
+            f"peak {self.peak / 2**20:.0f} MiB"
+        )
+
 
 def interleave(loops: list[Loop], rounds: int) -> None:
     """Give each loop one step in turn, `rounds` times over, the order turned round every time."""
@@ -126,6 +136,17 @@ def interleave(loops: list[Loop], rounds: int) -> None:
             loop.stop()
 
 
+def spread(seconds: list[float]) -> str:
+    """Return `min / median / max` in milliseconds."""
+    found = (min(seconds), statistics.median(seconds), max(seconds))
+    return " / ".join(f"{1e3 * value:.1f}" for value in found)
+
+
 def ratio(slow: Loop, fast: Loop) -> float:
     """Median over the rounds of slow / fast, round by round: drift cancels within a round."""
     return statistics.median(a / b for a, b in zip(slow.seconds, fast.seconds, strict=True))
+
+
+def cpu_ratio(slow: Loop, fast: Loop) -> float:
+    """Return the same of the processor time."""
+    return statistics.median(a / b for a, b in zip(slow.cpu_seconds, fast.cpu_seconds, strict=True))

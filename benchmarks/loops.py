@@ -43,6 +43,27 @@ def unguarded(precision: str, layout: str, vocab_size: int) -> None:
     platform(precision, layout, vocab_size, "trainer.guards.enabled=false", "trainer.watchdog_minutes=null")
 
 
+def saving(precision: str, layout: str, vocab_size: int, *changes: str) -> None:
+    """The same run with a checkpoint at every fourth step."""
+    rhythm = ["callbacks.checkpoints.every_steps=4", "callbacks.checkpoints.every_minutes=null"]
+    platform(precision, layout, vocab_size, *rhythm, *changes)
+
+
+def saving_beside(precision: str, layout: str, vocab_size: int) -> None:
+    """The same, written by a thread."""
+    saving(precision, layout, vocab_size, "callbacks.checkpoints.asynchronous=true")
+
+
+def compiled_blocks(precision: str, layout: str, vocab_size: int) -> None:
+    """The same run, its blocks compiled."""
+    platform(precision, layout, vocab_size, "trainer.compile=blocks")
+
+
+def compiled(precision: str, layout: str, vocab_size: int) -> None:
+    """The same run, model and loss compiled as one graph."""
+    platform(precision, layout, vocab_size, "trainer.compile=whole")
+
+
 def composed(precision: str, layout: str, vocab_size: int) -> Any:
     """Return the typed settings of the platform's run."""
     from hydra import compose, initialize_config_dir
@@ -146,7 +167,10 @@ def hf_trainer(precision: str, layout: str, vocab_size: int) -> None:
     Trainer(model=model, args=arguments, train_dataset=Windows(), callbacks=[PaceCallback()]).train()
 
 
-LOOPS = {"platform": platform, "unguarded": unguarded, "bare": bare, "plain": plain, "hf_trainer": hf_trainer}
+LOOPS = {
+    "platform": platform, "unguarded": unguarded, "saving": saving, "saving_beside": saving_beside,
+    "compiled_blocks": compiled_blocks, "compiled": compiled, "bare": bare, "plain": plain, "hf_trainer": hf_trainer,
+}  # fmt: skip
 
 
 def command(name: str, precision: str, layout: str, vocab_size: int) -> list[str]:

@@ -65,7 +65,7 @@ def counts(long_form: bool, number: int) -> range:
 def test_a_bit_of_one_of_several_checkpoints(place, long_form):
     """The newest whole one is gone on from; the damaged one stays where and as it is until then."""
     draw = random.Random(8)
-    for number in counts(long_form, 50):
+    for number in counts(long_form, 25):
         copy = place / f"several{number}"
         shutil.copytree(place / "run", copy)
         path = flipped(copy / "checkpoints" / f"step_{draw.choice((2, 4, 6)):08d}", draw)
@@ -84,7 +84,7 @@ def test_a_bit_of_one_of_several_checkpoints(place, long_form):
 def test_a_bit_of_the_only_checkpoint(place, long_form):
     """Nothing can be gone on from: that is refused, with the place, and every byte stays."""
     draw = random.Random(9)
-    for number in counts(long_form, 50):
+    for number in counts(long_form, 25):
         copy = place / f"one{number}"
         shutil.copytree(place / "run", copy)
         for step in (2, 4):
@@ -100,7 +100,7 @@ def test_a_bit_of_the_only_checkpoint(place, long_form):
 
 def test_a_bit_of_a_model_folder(place, long_form):
     draw = random.Random(10)
-    for number in counts(long_form, 50):
+    for number in counts(long_form, 25):
         copy = place / f"model{number}"
         shutil.copytree(place / "run" / "model", copy)
         path = flipped(copy, draw)

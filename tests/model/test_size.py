@@ -14,6 +14,9 @@ PARAMETERS = {
     ("tiny", 1024): 238_016,
     ("small", 1024): 2_164_928,
     ("base", 50257): 123_551_232,
+    ("gpt2", 50257): 124_439_808 - (1024 - 256) * 768,  # GPT-2's own number, without the positions beyond 256
+    ("medium", 50257): 355_076_096,
+    ("1b", 50257): 1_317_277_696,
     ("large", 50257): 778_109_440,
     ("xl", 50257): 1_560_041_600,
     ("7b", 32000): 6_738_415_616,  # Llama 7B's own number
@@ -29,7 +32,9 @@ PARAMETERS = {
 def preset(name: str) -> TransformerConfig | LSTMConfig | GRUConfig:
     content = yaml.safe_load((config_dir() / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
     kind = content.pop("defaults")[0].removeprefix("/schema/model/").removesuffix("@_here_")
-    return CONFIGS[kind](**content)
+    hints = get_type_hints(CONFIGS[kind])
+    chosen = {key: hints[key](item) if isinstance(item, str) else item for key, item in content.items()}  # the enums
+    return CONFIGS[kind](**chosen)
 
 
 @pytest.mark.parametrize(("name", "vocab_size"), PARAMETERS)
@@ -71,3 +76,6 @@ def test_flops_of_recurrent_models() -> None:
     assert flops_per_token(LSTMConfig(d_model=16).build(100, 32), 32) == 6 * (2 * 2 * 4 * 16 * 16 + 100 * 16)
     tied = GRUConfig(n_layers=1, d_model=16, d_embedding=8, tie_embeddings=True).build(100, 32)
     assert flops_per_token(tied, 32) == 6 * (3 * 16 * 8 + 3 * 16 * 16 + 16 * 8 + 100 * 8)
+
+
+from typing import get_type_hints

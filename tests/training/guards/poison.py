@@ -21,8 +21,8 @@ class PoisonConfig:
     """The first position of the training order whose batch is bad."""
     last: int = 0
     """The position after the last."""
-    factor: float = math.nan
-    """What the loss is multiplied by."""
+    factor: float | None = None
+    """What the loss is multiplied by; null: NaN."""
     rank: int = -1
     """The process whose loss is spoiled; -1 for all."""
     sleep_at_step: int = 0
@@ -49,12 +49,13 @@ class Spoiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = self.inner(*args, **kwargs)
-        return replace(result, total=result.total * self.poison.config.factor) if self.poison.bad else result
+        return replace(result, total=result.total * self.poison.factor) if self.poison.bad else result
 
 
 class Poison(Callback):
     def __init__(self, config: PoisonConfig, run_dir: Path) -> None:
         self.config, self.run_dir, self.bad = config, run_dir, False
+        self.factor = math.nan if config.factor is None else config.factor
 
     def send(self, trainer: Any, phase: str) -> None:
         if self.config.signal_in == phase and trainer.is_global_zero:
