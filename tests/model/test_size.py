@@ -1,3 +1,5 @@
+from typing import get_type_hints
+
 import pytest
 import torch
 import yaml
@@ -76,6 +78,3 @@ def test_flops_of_recurrent_models() -> None:
     assert flops_per_token(LSTMConfig(d_model=16).build(100, 32), 32) == 6 * (2 * 2 * 4 * 16 * 16 + 100 * 16)
     tied = GRUConfig(n_layers=1, d_model=16, d_embedding=8, tie_embeddings=True).build(100, 32)
     assert flops_per_token(tied, 32) == 6 * (3 * 16 * 8 + 3 * 16 * 16 + 16 * 8 + 100 * 8)
-
-
-from typing import get_type_hints
