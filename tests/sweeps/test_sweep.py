@@ -137,7 +137,9 @@ def test_a_run_without_a_result_has_failed(tmp_path, monkeypatch):
 def start_sweep(tmp_path, overrides, **settings):
     """Run a sweep in a process of its own, so that it can be killed."""
     code = (
-        f"import sys; sys.argv = [{str(tmp_path / 'train.py')!r}]\n"
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job would ignore it
+        f"sys.argv = [{str(tmp_path / 'train.py')!r}]\n"
         "from tests.sweeps.fakes import run_sweep\nfrom pathlib import Path\n"
         f"sweep = run_sweep(Path({str(tmp_path / 's')!r}), {overrides!r}, **{settings!r})\n"
         "sys.exit(sweep.exit_code)\n"
