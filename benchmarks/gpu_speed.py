@@ -84,14 +84,9 @@ def overrides(size: str, batch: int, device: str) -> list[str]:
 
 def composed(settings: list[str]) -> Any:
     """Return the typed settings of a run."""
-    from hydra import compose, initialize_config_dir
+    from prospero import compose
 
-    from prospero.configuration import composition
-    from prospero.paths import config_dir
-
-    composition.register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return composition.typed(compose("train", overrides=settings))
+    return compose("train", settings)
 
 
 def platform(size: str, batch: int, device: str) -> None:

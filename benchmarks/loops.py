@@ -66,14 +66,9 @@ def compiled(precision: str, layout: str, vocab_size: int) -> None:
 
 def composed(precision: str, layout: str, vocab_size: int) -> Any:
     """Return the typed settings of the platform's run."""
-    from hydra import compose, initialize_config_dir
+    from prospero import compose
 
-    from prospero.configuration import composition
-    from prospero.paths import config_dir
-
-    composition.register()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return composition.typed(compose("train", overrides=overrides(precision, layout, vocab_size)))
+    return compose("train", overrides(precision, layout, vocab_size))
 
 
 def bare(precision: str, layout: str, vocab_size: int, *, tuned: bool = True) -> None:

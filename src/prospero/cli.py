@@ -201,7 +201,7 @@ def _compose_and_call(verb: str, words: list[str], options: list[str], *, swept:
     _say_what_was_not_typed(loaded)
     if not any(option in options for option in COMPLETION):
         words = for_hydra(verb, words, swept=swept)
-    root = next(reversed(plugins.options_given(options, "--config-name", "-cn")), verb).removesuffix(".yaml")
+    root = plugins.root_of(options, verb)
     with rewording.worded(root, [*words, *options]):
         if "-h" in options or "--help" in options:
             return _help(verb, root, words, swept=swept)

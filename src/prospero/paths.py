@@ -44,6 +44,15 @@ def write_text(final: Path, text: str) -> None:
         os.chmod(temporary, 0o644)
 
 
+def put_aside(path: Path, word: str = "damaged") -> Path:
+    """Rename a file or folder to `<name>.<word>` (then `<name>.<word>-2`, ...) and return the new path."""
+    number, aside = 1, path.with_name(f"{path.name}.{word}")
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.{word}-{number}")
+    return path.rename(aside)
+
+
 def fsync_file(path: Path) -> None:
     """Make the content of a written file durable."""
     with open(path, "rb") as file:

@@ -48,12 +48,12 @@ def test_damaged_data_are_made_anew_and_kept(tmp_path, name, caplog):
     chosen = settings(write_corpus(tmp_path, sentences(100)), tmp_path)
     prepared = prepare(chosen)
     files = contents(prepared.directory)
-    for number in (1, 2):
+    for number, word in ((1, "damaged"), (2, "damaged-2")):
         damaged = flipped(files[name], random.Random(number))
         (prepared.directory / name).write_bytes(damaged)
         caplog.clear()
         prepare(chosen).verify()
-        aside = prepared.directory.with_name(f"{prepared.directory.name}.damaged-{number}")
+        aside = prepared.directory.with_name(f"{prepared.directory.name}.{word}")
         assert contents(aside) == files | {name: damaged}
         assert name in caplog.text and f"the damaged data are kept as {aside}" in caplog.text
         files = contents(prepared.directory)  # the receipt has another time

@@ -114,10 +114,19 @@ def test_a_run_that_goes_on_computes_as_before_and_measures_nothing(tmp_path, mo
     compiled = []
     monkeypatch.setattr(Objective, "compile", lambda self, whole=True: compiled.append(whole))
     monkeypatch.setattr(compilation, "step_seconds", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(compilation, "has_compiler", lambda: True)
     with caplog.at_level(logging.INFO, logger="prospero"):
         tiny_trainer(tmp_path, callbacks=[choice], max_steps=2).fit(tiny_module(), datamodule=TinyData())
     assert compiled == [True] and "compile: whole (as before)" in caplog.text
     assert choice.state_dict() == {"mode": "whole"}
+
+
+def test_a_compiled_run_goes_on_as_written_where_there_is_no_compiler(tmp_path, monkeypatch):
+    monkeypatch.setattr(compilation, "has_compiler", lambda: False)
+    choice = CompileChoice(None)
+    choice.load_state_dict({"mode": "whole"})
+    tiny_trainer(tmp_path, callbacks=[choice], max_steps=2).fit(tiny_module(), datamodule=TinyData())
+    assert choice.state_dict() == {"mode": "off"} and "no C++ compiler here" in choice.why
 
 
 def test_measuring_leaves_weights_gradients_and_random_numbers_alone(tmp_path):
@@ -137,7 +146,7 @@ def test_measuring_leaves_weights_gradients_and_random_numbers_alone(tmp_path):
 
 
 def test_decide():
-    assert [decide(gain, 100.0) for gain in (0.9, 1.0, 1.01, 1.02, 1.3)] == ["off", "off", "off", "whole", "whole"]
+    assert [decide(gain) for gain in (0.9, 1.0, 1.01, 1.02, 1.3)] == ["off", "off", "off", "whole", "whole"]
 
 
 def test_settings_of_before_and_mistakes():

@@ -52,16 +52,6 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def put_aside(folder: Path, word: str = "damaged") -> Path:
-    """Rename a folder to `<name>.<word>`, so that nobody takes it for a checkpoint of the run and nothing is lost."""
-    number, aside = 1, folder.with_name(f"{folder.name}.{word}")
-    while aside.exists():
-        number += 1
-        aside = folder.with_name(f"{folder.name}.{word}-{number}")
-    os.replace(folder, aside)
-    return aside
-
-
 def remove_left_over(checkpoints: Path) -> None:
     """Remove what killed processes left below `checkpoints`; call it when no process writes there."""
     for hidden in sorted(checkpoints.glob(".step_*")):

@@ -55,7 +55,7 @@ def load_named(root: str, given: list[str]) -> dict[str, Path | None]:
     if PresetFolders not in Plugins.instance().discover(SearchPathPlugin):
         Plugins.instance().register(PresetFolders)
     _folders[:] = [_existing(folder) for folder in options_given(given, "--config-dir", "-cd")]
-    root = next(iter(options_given(given, "--config-name", "-cn")), root).removesuffix(".yaml")
+    root = root_of(given, root)
     loaded: dict[str, Path | None] = {}
     while new := {name: file for name, file in _named(root, given).items() if name not in loaded}:
         load(list(new))
@@ -98,6 +98,11 @@ def options_given(given: list[str], *names: str) -> list[str]:
         if option in names:
             values.append(value if equals else following)
     return values
+
+
+def root_of(given: list[str], verb: str) -> str:
+    """Return the root that a command line names, the last one if it names several, else that of the verb."""
+    return next(reversed(options_given(given, "--config-name", "-cn")), verb).removesuffix(".yaml")
 
 
 def chosen_on(given: list[str]) -> dict[str, list[str]]:

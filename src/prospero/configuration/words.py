@@ -19,6 +19,7 @@ from omegaconf.errors import GrammarParseError
 
 from prospero import registry
 from prospero.configuration.schema import schema
+from prospero.configuration.written import without_references
 from prospero.errors import ConfigError
 
 FOR_THE_MODEL = frozenset({"prompt", "prompts", "stop"})
@@ -226,7 +227,7 @@ def _escaped(text: str, *, again: bool = False) -> str:
     """Return a text in which ${...} refers to nothing; `again` leaves what is escaped already."""
     if again:
         return re.sub(r"(?<!\\)\$\{", r"\\${", text)
-    return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", text)
+    return without_references(text)
 
 
 def _readable(sign: str, key: str, value: str) -> str:

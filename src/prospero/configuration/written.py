@@ -74,4 +74,9 @@ def _escaped(value: Any, path: str = "") -> Any:
         return {key: _escaped(item, join(path, key)) for key, item in value.items()}
     if isinstance(value, list):
         return [_escaped(item, f"{path}[{number}]") for number, item in enumerate(value)]
-    return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", value) if isinstance(value, str) else value
+    return without_references(value) if isinstance(value, str) else value
+
+
+def without_references(text: str) -> str:
+    r"""Return a text as OmegaConf reads it back: its `${` refers to nothing when it is written `\${`."""
+    return re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", text)

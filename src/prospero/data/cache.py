@@ -6,7 +6,6 @@ waits and finds it done.
 """
 
 import errno
-import itertools
 import os
 import shutil
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from prospero.errors import DataError
 from prospero.log import log
-from prospero.paths import fsync_folder
+from prospero.paths import fsync_folder, put_aside
 from prospero.processes import locks
 
 PREFIX = ".preparing-"
@@ -61,21 +60,12 @@ def publish(folder: Path, name: str, fill: Callable[[Path], None]) -> Path:
         fill(hidden)
         fsync_folder(hidden)
         if final.exists():
-            log.warning("the damaged data are kept as %s; delete them when you need the room", _put_aside(final))
+            log.warning("the damaged data are kept as %s; delete them when you need the room", put_aside(final))
         os.replace(hidden, final)
         fsync_folder(folder)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     return final
-
-
-def _put_aside(path: Path) -> Path:
-    """Rename `path` to a name beside it that is free, and return that."""
-    for number in itertools.count(1):
-        aside = path.with_name(f"{path.name}.damaged-{number}")
-        if not aside.exists():
-            return path.rename(aside)
-    raise AssertionError("unreachable: the numbers do not end")
 
 
 def _remove_left_over(folder: Path, name: str) -> None:

@@ -83,7 +83,7 @@ def plot_loss(axes: Any, series: Series) -> None:
     if val:
         steps, values = zip(*val)
         axes.plot(steps, values, color=_VAL, linewidth=1.8, marker="o", markersize=3.5, label="validation")
-        step, best = min(val, key=lambda point: (point[1], -point[0]))  # what becomes model/
+        step, best = min(val, key=lambda point: (point[1], -point[0]))  # the last is not what counts
         axes.annotate(f"{best:.3f}", (step, best), xytext=(0, 7), textcoords="offset points",
                       ha="right", color=_VAL, fontsize=9)  # fmt: skip
     axes.set_xlabel("step", color=_GREY, fontsize=9)

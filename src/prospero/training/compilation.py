@@ -19,14 +19,13 @@ from prospero.errors import ConfigError, suggest
 from prospero.log import duration, log
 from prospero.objective.objective import Share
 from prospero.training.callbacks.base import StepCallback
-from prospero.training.horizon import UNLIMITED_STEPS
 from prospero.training.module import TrainingModule, training_module
 
 MODES = ("off", "blocks", "whole", "auto")
 MOST_GAIN = 0.3
-"""The greatest share of a step that compiling was seen to save (docs/PERFORMANCE.md): what a run can gain at most."""
+"""The share of a step that compiling is taken to save at most; 0.18 was seen (docs/PERFORMANCE.md)."""
 COMPILE_SECONDS = 45.0
-"""What compiling a small Transformer takes on two cores: less than this is not tried."""
+"""What compiling is taken to cost at least: a run that could not gain as much is not slowed down to find out."""
 LEAST_GAIN = 1.02
 """A compiled step that is not at least this much faster is left alone: it is within the clock's noise."""
 
@@ -83,12 +82,15 @@ class CompileChoice(StepCallback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure on rank 0, say the choice, and follow it on all ranks."""
         module = training_module(pl_module)
-        remembered = self.mode is not None
+        if self.mode is not None:
+            self.why = "as before"
+        if self.mode == "whole" and module.device.type == "cpu" and not has_compiler():
+            self.mode, self.why = "off", "compiled before, and there is no C++ compiler here"
         if self.mode is None and trainer.is_global_zero:
             self.mode, self.why = self._measured(trainer, module)
         self.mode = str(trainer.strategy.broadcast(self.mode))
         if trainer.is_global_zero:
-            log.info("compile: %s (%s)", self.mode, "as before" if remembered else self.why)
+            log.info("compile: %s (%s)", self.mode, self.why)
         module.objective.compile(self.mode == "whole")
 
     def state_dict(self) -> dict[str, Any]:
@@ -110,8 +112,8 @@ class CompileChoice(StepCallback):
         steps = min(trainer.max_steps, module.how.total_steps) - trainer.global_step
         eager = step_seconds(trainer, module, batch)
         left = eager * trainer.accumulate_grad_batches * steps
-        if steps >= UNLIMITED_STEPS // 2 or self.max_minutes is not None:
-            left = min(left, 60 * (self.max_minutes or 0))
+        if self.max_minutes is not None:
+            left = min(left, 60 * self.max_minutes)
         if left * MOST_GAIN < COMPILE_SECONDS:
             return "off", f"compiling takes about {COMPILE_SECONDS:.0f} s, training about {duration(left)}"
         module.objective.compile(True)
@@ -119,12 +121,12 @@ class CompileChoice(StepCallback):
         compiled = step_seconds(trainer, module, batch)
         took = time.perf_counter() - began
         gain = eager / compiled
-        return decide(gain, left), f"{gain:.2f} x the steps as written, compiled in {took:.0f} s"
+        return decide(gain), f"{gain:.2f} x the steps as written, compiled in {took:.0f} s"
 
 
-def decide(gain: float, seconds_left: float) -> str:
+def decide(gain: float) -> str:
     """Return whole where the compiled step is faster beyond the clock's noise; the seconds to compile are spent."""
-    return "whole" if gain >= LEAST_GAIN and seconds_left > 0 else "off"
+    return "whole" if gain >= LEAST_GAIN else "off"
 
 
 def first_batch(trainer: L.Trainer) -> Batch:

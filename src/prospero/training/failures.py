@@ -8,6 +8,7 @@ import torch
 from prospero.errors import ConfigError, DataError, ProsperoError
 from prospero.runs.folder import RunFolder
 
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|bad_alloc|bad allocation", re.IGNORECASE
 )
@@ -26,7 +27,7 @@ class ProcessLost(ProsperoError):
 
 def worded(error: BaseException, folder: RunFolder, world_size: int) -> BaseException:
     """Return the error of one line that stands for `error`, or `error` itself when it is of another kind."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
         return DataError(f"the disk that holds {folder.path} is full; free some space, then go on with resume=auto")
     text = str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or (

@@ -106,7 +106,7 @@ class Session:
         if not later:
             return
         metrics, unreadable = self.folder.metrics_until(later[0].step), self.checkpoints.unreadable
-        aside = [folders.put_aside(c.path, "damaged" if c.path in unreadable else "later").name for c in later]
+        aside = [paths.put_aside(c.path, "damaged" if c.path in unreadable else "later").name for c in later]
         log.warning(
             "the run goes back to step %d: the checkpoints after it are put aside as %s, the metrics until now as %s",
             step,

@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from prospero import paths
 from prospero.checkpoints import FolderWriter, folders
 from prospero.checkpoints.manifest import read_manifest
 from prospero.errors import ConfigError, DataError, Interrupted
@@ -120,10 +121,10 @@ class Checkpoints(StepCallback, Checkpoint):
             try:
                 facts = read_manifest(folder)
             except DataError as error:
-                log.warning("the checkpoint %s is put aside as %s: %s", folder, folders.put_aside(folder).name, error)
+                log.warning("the checkpoint %s is put aside as %s: %s", folder, paths.put_aside(folder).name, error)
                 continue
             if facts["step"] > step:
-                aside = folders.put_aside(folder, "later")
+                aside = paths.put_aside(folder, "later")
                 log.warning("the checkpoint %s, after step %d, is put aside as %s", folder, step, aside.name)
             else:
                 metrics = {LOSS: facts.get(LOSS), **facts.get("metrics", {})}

@@ -1,6 +1,5 @@
 """What the loggers share: they write on rank 0 only, and none of them ever stops a run."""
 
-import errno
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,8 +8,7 @@ from lightning.pytorch.loggers.logger import Logger
 
 from prospero.log import log
 from prospero.processes import ranks
-
-DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+from prospero.training.failures import DISK_IS_FULL
 
 
 class RunLogger(Logger):
