@@ -44,10 +44,12 @@ CHECKS = [
     Check("float32"),
     Check("bf16", {"trainer.precision": "bf16"}, NARROW),
     Check("compile", {"trainer.compile": "blocks"}, COMPILED),
+    Check("compile_whole", {"trainer.compile": "whole"}, COMPILED),
     Check("activation_checkpointing", {"model.activation_checkpointing": "true"}),
     Check("resume", interrupted=True),
     Check("ddp", {"trainer.strategy": "ddp"}, least_devices=2, all_devices=True),
     Check("fsdp", {"trainer.strategy": "fsdp"}, all_devices=True),
+    Check("fsdp_compile", {"trainer.strategy": "fsdp", "trainer.compile": "blocks"}, COMPILED, all_devices=True),
     Check("hsdp", {"trainer.strategy": "hsdp", "trainer.replicas": "2"}, least_devices=2, all_devices=True),
     Check(
         "tensor_parallel",

@@ -48,8 +48,8 @@ def test_without_a_gpu_one_line_and_exit_code_2(gpu, tmp_path, capsys):
 def test_every_way_of_training_is_checked(checks):
     names = {check.name for check in checks.CHECKS}
     assert names == {
-        "float32", "bf16", "compile", "activation_checkpointing", "resume", "ddp", "fsdp", "hsdp", "tensor_parallel",
-        "cpu_offload",
+        "float32", "bf16", "compile", "compile_whole", "activation_checkpointing", "resume", "ddp", "fsdp",
+        "fsdp_compile", "hsdp", "tensor_parallel", "cpu_offload",
     }  # fmt: skip
     assert named(checks, "float32").tolerance == 1e-5 and checks.STEPS == 20
     assert checks.BASE["trainer.matmul_precision"] == "highest", "no TF32"

@@ -31,14 +31,13 @@ def batch(model):
     )  # fmt: skip
 
 
-def gradients(*, whole, chunk_tokens=None):
+def gradients(*, part, chunk_tokens=None):
     torch.manual_seed(5)
     model = TransformerConfig(n_layers=2, d_model=16, n_heads=2).build(vocab_size=13, max_seq_len=16)
     losses = {"cross_entropy": CrossEntropyConfig(chunk_tokens=chunk_tokens), "focal": FocalConfig(weight=0.5)}
     terms = {name: registry.config_class("regularizers", name)() for name in PENALTIES}
     objective = Objective({k: c.build() for k, c in losses.items()}, {k: c.build() for k, c in terms.items()})
-    if whole:
-        objective.compile()
+    objective.compile(part)
     result = objective(model, batch(model), Share())
     result.total.backward()
     return result, {name: p.grad for name, p in model.named_parameters()}
@@ -47,10 +46,10 @@ def gradients(*, whole, chunk_tokens=None):
 @pytest.mark.processes
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not compilation.has_compiler(), reason="there is no C++ compiler")
-@pytest.mark.parametrize("chunk_tokens", [None, 8])
-def test_the_whole_graph_has_the_same_loss_parts_and_gradients(chunk_tokens):
-    ours, our_gradients = gradients(whole=True, chunk_tokens=chunk_tokens)
-    theirs, their_gradients = gradients(whole=False, chunk_tokens=chunk_tokens)
+@pytest.mark.parametrize(("part", "chunk_tokens"), [("whole", None), ("whole", 8), ("terms", None), ("terms", 8)])
+def test_what_is_compiled_has_the_same_loss_parts_and_gradients(part, chunk_tokens):
+    ours, our_gradients = gradients(part=part, chunk_tokens=chunk_tokens)
+    theirs, their_gradients = gradients(part=None, chunk_tokens=chunk_tokens)
     assert {"cross_entropy", "focal", *PENALTIES} == set(ours.parts)
     for name, part in theirs.parts.items():
         torch.testing.assert_close(ours.parts[name], part, rtol=1e-5, atol=1e-6, msg=lambda m, k=name: f"{k}: {m}")
@@ -62,11 +61,13 @@ def test_the_whole_graph_has_the_same_loss_parts_and_gradients(chunk_tokens):
 
 def test_it_can_be_left_again():
     objective = Objective({"cross_entropy": CrossEntropyConfig().build()})
-    as_written = objective._forward
-    objective.compile()
-    assert objective._forward != as_written
-    objective.compile(False)
-    assert objective._forward == as_written
+    as_written = objective._forward, objective._term_sums
+    objective.compile("whole")
+    assert objective._forward != as_written[0]
+    objective.compile("terms")
+    assert objective._forward == as_written[0] and objective._term_sums != as_written[1]
+    objective.compile(None)
+    assert (objective._forward, objective._term_sums) == as_written
 
 
 def fit(tmp_path, monkeypatch, seconds, *, max_steps=6, resume=None, limit=None):
@@ -78,7 +79,7 @@ def fit(tmp_path, monkeypatch, seconds, *, max_steps=6, resume=None, limit=None)
         return next(answers)
 
     monkeypatch.setattr(compilation, "step_seconds", step_seconds)
-    monkeypatch.setattr(Objective, "compile", lambda self, whole=True: compiled.append(whole))
+    monkeypatch.setattr(Objective, "compile", lambda self, part: compiled.append(part == "whole"))
     choice = CompileChoice(limit)
     trainer = tiny_trainer(tmp_path, callbacks=[choice], max_steps=max_steps)
     trainer.fit(tiny_module(), datamodule=TinyData(), ckpt_path=resume)
@@ -112,7 +113,7 @@ def test_a_run_that_goes_on_computes_as_before_and_measures_nothing(tmp_path, mo
     choice = CompileChoice(None)
     choice.load_state_dict({"mode": "whole"})
     compiled = []
-    monkeypatch.setattr(Objective, "compile", lambda self, whole=True: compiled.append(whole))
+    monkeypatch.setattr(Objective, "compile", lambda self, part: compiled.append(part == "whole"))
     monkeypatch.setattr(compilation, "step_seconds", lambda *_: pytest.fail("measured"))
     monkeypatch.setattr(compilation, "has_compiler", lambda: True)
     with caplog.at_level(logging.INFO, logger="prospero"):

@@ -5,10 +5,13 @@ import torch
 from torch import nn
 
 from prospero.errors import ConfigError
+from prospero.evaluation.metrics.collection import TokenMetrics
+from prospero.evaluation.metrics.loss import LossMetric
 from prospero.model.rnn import LSTMConfig
 from prospero.model.transformer import TransformerConfig
 from prospero.training import tensor_parallel, trainer
 from prospero.training.parallel import Layout, reshard, sync_gradients
+from prospero.training.strategies import FSDP2Strategy
 from prospero.training.tensor_parallel import check_tensor_parallel
 from prospero.training.trainer import Accelerator, Precision, StrategyName, TrainerConfig
 
@@ -118,6 +121,18 @@ def test_attention_drops_other_probabilities_on_each_process_and_all_else_stays_
         after.append(torch.rand(8))
     assert not torch.equal(inside[0][0], inside[1][0]) and not torch.equal(inside[0][0], inside[0][1])
     assert torch.equal(after[0], after[1])
+
+
+def test_with_offload_all_but_parameters_moves_to_the_device():
+    class OnMeta(FSDP2Strategy):
+        root_device = torch.device("meta")
+
+    strategy = OnMeta(Layout(), cpu_offload=True)
+    norm, metric = torch.nn.BatchNorm1d(3), LossMetric()
+    strategy._model = torch.nn.ModuleList([norm, TokenMetrics({"loss": metric})])
+    strategy.model_to_device()
+    assert metric.total.device.type == "meta" and metric.targets.device.type == "meta"
+    assert norm.running_mean.device.type == "meta" and norm.weight.device.type == "cpu"
 
 
 def test_offload_on_a_cpu_says_that_it_does_nothing(tmp_path, monkeypatch):

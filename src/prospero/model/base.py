@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from prospero.model.layers.head import vocabulary_product
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class LanguageModel(nn.Module):
 
     def project(self, hidden: Tensor) -> Tensor:
         """Return the logits [..., V] of `hidden` [..., D]."""
-        return F.linear(hidden, self.output_weight())
+        return vocabulary_product(hidden, self.output_weight())
 
     def output_weight(self) -> Tensor:
         """Return the matrix [V, D] of the head (the embedding itself where the two are tied)."""

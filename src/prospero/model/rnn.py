@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 from prospero.errors import ConfigError
 from prospero.model.base import LanguageModel, ModelOutput
 from prospero.model.cache import RecurrentState
+from prospero.model.layers.head import vocabulary_product
 
 
 @dataclass(kw_only=True, slots=True)
@@ -115,8 +116,8 @@ class RNN(LanguageModel):
     def project(self, hidden: Tensor) -> Tensor:
         """Return the logits [..., V] of `hidden` [..., D]."""
         if self.head is not None:
-            return self.head(hidden)
-        return F.linear(hidden if self.projection is None else self.projection(hidden), self.embedding.weight)
+            return vocabulary_product(hidden, self.head.weight)
+        return vocabulary_product(hidden if self.projection is None else self.projection(hidden), self.embedding.weight)
 
     def output_weight(self) -> Tensor:
         """Return the matrix [V, D] of the head, multiplied out where it consists of two."""

@@ -201,7 +201,7 @@ class Transformer(LanguageModel):
 
     def project(self, hidden: Tensor) -> Tensor:
         """Return the logits [..., V] of `hidden` [..., D]."""
-        logits = F.linear(hidden, self.output_weight())
+        logits = super().project(hidden)
         cap = self.config.logit_softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 

@@ -34,7 +34,7 @@ from prospero.objective.regularizers.base import (
     Regularizer,
     TokenRegularizer,
 )
-from prospero.objective.terms import Metric, TokenTerm, measured_tokens, weighted_sums
+from prospero.objective.terms import Metric, TokenTerm, measured_tokens, term_sums, weighted_sums
 from prospero.optim.param_groups import decayed_parameters
 
 Kind = TypeVar("Kind", bound=Regularizer)
@@ -81,6 +81,7 @@ class Objective:
         self.chunk_tokens = min(chunks, default=None)
         self._bound = False
         self._forward: Callable[..., tuple[Tensor, Tensor, Tensor]] = self._forward_and_sums
+        self._term_sums: Callable[..., Tensor] = term_sums
 
     def bind(self, model: nn.Module) -> None:
         """Let the parameter regularisers take their parameters from `model`: the decayed ones, as weight decay does.
@@ -144,12 +145,17 @@ class Objective:
         for name in state.keys() & terms.keys():
             terms[name].load_state_dict(state[name])
 
-    def compile(self, whole: bool = True) -> None:
-        """Compute the model and the terms on its tokens as one compiled graph from now on, or again as written.
+    def compile(self, part: str | None) -> None:
+        """Compile a part of what a micro-batch computes from now on; None computes it as written.
 
-        The same function with fewer passes over memory; results differ by rounding. Measuring stays as it is.
+        `whole` is the model and the terms on its tokens as one graph, `terms` the head and the terms alone. The same
+        function with fewer passes over memory; results differ by rounding. Measuring stays as it is.
         """
-        self._forward = torch.compile(self._forward_and_sums, dynamic=False) if whole else self._forward_and_sums
+        self._forward, self._term_sums = self._forward_and_sums, term_sums
+        if part == "whole":
+            self._forward = torch.compile(self._forward_and_sums, dynamic=False)
+        elif part == "terms":
+            self._term_sums = torch.compile(term_sums, dynamic=False)
 
     def _token_part(
         self, model: Any, batch: Batch, step: int, scale: float
@@ -172,7 +178,8 @@ class Objective:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return (hidden, weights . sums, sums) of a micro-batch."""
         output = model(**inputs, logits=False)
-        return output.hidden, *weighted_sums(terms, weights, model.project, output, labels, self.chunk_tokens)
+        sums = weighted_sums(terms, weights, model.project, output, labels, self.chunk_tokens, self._term_sums)
+        return output.hidden, *sums
 
     def _of_kind(self, kind: type[Kind]) -> dict[str, Kind]:
         return {name: term for name, term in self.regularizers.items() if isinstance(term, kind)}

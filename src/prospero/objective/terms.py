@@ -177,7 +177,11 @@ def _scores_for_the_compiler(logits: Tensor, labels: Tensor, reads: frozenset[st
     """Return the same scores in operations that a compiler fuses, the gradient too."""
     wide = logits.float()
     log_sum_exp = torch.logsumexp(wide, dim=-1)
-    target = logits.gather(-1, labels[:, None]).squeeze(-1).float()
+    if logits.device.type == "cpu":
+        target = logits.gather(-1, labels[:, None]).squeeze(-1).float()
+    else:  # in the same pass as the sum; the gradient of a gather would be a second [N, V] tensor
+        tokens = torch.arange(logits.shape[-1], device=logits.device)
+        target = torch.where(tokens == labels[:, None], wide, 0.0).sum(-1)
     mean = wide.mean(-1) if "mean_logit" in reads else None
     expected = None
     if "expected_logit" in reads:
@@ -194,7 +198,7 @@ def term_sums(
     overwritten by their gradient.
     """
     logits = project(hidden)
-    reads = frozenset[str]().union(*(term.reads for term in terms))
+    reads = frozenset({name for term in terms for name in term.reads})  # the compiler reads it too
     with torch.autocast(logits.device.type, enabled=False):  # sums and products of sums in float32
         scores = token_scores(logits, labels, reads, overwrite=private)
         mask = labels != IGNORE_INDEX
@@ -230,8 +234,12 @@ def weighted_sums(
     output: Output,
     labels: Tensor,
     chunk_tokens: int | None,
+    term_sums: Callable[..., Tensor] = term_sums,
 ) -> tuple[Tensor, Tensor]:
-    """Return (weights . sums, sums) of the terms over `labels` [B, T], at most `chunk_tokens` projected at a time."""
+    """Return (weights . sums, sums) of the terms over `labels` [B, T], at most `chunk_tokens` projected at a time.
+
+    `term_sums` may be a compiled one; it computes what is not cut into chunks.
+    """
     hidden, labels = output.hidden.flatten(0, -2), labels.flatten()
     if output.logits is not None:
         logits = output.logits.flatten(0, -2)

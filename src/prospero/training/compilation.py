@@ -91,7 +91,7 @@ class CompileChoice(StepCallback):
         self.mode = str(trainer.strategy.broadcast(self.mode))
         if trainer.is_global_zero:
             log.info("compile: %s (%s)", self.mode, self.why)
-        module.objective.compile(self.mode == "whole")
+        module.objective.compile("whole" if self.mode == "whole" else None)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the choice."""
@@ -116,7 +116,7 @@ class CompileChoice(StepCallback):
             left = min(left, 60 * self.max_minutes)
         if left * MOST_GAIN < COMPILE_SECONDS:
             return "off", f"compiling takes about {COMPILE_SECONDS:.0f} s, training about {duration(left)}"
-        module.objective.compile(True)
+        module.objective.compile("whole")
         began = time.perf_counter()
         compiled = step_seconds(trainer, module, batch)
         took = time.perf_counter() - began

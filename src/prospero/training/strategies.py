@@ -68,7 +68,10 @@ class FSDP2Strategy(FolderCheckpoints, ModelParallelStrategy):
         )
 
     def model_to_device(self) -> None:
-        """Move the module to the device; parameters that are offloaded stay in main memory, buffers do not."""
+        """Move the module to the device; parameters that are offloaded stay in main memory, all else moves.
+
+        Metrics keep their sums in no buffer, so each module without a parameter moves as a whole.
+        """
         if not self.cpu_offload:
             super().model_to_device()
             return
@@ -76,3 +79,5 @@ class FSDP2Strategy(FolderCheckpoints, ModelParallelStrategy):
         for module in self.model.modules():
             for name, buffer in module.named_buffers(recurse=False):
                 module._buffers[name] = buffer.to(self.root_device)
+            if next(module.parameters(), None) is None:
+                module.to(self.root_device)
