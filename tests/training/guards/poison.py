@@ -23,6 +23,8 @@ class PoisonConfig:
     """The position after the last."""
     factor: float | None = None
     """What the loss is multiplied by; null: NaN."""
+    term: str = ""
+    """The named term of the objective that is spoiled with the total; empty: the total alone."""
     rank: int = -1
     """The process whose loss is spoiled; -1 for all."""
     sleep_at_step: int = 0
@@ -49,7 +51,11 @@ class Spoiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = self.inner(*args, **kwargs)
-        return replace(result, total=result.total * self.poison.factor) if self.poison.bad else result
+        if not self.poison.bad:
+            return result
+        factor, term = self.poison.factor, self.poison.config.term
+        parts = {name: part * (factor if name == term else 1.0) for name, part in result.parts.items()}
+        return replace(result, total=result.total * factor, parts=parts)
 
 
 class Poison(Callback):

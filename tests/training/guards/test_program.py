@@ -53,6 +53,16 @@ def test_a_run_goes_back_leaves_data_out_and_names_the_documents(place):
     assert float(found[-1]["train/loss"]) < float(found[0]["train/loss"])
 
 
+def test_a_term_that_is_spoiled_on_another_rank_is_named_and_no_document_is(tmp_path):
+    folder = write_text(tmp_path)
+    spoiled = ["callbacks.poison.last=8", "callbacks.poison.term=z_loss", "callbacks.poison.rank=1"]
+    code, said = train(*DDP, "regularizers=[z_loss]", "max_steps=3", *spoiled, folder=folder)
+    assert code == 0, said
+    skipped = [line for line in said.splitlines() if " skipped: " in line]
+    assert len(skipped) == 2 and "step 1 skipped: the loss, of its terms z_loss alone, is not finite" in skipped[0]
+    assert all(line.endswith("; see its settings") for line in skipped)
+
+
 def test_killed_after_going_back_and_continued_is_bit_for_bit_the_same(place):
     words = [*BACK, "run_dir=outputs/killed", "resume=auto", "callbacks.poison.kill_at_step=19"]
     assert train(*words, folder=place)[0] == -signal.SIGKILL

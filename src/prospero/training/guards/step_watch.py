@@ -36,7 +36,6 @@ class StepWatch:
         self._reports: StepReports | None = None
         self._losses: list[Tensor] = []
         self._parts: list[Mapping[str, Tensor]] = []
-        self._parts_of_step: dict[int, list[Mapping[str, Tensor]]] = {}
         self._due: list[StepRecord] = []
 
     @property
@@ -68,11 +67,12 @@ class StepWatch:
         """
         assert self._reports is not None, "the watch is opened before the first step"
         losses, self._losses = self._losses, []
-        self._parts_of_step[step], self._parts = self._parts, []
-        loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        parts, self._parts = self._parts, []
+        loss = _sum(losses)
+        terms = {name: _sum([part[name] for part in parts]) for name in (parts[0] if parts else ())}
         norm = loss.new_zeros(()) if scaled or grad_norm is None else grad_norm
         reasons = self.stop_reasons_here() if self.world_size > 1 else []
-        finite = self._reports.send(step, lr, loss, norm, reasons)
+        finite = self._reports.send(step, lr, loss, norm, terms, reasons)
         if scaled or not self.enabled:
             return
         if isinstance(finite, Tensor) and _kernel_skips(optimizer):
@@ -92,8 +92,6 @@ class StepWatch:
         if found and self.world_size > 1:
             self.agreed_stop_reasons = [max(together) for together in zip(*(reasons for *_, reasons in found))]
         verdict = None
-        done = min((record.step for record in records), default=0)
-        self._parts_of_step = {number: parts for number, parts in self._parts_of_step.items() if number > done}
         if self.enabled:
             for record in records:
                 verdict = self.guard.read(record) or verdict
@@ -104,17 +102,9 @@ class StepWatch:
 
     def _record(self, step: int, report: StepReport, loss: float, norm: float) -> StepRecord:
         last = self.state.sequences - (step - report.step) * self.state.step_sequences
-        terms = "" if math.isfinite(loss) else self._terms_not_finite(report.step)
+        bad = [] if math.isfinite(loss) else report.not_finite()
+        terms = ", ".join(bad) if len(bad) < len(report.terms) else ""  # where all are, it is the data
         return StepRecord(report.step, loss, norm, float(report.lr), last - self.state.step_sequences, last, terms)
-
-    def _terms_not_finite(self, step: int) -> str:
-        """Name the terms of this rank's objective that are not finite; empty when all are, or none is."""
-        found: dict[str, bool] = {}
-        for parts in self._parts_of_step.get(step, []):
-            for name, value in parts.items():
-                found[name] = found.get(name, True) and bool(torch.isfinite(value))
-        bad = [name for name, finite in found.items() if not finite]
-        return ", ".join(bad) if len(bad) < len(found) else ""
 
     def plain(self) -> dict[str, Any]:
         """Return what a checkpoint keeps, reports that are not read yet included."""
@@ -126,6 +116,10 @@ class StepWatch:
         """Take up what `plain` returned."""
         self.guard.load_state_dict(dict(saved))
         self._due = [StepRecord(**record) for record in saved["due"]]
+
+
+def _sum(values: list[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else torch.stack(values).sum()
 
 
 def _kernel_skips(optimizer: Any) -> bool:
