@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf, open_dict
 
 from prospero import registry, secret_values
-from prospero.configuration import guard
+from prospero.configuration import guard, whole_numbers
 from prospero.configuration.schema import schema
 from prospero.configuration.written import join, remember_from_environment
 from prospero.errors import ConfigError, suggest
@@ -101,7 +101,8 @@ def typed(cfg: DictConfig) -> Any:
     """
     raw = OmegaConf.to_container(cfg, resolve=False)
     secret_values.remember_environment(_texts(raw))
-    return _typed_node(cfg, "")
+    with whole_numbers.taken():  # what a reference leads to is converted when it is looked up
+        return _typed_node(cfg, "")
 
 
 def _typed_node(node: Any, path: str) -> Any:

@@ -8,6 +8,7 @@ refused. Other programs of the same process that compose with Hydra are left alo
 
 import functools
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from prospero.configuration import whole_numbers
 from prospero.configuration.written import join
 from prospero.errors import ConfigError
 from prospero.paths import config_dir
@@ -44,7 +46,8 @@ def watch() -> None:
 
     @functools.wraps(compose_now)
     def load_configuration(self: ConfigLoaderImpl, config_name: str | None, *args: Any, **kwargs: Any) -> DictConfig:
-        cfg = compose_now(self, config_name, *args, **kwargs)
+        with whole_numbers.taken() if _is_ours(self) else nullcontext():
+            cfg = compose_now(self, config_name, *args, **kwargs)
         if _is_ours(self):
             composed = OmegaConf.to_container(cfg, resolve=False)
             refuse_foreign_targets(composed)

@@ -84,7 +84,11 @@ def explain(error: Exception, root: str, given: list[str]) -> str | None:
 
 
 def _unknown_setting(found: re.Match[str], root: str, given: list[str]) -> str:
-    key = found[1].strip().removeprefix("+").removeprefix("~").split("=", 1)[0].split("@", 1)[0]
+    return _no_setting(found[1].strip().removeprefix("+").removeprefix("~").split("=", 1)[0], root, given)
+
+
+def _no_setting(key: str, root: str, given: list[str]) -> str:
+    key = key.partition("@")[0]
     of_hydra = key.startswith("hydra.")
     composed = _composed_without(root, given, of_hydra=of_hydra)
     if composed is None:
@@ -176,8 +180,22 @@ def _choices_of_hydra(group: str) -> list[str]:
 
 
 def _wrong_type(found: re.Match[str], root: str, given: list[str]) -> str:
-    override, reason = found[1].strip(), found[2].strip()
-    key, _, value = override.lstrip("+").partition("=")
+    key, _, value = found[1].strip().lstrip("+").partition("=")
+    return _wrong_value(key, value, found[2].strip(), root, given)
+
+
+def _in_a_preset(found: re.Match[str], root: str, given: list[str]) -> str:
+    reason = found[2].strip()
+    key = re.search(r"full_key: (\S+)", reason)
+    if key is None:
+        return f"In '{found[1]}': {reason.splitlines()[0]}"
+    value = re.search(r"[Vv]alue '(.*?)'", reason)
+    shown = "..." if value is None else "null" if value[1] == "None" else value[1]
+    return f"In '{found[1]}': {_wrong_value(key[1], shown, reason, root, given)}"
+
+
+def _wrong_value(key: str, value: str, reason: str, root: str, given: list[str]) -> str:
+    """Say what `reason`, OmegaConf's, has against a value."""
     kinds = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "text"}
     wanted = re.search(r"could not be converted to (\w+)", reason)
     if wanted:
@@ -190,10 +208,15 @@ def _wrong_type(found: re.Match[str], root: str, given: list[str]) -> str:
         return f"{key}={choices[1]} is not possible.{near} Allowed: {', '.join(allowed)}."
     unknown = re.search(r"Key '([^']+)' (?:not in|is not in struct)|has no attribute '([^']+)'", reason)
     if unknown:
-        return _unknown_setting(found, root, given)
+        return _no_setting(key, root, given)
     if "is not a ListConfig" in reason:
         return f"{key}={value} is of the wrong type: {key} is a list, write {key}=[{value}]."
-    if "not Optional" in reason or "is not nullable" in reason or "non-Optional" in reason:
+    if (
+        "Incompatible value 'None'" in reason
+        or "not Optional" in reason
+        or "is not nullable" in reason
+        or "non-Optional" in reason
+    ):
         return f"{key}={value}: {key} cannot be null."
     return f"{key}={value} is not possible: {reason.splitlines()[0]}"
 
@@ -232,6 +255,7 @@ REWORDED: list[tuple[str, Any]] = [
     (r"Ambiguous value for argument '([^\n]*)'\n", _several_values),
     (r"Cannot find primary config '([^']*)'", _no_such_root),
     (r"(?s)Error merging override (.*?)\n(.*)", _wrong_type),
+    (r"(?s)In '([^']+)': \w+ raised while composing config:\n(.*)", _in_a_preset),
     (r"Could not override '([^']+)'", _unknown_setting),
     (r"Could not append to config\. An item is already at '([^']+)'", _exists_already),
     (r"Could not (?:find|load) '([^']+)'(.*)", _no_such_choice),

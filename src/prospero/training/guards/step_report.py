@@ -1,4 +1,4 @@
-"""What the ranks report to each other once a step, before the weights change: the loss, its terms, whether one must stop.
+"""What the ranks report to each other once a step, before the weights change: loss, its terms, whether to stop.
 
 One sum over the ranks, of a few numbers. On a CPU its result is there at once. On a CUDA device nobody waits for it:
 the numbers of a step are copied to the host in the background and read at the end of the next step.
@@ -25,7 +25,7 @@ class StepReport:
     step: int
     lr: float
     numbers: "Tensor | list[float]"
-    """Loss (mean over the ranks), gradient norm, the terms of the loss, then STOP_REASONS when there are several ranks."""
+    """Loss (mean over the ranks), gradient norm, the terms of the loss, then STOP_REASONS of several ranks."""
     terms: tuple[str, ...] = ()
     """The names of the terms."""
     event: "torch.cuda.Event | None" = None
