@@ -186,6 +186,23 @@ def test_settings_that_came_later_or_are_gone_are_no_change():
     assert changes(None, {}, config, settings) == []
 
 
+def test_another_spelling_of_the_same_is_no_change():
+    from prospero.plain import plain
+
+    words = {True: ["blocks"], False: ["off"]}
+    for before, same in words.items():
+        for now in [*same, before]:
+            config = compose("train", [*WORDS, f"trainer.compile={str(now).lower()}"])
+            settings, then = plain(config), plain(config)
+            then["trainer"]["compile"] = before
+            assert changes(then, part_names(config), config, settings) == []
+            assert changes(settings, part_names(config), config, then) == []  # nor the other way round
+            then["trainer"]["compile"] = "whole"
+            assert changes(then, part_names(config), config, settings) == [Change("trainer.compile", "whole", same[0])]
+            then["trainer"]["compile"] = [3]
+            assert changes(then, part_names(config), config, settings) == [Change("trainer.compile", [3], same[0])]
+
+
 def test_every_pattern_of_the_list_names_a_setting():
     from fnmatch import filter as matching
 

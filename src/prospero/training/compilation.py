@@ -22,6 +22,8 @@ from prospero.training.callbacks.base import StepCallback
 from prospero.training.module import TrainingModule, training_module
 
 MODES = ("off", "blocks", "whole", "auto")
+EARLIER = {False: "off", True: "blocks"}
+"""What older settings call two of the modes."""
 MOST_GAIN = 0.3
 """The share of a step that compiling is taken to save at most; 0.18 was seen (docs/PERFORMANCE.md)."""
 COMPILE_SECONDS = 45.0

@@ -14,6 +14,7 @@ from prospero.checkpoints.run_checkpoints import Checkpoint, readable_damage
 from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.plain import flat, plain
+from prospero.training import compilation
 from prospero.training.state import RunState
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ NOT_COMPARED = ("run_dir", "resume", "outputs_dir", "buffer_mb", "plugins*", "tr
 """Settings that change nothing of what is trained."""
 JUDGED_BY_TOKENS = ("data", "cleaning", "dedup", "split", "tokenizer")
 """Groups that decide the prepared data; the fingerprints say whether they differ."""
+SPELT_BEFORE: dict[str, Mapping[Any, Any]] = {"trainer.compile": compilation.EARLIER}
+"""Settings with older words for some of their values: setting -> value of before -> value of now."""
 _NOTHING = "none"
 
 
@@ -109,7 +112,7 @@ def changes(
     for name in [*before, *(name for name in after if name not in before)]:
         if any(name == other or name.startswith(f"{other}.") for other in others):
             continue
-        change = Change(name, before.get(name, _NOTHING), after.get(name, _NOTHING))
+        change = Change(name, _as_now(name, before), _as_now(name, after))
         if change.then != change.now and not (_empty(change.then) and _empty(change.now)):
             found.append(change)
     return [change for change in found if _is_compared(change.name)]
@@ -196,6 +199,12 @@ def _completed(now: Any, then: Any) -> Any:
     if isinstance(now, Mapping) and isinstance(then, Mapping):
         return {key: _completed(now[key], item) if key in now else item for key, item in then.items()}
     return then
+
+
+def _as_now(name: str, settings: Mapping[str, Any]) -> Any:
+    """Return a setting in the words of now: what means the same is no change, however it was spelt."""
+    value = settings.get(name, _NOTHING)
+    return next((now for before, now in SPELT_BEFORE.get(name, {}).items() if value == before), value)
 
 
 def _empty(value: Any) -> bool:

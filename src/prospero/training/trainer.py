@@ -23,7 +23,7 @@ from prospero.log import log
 from prospero.processes import ranks
 from prospero.training.callbacks.optimizer_average import OptimizerAverage
 from prospero.training.cluster import cluster_environment
-from prospero.training.compilation import CompileChoice, check_compilation, check_mode
+from prospero.training.compilation import EARLIER, CompileChoice, check_compilation, check_mode
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.watchdog import Watchdog
 from prospero.training.lightning_seams import take_over_signals
@@ -177,7 +177,7 @@ class TrainerConfig:
     @property
     def compile_mode(self) -> str:
         """off, blocks, whole or auto."""
-        return {True: "blocks", False: "off"}.get(self.compile, str(self.compile))  # type: ignore[call-overload]
+        return EARLIER[self.compile] if isinstance(self.compile, bool) else self.compile
 
     def validations(self, max_steps: int) -> int:
         """Return how many validations a run of `max_steps` makes, the one at its end included."""
@@ -359,7 +359,11 @@ def check_lightning_arguments(arguments: dict[str, Any]) -> None:
         if name in _OURS:
             raise ConfigError(f"trainer.lightning.{name} is decided by another setting; use {_OURS[name]}")
         if name not in known:
-            raise ConfigError(f"lightning.Trainer has no argument '{name}'.{suggest(name, known - set(_OURS))}")
+            near = suggest(name, sorted(known))
+            instead = next(
+                (f" It is decided by another setting; use {_OURS[o]}" for o in _OURS if f"'{o}'" in near), ""
+            )
+            raise ConfigError(f"lightning.Trainer has no argument '{name}'.{near}{instead}")
 
 
 def _resolve_accelerator(asked: Accelerator, strategy: StrategyName) -> Accelerator:
