@@ -5,6 +5,7 @@ import pytest
 from prospero import compose
 from prospero.errors import ConfigError
 from prospero.runs.folder import RunFolder
+from prospero.training.assembly import assemble
 from prospero.training.session import open_session
 
 WORDS = ["data=files", "data.path=text.txt", "model=tiny", "trainer.accelerator=cpu", "trainer.precision=float32"]
@@ -43,6 +44,24 @@ def test_a_mistake_before_the_first_step_leaves_nothing(place):
         assert (place / "new" / "log.txt").exists()
         raise ConfigError("impossible")
     assert not (place / "new").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["run_dir=new/deep/er"]], ids=["named by its time", "named"])
+def test_nor_the_folders_above_that_were_made_for_it(place, words):
+    (place / "outputs").mkdir()
+    with pytest.raises(ConfigError, match="impossible"), open_session(compose("train", [*WORDS, *words])):
+        raise ConfigError("impossible")
+    assert sorted(path.name for path in place.iterdir()) == ["outputs", "text.txt"]
+    assert not any((place / "outputs").iterdir())
+
+
+def test_a_number_that_no_metric_measures_is_refused_before_the_data_are_prepared(place):
+    with (
+        pytest.raises(ConfigError, match=r"monitor=val/los is not measured. Did you mean 'val/loss'\?"),
+        open_session(compose("train", [*WORDS, "monitor=val/los"])) as session,
+    ):
+        assemble(session)
+    assert sorted(path.name for path in place.iterdir()) == ["text.txt"]
 
 
 def test_what_has_begun_stays_and_says_its_settings(place):

@@ -46,6 +46,7 @@ def test_auto_precision_follows_the_processor(monkeypatch, native, expected):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"max_epoch": 3}, "Did you mean 'max_epochs'? It is decided by another setting; use max_steps or max_tokens"),
         ({"profilr": "simple"}, "lightning.Trainer has no argument 'profilr'. Did you mean 'profiler'?"),
         ({"max_steps": 3}, "trainer.lightning.max_steps is decided by another setting; use max_steps"),
         ({"gradient_clip_val": 1}, "use trainer.max_grad_norm"),

@@ -10,7 +10,7 @@ from prospero.checkpoints.model_folder import describe_model
 from prospero.data.datamodule import LanguageDataModule
 from prospero.data.prepare import PreparedData, prepare
 from prospero.evaluation.metrics.base import MetricFacts
-from prospero.evaluation.metrics.collection import TokenMetrics
+from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor
 from prospero.evaluation.monitor import Monitor
 from prospero.log import log
 from prospero.model.base import LanguageModel
@@ -52,6 +52,7 @@ class RunParts:
 def assemble(session: Session) -> RunParts:
     """Prepare the data and build every part of the run."""
     check_micro_batch(session.config, session.micro_batch_size)
+    check_monitor(session.config.monitor, session.config.metrics)
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)

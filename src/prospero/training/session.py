@@ -70,6 +70,8 @@ class Session:
     """Where metrics go, the same however often the run goes back."""
     begun: bool = False
     """Whether the run trains, or has."""
+    made: list[Path] = field(default_factory=list)
+    """The folders above the run's own that were not there before, the inner first."""
     exit_code: int | None = None
     """What the program leaves with; None until the run has come to its end."""
     started: float = field(default_factory=time.perf_counter)
@@ -117,7 +119,7 @@ class Session:
             shutil.copyfile(self.folder.metrics, metrics)
 
     def discard(self) -> None:
-        """Remove what a new run wrote before its first step, and the folder when nothing else is in it."""
+        """Remove what a new run wrote before its first step, and the folders made for it with nothing else in them."""
         if not self.fresh or not ranks.is_rank_zero():
             return
         logging_setup.configure()
@@ -125,8 +127,9 @@ class Session:
         for path in (folder.log, folder.config, folder.environment, folder.code_diff, folder.numerics):
             path.unlink(missing_ok=True)
         self.release()
-        if folder.path.is_dir() and not any(folder.path.iterdir()):
-            folder.path.rmdir()
+        for path in (folder.path, *self.made):
+            if os.path.isdir(path) and not any(path.iterdir()):
+                path.rmdir()
 
     def release(self) -> None:
         """Let other processes use the folder."""
@@ -151,6 +154,8 @@ def open_session(config: "TrainConfig") -> Iterator[Session]:
             keep_compiled(Path(config.outputs_dir, "compiled"))
         rendezvous = launch.join(hardware.devices, hardware.num_nodes)
         rendezvous.same("settings", flat(plain(config), without=DECIDED_BY_RANK_0), hidden=is_secret)
+        place = Path(config.outputs_dir, "train", "run") if config.run_dir is None else Path(config.run_dir)
+        made = [path for path in place.absolute().parents if not os.path.exists(path)]
         folder = find_run.agree(
             rendezvous,
             outputs_dir=config.outputs_dir,
@@ -159,7 +164,7 @@ def open_session(config: "TrainConfig") -> Iterator[Session]:
             resume=config.resume is not None,
         )
         settings = written.redact(plain(config))
-        session = Session(config, settings, hardware, rendezvous, RunFolder(folder))
+        session = Session(config, settings, hardware, rendezvous, RunFolder(folder), made=made)
         try:
             _occupy(session)
             _find_checkpoint(session)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from prospero import registry
 from prospero.batch import Batch
 from prospero.errors import ConfigError
 from prospero.evaluation.metrics.base import MetricFacts
-from prospero.evaluation.metrics.collection import TokenMetrics
+from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor
 from prospero.evaluation.metrics.loss_by_position import LossByPositionConfig, ranges_of_positions
 from prospero.objective.terms import MeasuredTokens
 
@@ -147,6 +148,21 @@ def test_the_monitor_knows_its_direction_and_a_typo_is_told():
         metrics.monitor("val/acuracy")
     with pytest.raises(ConfigError, match=r"monitor=val/accuracy is not measured.*choose more with metrics=\[...\]"):
         TokenMetrics({}).monitor("val/accuracy")
+
+
+def test_before_the_data_are_there_the_metric_of_the_monitor_is_known_and_its_parts_are_not():
+    chosen = {name: registry.config_class("metrics", name)() for name in ("accuracy", "loss_by_source")}
+    for name in ("val/loss", "val/accuracy", "val/loss_by_source/d"):
+        check_monitor(name, chosen)
+    near = " Did you mean 'val/accuracy'?"
+    for name, hint in {"val/acuracy": near, "test/loss": "", "loss": " Did you mean 'val/loss'?"}.items():
+        with pytest.raises(
+            ConfigError, match=re.escape(f"monitor={name} is not measured.{hint} Measured are val/loss")
+        ):
+            check_monitor(name, chosen)
+    check_monitor("val/perplexity", None)
+    with pytest.raises(ConfigError, match="Measured are val/loss, val/perplexity, val/bits_per_byte; choose more"):
+        check_monitor("val/accuracy", None)
 
 
 def test_ranges_of_positions():

@@ -27,6 +27,23 @@ class Settings(Protocol):
         ...
 
 
+def check_monitor(name: str, settings: Mapping[str, Settings] | None) -> None:
+    """Raise ConfigError when no metric of these settings measures `name`, whatever the data will be.
+
+    Which parts a metric has may depend on the data (the loss of each source): `TokenMetrics.monitor` looks at them.
+    """
+    known = [f"val/{metric}" for metric in dict.fromkeys([LOSS, *(EARLIER if settings is None else settings)])]
+    if "/".join(name.split("/")[:2]) not in known:
+        raise _not_measured(name, known)
+
+
+def _not_measured(name: str, known: list[str]) -> ConfigError:
+    return ConfigError(
+        f"monitor={name} is not measured.{suggest(name, known)} Measured are {', '.join(known)}; choose more with "
+        "metrics=[...]"
+    )
+
+
 class TokenMetrics(nn.Module):
     """Named metrics; `val/<name>`, or `val/<name>/<part>` for those that return several numbers."""
 
@@ -73,9 +90,5 @@ class TokenMetrics(nn.Module):
     def monitor(self, name: str) -> Monitor:
         """Return what watches the number `name`; ConfigError when no metric of the run measures it."""
         if name not in self.names():
-            known = ", ".join(self.names())
-            raise ConfigError(
-                f"monitor={name} is not measured.{suggest(name, self.names())} Measured are {known}; choose more with "
-                "metrics=[...]"
-            )
+            raise _not_measured(name, self.names())
         return Monitor(name, higher_is_better=self.members[name.split("/")[1]].higher_is_better)
