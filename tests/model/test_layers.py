@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from prospero.model.layers.attention import AttentionKernel, attend, causal_mask, document_mask
+from prospero.model.layers.attention import AttentionKernel, attend, causal_mask, document_mask, positions_in
 from prospero.model.layers.feed_forward import Activation, default_d_ff
 from prospero.model.layers.norms import RMSNorm
 from prospero.model.layers.rotary import rotate, rotation
@@ -96,3 +96,8 @@ def test_masks() -> None:
 )
 def test_width_of_the_feed_forward_layer(activation: Activation, width: int, expected: int) -> None:
     assert default_d_ff(activation, width) == expected
+
+
+def test_positions_begin_anew_with_each_document():
+    starts = torch.tensor([[1, 0, 0, 1, 1, 0], [1, 0, 0, 0, 0, 0]], dtype=torch.bool)
+    assert positions_in(starts).tolist() == [[0, 1, 2, 0, 0, 1], [0, 1, 2, 3, 4, 5]]

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from prospero.errors import ConfigError
 from prospero.model.base import LanguageModel, ModelOutput
 from prospero.model.cache import KVCache
-from prospero.model.layers.attention import Attention, AttentionKernel, Shared, document_mask
+from prospero.model.layers.attention import Attention, AttentionKernel, Shared, document_mask, positions_in
 from prospero.model.layers.feed_forward import Activation, FeedForward, default_d_ff
 from prospero.model.layers.lookback import Lookback, Shift, Smear
 from prospero.model.layers.norms import LayerNorm, Norm, RMSNorm, make_norm
@@ -77,7 +77,7 @@ class TransformerConfig:
     attention: AttentionKernel = AttentionKernel.auto
     """Attention kernel: sdpa, explicit, or auto (the faster one for the shapes, by numerics.py)."""
     document_attention: bool = False
-    """Stop attention (and look-back) at the bounds of documents packed into one sequence."""
+    """Stop attention (and look-back) at the bounds of documents packed into one sequence; positions restart there."""
     activation_checkpointing: bool = False
     """Keep only the input of each block for the gradient and compute the rest again: less memory, more time."""
 
@@ -269,6 +269,7 @@ class Transformer(LanguageModel):
         if document_ids is not None:
             mask = document_mask(document_ids, dtype)
             starts = F.pad(document_ids[:, 1:] != document_ids[:, :-1], (1, 0), value=True)
+            positions = positions_in(starts)
         elif cache is not None:
             mask = cache.mask(positions, dtype)
 

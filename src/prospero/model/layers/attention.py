@@ -158,3 +158,9 @@ def document_mask(document_ids: Tensor, dtype: torch.dtype) -> Tensor:
     allowed = same.tril() if time > 1 else same
     mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
     return mask.masked_fill_(~allowed, float("-inf")).unsqueeze(1)
+
+
+def positions_in(starts: Tensor) -> Tensor:
+    """Return int64 [B, T]: the place of each token in its document, of which `starts` [B, T] marks the first tokens."""
+    places = torch.arange(starts.shape[1], device=starts.device)
+    return places - torch.where(starts, places, 0).cummax(dim=1).values
