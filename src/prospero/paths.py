@@ -1,10 +1,16 @@
 """Where things lie: the configuration folder, and files that are written whole or not at all."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether the system has refused a write because the disk, or the user's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def config_dir() -> Path:

@@ -3,6 +3,7 @@
 x=<number>      the objective
 sleep=<seconds> how long it takes; SIGTERM and SIGINT end it early with 128 + signal
     sleep_once=<seconds>  the same, for the first start in a folder
+full=said|silent  its disk is full, which it says or cannot even say;  full_once=  the same, for the first start
 crash=true      it fails;    hang=true   it does not listen to SIGTERM
 """
 
@@ -36,6 +37,11 @@ def main() -> None:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         (folder / "child.pid").write_text(str(child.pid))
     time.sleep(float(settings.get("sleep", 0) if again else settings.get("sleep_once", settings.get("sleep", 0))))
+    full = settings.get("full") or (None if again else settings.get("full_once"))
+    if full:
+        said = f"error: the disk that holds {folder} is full; free some space, then go on with resume=auto\n"
+        sys.stderr.write(said if full == "said" else "")
+        sys.exit(2)
     if settings.get("crash") == "true":
         sys.exit("it broke")
     result = {"objective": float(settings["x"]), "objective_name": "loss", "loss": float(settings["x"])}

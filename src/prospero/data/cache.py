@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prospero.errors import DataError
 from prospero.log import log
-from prospero.paths import fsync_folder, put_aside
+from prospero.paths import disk_is_full, fsync_folder, put_aside
 from prospero.processes import locks
 
 PREFIX = ".preparing-"
@@ -27,7 +27,7 @@ def readable_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if disk_is_full(error):
             raise DataError(
                 f"the disk that holds {folder} is full; free some space or choose another folder"
             ) from error

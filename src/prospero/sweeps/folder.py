@@ -20,6 +20,7 @@ from prospero.paths import write_text
 from prospero.processes.locks import locked, try_lock
 from prospero.runs.result import Status, read_result
 from prospero.sweeps.job import Job, JobResult, short
+from prospero.sweeps.room import Pending
 from prospero.sweeps.runner import end_orphan
 
 SWEEP_FILE = "sweep.json"
@@ -55,6 +56,8 @@ class SweepFolder:
     """The handle of the locked file."""
     record: dict[str, Any] = field(default_factory=dict)
     continued: bool = False
+    pending: Pending = field(default_factory=Pending)
+    """What waits for room on a full disk."""
 
     @classmethod
     def open(cls, default: Path, explicit: bool, identity: Identity, *, retry_failed: bool = False) -> "SweepFolder":
@@ -91,14 +94,17 @@ class SweepFolder:
             }
             self.record.setdefault("created", time.strftime("%Y-%m-%dT%H:%M:%S%z"))
             self.record.setdefault("jobs", [])
-            self._write()
+            self._write_record()  # a disk that is full already is an error: nothing has begun
         return self
 
     def close(self, *, finished: bool) -> None:
         """Write how the sweep ended and let go of the lock."""
         self.record["state"] = FINISHED if finished else RUNNING
         self._write()
-        os.close(self.lock)
+        try:
+            self.pending.finish()
+        finally:
+            os.close(self.lock)
 
     def place(self, overrides: list[list[str]]) -> list[Job]:
         """Return the jobs with their numbers and folders: those of before keep theirs, equal ones are run once."""
@@ -172,6 +178,9 @@ class SweepFolder:
         return next((entry for entry in self.record["jobs"] if entry["number"] == number), None)
 
     def _write(self) -> None:
+        self.pending.write(self.path / SWEEP_FILE, self._write_record)
+
+    def _write_record(self) -> None:
         write_text(self.path / SWEEP_FILE, json.dumps(self.record, indent=1) + "\n")
 
 

@@ -6,19 +6,24 @@ time is over is killed.
 """
 
 import os
+import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from io import RawIOBase
+from typing import Any
 
 import psutil
 
+from prospero.paths import disk_is_full
 from prospero.runs.folder import RunFolder
 from prospero.runs.result import Status, read_result, status_of_result
 from prospero.sweeps.job import WORLD_VARIABLES, Job, JobResult, short, shown
+from prospero.sweeps.room import has_room
 from prospero.sweeps.slots import LaunchSettings, Slot, free_port, make_slots, threads
 
 POLL_SECONDS = 0.2
@@ -26,6 +31,8 @@ LEFTOVER_SECONDS = 10.0
 """How long the other processes of a job may outlive its first one."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that end a sweep: interrupted, told to end, the terminal is gone, the time on the cluster is nearly over."""
+MOST_TIMES = 5
+"""How often a job waits for room; one that fails again and again needs more than there is."""
 TIMED_OUT = 124
 """Exit code of a job that was ended because its time was over, as of timeout(1)."""
 
@@ -36,7 +43,7 @@ class Running:
 
     job: Job
     process: subprocess.Popen[bytes]
-    console: BinaryIO
+    console: RawIOBase
     port: int
     started: float
     told: int = 0
@@ -48,13 +55,23 @@ class Running:
 class Runner:
     """Starts the jobs that an iterator yields, as many at a time as there are slots."""
 
-    def __init__(self, settings: LaunchSettings, *, group: str, on_start: Callable[[Job, int], None]) -> None:
-        self.settings, self.group, self.on_start = settings, group, on_start
+    def __init__(
+        self,
+        settings: LaunchSettings,
+        *,
+        group: str,
+        on_start: Callable[[Job, int], None],
+        idle: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings, self.group, self.on_start, self.idle = settings, group, on_start, idle
         self.slots = make_slots(settings)
         self.signal = 0
         """The signal that ended the sweep, 0 for none."""
         self._running: dict[int, Running] = {}
         self._again = 0
+        self._held: list[Job] = []
+        """Jobs that had no room on the disk, the first to be started next."""
+        self._without_room: Counter[int] = Counter()
 
     def run(self, jobs: Iterator[Job], ended: Callable[[JobResult], None]) -> None:
         """Run all jobs; `ended` is called once for each, in the order of their ends.
@@ -71,31 +88,70 @@ class Runner:
     def _loop(self, jobs: Iterator[Job], ended: Callable[[JobResult], None]) -> None:
         exhausted = False
         while True:
-            while not exhausted and not self.signal and (slot := self._free_slot()) is not None:
-                job = next(jobs, None)
+            while not self.signal and (slot := self._free_slot()) is not None:
+                job = self._held[0] if self._held else None if exhausted else next(jobs, None)
                 if job is None:
                     exhausted = True
-                else:
-                    self._start(job, slot)
-            if not self._running:
+                    break
+                if not self._starts(job, slot):
+                    break
+            if not self._running and (self.signal or not self._held):
                 return
             time.sleep(POLL_SECONDS)
             self._pass_on()
+            self.idle()
             for number, running in list(self._running.items()):
                 result = self._look_at(running)
                 if result is not None:
                     del self._running[number]
-                    ended(result)
+                    if self._had_no_room(result):
+                        self._held.append(result.job)
+                    else:
+                        ended(result)
 
     def _free_slot(self) -> Slot | None:
         return next((slot for slot in self.slots if slot.number not in self._running), None)
 
+    def _starts(self, job: Job, slot: Slot) -> bool:
+        """Start a job where its disk has room for it, else hold it."""
+        try:
+            if not self._without_room[job.number] or has_room(job.folder):
+                self._start(job, slot)
+                self._held = [held for held in self._held if held is not job]
+                return True
+        except OSError as error:
+            if not disk_is_full(error):
+                raise
+        if job not in self._held:
+            self._held.append(job)
+        if not self._without_room[job.number]:
+            self._say_held(job)
+        return False
+
+    def _say_held(self, job: Job) -> None:
+        self._without_room[job.number] += 1
+        where = f"the disk of {short(job.folder.parent)} is full; free some space"
+        print(f"[{job.number}] waits for room: {where}", flush=True)
+
+    def _had_no_room(self, result: JobResult) -> bool:
+        """Whether a job has failed for want of room on the disk, and is to be started again when there is some."""
+        job = result.job
+        if result.status is not Status.failed or result.exit_code == TIMED_OUT or self.signal:
+            return False
+        if self._without_room[job.number] >= MOST_TIMES or not (not has_room(job.folder) or _said_disk_is_full(job)):
+            return False
+        self._say_held(job)
+        return True
+
     def _start(self, job: Job, slot: Slot) -> None:
         job.folder.mkdir(parents=True, exist_ok=True)
         port = free_port({running.port for running in self._running.values()})
-        console = open(RunFolder(job.folder).console, "ab")  # noqa: SIM115  (closed at the end of the job)
-        console.write(f"$ {shown(job.command())}\n".encode())
-        console.flush()
+        console = open(RunFolder(job.folder).console, "ab", buffering=0)  # noqa: SIM115  (closed at the job's end)
+        try:
+            console.write(f"$ {shown(job.command())}\n".encode())
+        except OSError:
+            console.close()
+            raise
         process = subprocess.Popen(
             job.command(),
             stdin=subprocess.DEVNULL,
@@ -132,7 +188,8 @@ class Runner:
             return None
         _end_group(running.process.pid, LEFTOVER_SECONDS)
         if running.over_time:
-            running.console.write(f"ended after {limit} minutes\n".encode())
+            with suppress(OSError):  # the disk is full
+                running.console.write(f"ended after {limit} minutes\n".encode())
             code = TIMED_OUT
         running.console.close()
         metrics = read_result(running.job.folder) if code == 0 else {}
@@ -187,6 +244,12 @@ class Runner:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _said_disk_is_full(job: Job) -> bool:
+    """Whether the last line of a job is that of `training/failures.py` or `data/cache.py` about a full disk."""
+    text = RunFolder(job.folder).console.read_text(encoding="utf-8", errors="replace").rstrip()
+    return bool(re.match(r"error: the disk that holds .* is full; free some space", text.rpartition("\n")[2]))
 
 
 def last_words(job: Job) -> str:

@@ -17,7 +17,7 @@ class Sweep:
 
     def __init__(self, folder: SweepFolder, settings: LaunchSettings) -> None:
         self.folder, self.settings = folder, settings
-        self.runner = Runner(settings, group=folder.path.name, on_start=folder.started)
+        self.runner = Runner(settings, group=folder.path.name, on_start=folder.started, idle=folder.pending.catch_up)
         self.results: list[JobResult] = []
         self.varied: frozenset[str] = frozenset()
         """The settings in which the jobs differ; a job's line names these."""
@@ -57,7 +57,7 @@ class Sweep:
         def one_ended(result: JobResult) -> None:
             self.folder.ended(result)
             self.results.append(result)
-            write_table(self.folder.path / "sweep.csv", self.results)
+            self._write_table()
             print(result.line(self.varied), flush=True)
             if result.status is Status.failed:
                 print(last_words(result.job), flush=True)
@@ -80,9 +80,13 @@ class Sweep:
             finally:
                 self.folder.close(finished=finished)
 
+    def _write_table(self) -> None:
+        path = self.folder.path / "sweep.csv"
+        self.folder.pending.write(path, lambda: write_table(path, self.results))
+
     def _show(self) -> None:
         if self.results:
-            write_table(self.folder.path / "sweep.csv", self.results)
+            self._write_table()
             print(screen_table(self.results), flush=True)
             print(f"table: {short(self.folder.path / 'sweep.csv')}", flush=True)
         if self.runner.signal:

@@ -1,14 +1,13 @@
 """What ends a run from outside (no memory, a full disk, a process that died), as one line that says what to do."""
 
-import errno
 import re
 
 import torch
 
 from prospero.errors import ConfigError, DataError, ProsperoError
+from prospero.paths import disk_is_full
 from prospero.runs.folder import RunFolder
 
-DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|bad_alloc|bad allocation", re.IGNORECASE
 )
@@ -27,7 +26,7 @@ class ProcessLost(ProsperoError):
 
 def worded(error: BaseException, folder: RunFolder, world_size: int) -> BaseException:
     """Return the error of one line that stands for `error`, or `error` itself when it is of another kind."""
-    if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
+    if disk_is_full(error):
         return DataError(f"the disk that holds {folder.path} is full; free some space, then go on with resume=auto")
     text = str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or (

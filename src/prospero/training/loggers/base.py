@@ -7,8 +7,8 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 
 from prospero.log import log
+from prospero.paths import disk_is_full
 from prospero.processes import ranks
-from prospero.training.failures import DISK_IS_FULL
 
 
 class RunLogger(Logger):
@@ -82,7 +82,7 @@ class RunLogger(Logger):
             action()
             self._refused = False
         except Exception as error:  # whatever a logger raises, training goes on
-            if isinstance(error, OSError) and error.errno in DISK_IS_FULL:  # for a while: the next row may find room
+            if disk_is_full(error):  # for a while: the next row may find room
                 if not self._refused:
                     log.warning("%s failed to %s (%s); it is tried again", self.title, what, first_line(error))
                 self._refused = True
