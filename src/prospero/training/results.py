@@ -26,7 +26,7 @@ class Outcome:
     """What a run has come to."""
 
     best: Checkpoint | None
-    """What was tested and becomes model/; None when there is none, or the run was broken off."""
+    """What was tested and becomes model/; None when none was saved, or the run was broken off."""
     measured: dict[str, float] = field(default_factory=dict)
     """The numbers of its validation and its test."""
 
@@ -70,9 +70,10 @@ def write_results(run: RunParts, outcome: Outcome) -> int:
     """Write what is left of the run, and say where it is; on rank 0 alone. Return the program's exit code."""
     session, state = run.session, run.module.state
     exit_code = session.end(state.exit_code)
-    if not ranks.is_rank_zero() or outcome.best is None:
+    if not ranks.is_rank_zero() or (outcome.best is None and state.stopping_to_resume):
         return exit_code
-    _write_model(run, outcome.best, outcome.measured)
+    if outcome.best is not None:
+        _write_model(run, outcome.best, outcome.measured)
     bigram = run.prepared.receipt["bigram_bits_per_byte"]
     result = {"objective": outcome.measured.get(run.monitor.name), "objective_name": run.monitor.name}
     result |= {"objective_direction": run.monitor.direction, **outcome.measured}
@@ -92,7 +93,7 @@ def write_results(run: RunParts, outcome: Outcome) -> int:
         results={**outcome.measured, "bigram bits per byte on val": bigram},
         stop_reason=state.stop_reason or "",
     )
-    _say_results(run, outcome.measured, bigram)
+    _say_results(run, outcome, bigram)
     return exit_code
 
 
@@ -107,17 +108,20 @@ def _write_model(run: RunParts, best: Checkpoint, measured: dict[str, float]) ->
     save_model_folder(folder, model.state_dict(), tokenizer, description["model"], facts=facts)
 
 
-def _say_results(run: RunParts, measured: dict[str, float], bigram: float) -> None:
+def _say_results(run: RunParts, outcome: Outcome, bigram: float) -> None:
     seconds = time.perf_counter() - run.session.started
     log.info("ended: %s, after %.0f s in all", run.module.state.stop_reason, seconds)
     for split in ("val", "test"):
         numbers = [
             f"{name.removeprefix(f'{split}/').replace('_', ' ')} {value:.4f}"
-            for name, value in measured.items()
+            for name, value in outcome.measured.items()
             if name.startswith(f"{split}/") and name.count("/") == 1
         ]
         if numbers:
             log.info("%-4s  %s", split, "  ".join(numbers))
     log.info("bigram model of the same tokens, on val: bits per byte %.4f", bigram)
     folder = run.session.folder
-    log.info("look at %s; write with: python generate.py run=%s", folder.report, folder.path)
+    if outcome.best is None:
+        log.info("look at %s; no checkpoint was saved, so there is no test and no model/", folder.report)
+    else:
+        log.info("look at %s; write with: python generate.py run=%s", folder.report, folder.path)
