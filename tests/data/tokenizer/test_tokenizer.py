@@ -183,3 +183,47 @@ def test_the_separator_may_be_written_as_an_object(tmp_path):
     ByteTokenizerConfig().build().save(tmp_path / "tokenizer.json")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": "<|end|>"}}))
     assert load_tokenizer(tmp_path).eot_token == "<|end|>"
+
+
+LETTERS = ["t", "h", "e", " ", "x", "<eot>"]
+
+
+def without_unknown(model: str) -> Tokenizer:
+    """A tokenizer that knows five characters and has no token for the others."""
+    models, ids = tokenizers.models, {letter: number for number, letter in enumerate(LETTERS)}
+    inner = tokenizers.Tokenizer(
+        {
+            "unigram": lambda: models.Unigram([(letter, -3.0) for letter in LETTERS], unk_id=None),
+            "bpe": lambda: models.BPE(vocab=ids, merges=[]),
+            "byte-level": lambda: models.BPE(vocab={**ids, "Ġ": 6}, merges=[]),
+            "word level": lambda: models.WordLevel({"the": 0, "x": 1, "<eot>": 2}),
+            "word piece": lambda: models.WordPiece({"the": 0, "x": 1, "<eot>": 2}),
+        }[model]()
+    )
+    if model == "byte-level":
+        inner.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        inner.decoder = tokenizers.decoders.ByteLevel()
+    elif model.startswith("word"):
+        inner.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    else:
+        inner.decoder = tokenizers.decoders.Fuse()
+    return Tokenizer(inner, "<eot>")
+
+
+@pytest.mark.parametrize("model", ["unigram", "bpe", "byte-level", "word level", "word piece"])
+def test_what_cannot_be_written_is_refused_by_name_and_never_left_out(model):
+    tokenizer = without_unknown(model)
+    assert tokenizer.decode(tokenizer.encode("the x")).replace(" ", "") == "thex"
+    with pytest.raises(
+        DataError, match=r"the tokenizer has no token for 'é' \(U\+00E9\), nor one for what it does not"
+    ):
+        tokenizer.encode_batch(["the x", "the é the"])
+
+
+def test_white_space_between_words_may_go_and_a_normalizer_may_change_what_it_likes():
+    inner = tokenizers.Tokenizer(tokenizers.models.BPE(vocab={"t": 0, "h": 1, "e": 2, "<eot>": 3}, merges=[]))
+    inner.normalizer = tokenizers.normalizers.Sequence(
+        [tokenizers.normalizers.NFD(), tokenizers.normalizers.StripAccents(), tokenizers.normalizers.Lowercase()]
+    )
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    assert Tokenizer(inner, "<eot>").encode("Thé\n the") == [0, 1, 2, 0, 1, 2]

@@ -6,6 +6,7 @@ map one byte or one character to one id are encoded by a table look-up, a hundre
 """
 
 import codecs
+import functools
 import hashlib
 import json
 import os
@@ -62,6 +63,7 @@ class Tokenizer:
         self._special = {id_ for id_, token in inner.get_added_tokens_decoder().items() if token.special}
         self._plain = {id_ for id_, token in inner.get_added_tokens_decoder().items() if not token.special}
         self._byte_ids, self._character_ids = self._tables()
+        self._known = self._known_signs()
 
     @property
     def unknown_id(self) -> int | None:
@@ -84,12 +86,20 @@ class Tokenizer:
         return self.encode_batch([text])[0].tolist()
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Return the ids of each text as an unsigned array; the work is spread over the cores outside the GIL."""
+        """Return the ids of each text as an unsigned array; the work is spread over the cores outside the GIL.
+
+        Raises `DataError` where the tokenizer has neither a token for a character nor one for the unknown.
+        """
         if self._byte_ids is not None:
             return [self._byte_ids[np.frombuffer(text.encode(), np.uint8)] for text in texts]
         if self._character_ids is not None:
             return [self._character_ids[np.frombuffer(text.encode("utf-32-le"), np.uint32)] for text in texts]
-        encodings = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        for text in texts if self._known is not None else ():
+            self._refuse_unknown(text)
+        try:
+            encodings = self.inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        except Exception as error:  # the library raises bare Exception
+            raise _unwritable("\n".join(texts), self.inner, str(error)) from error
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encodings]
 
     @property
@@ -153,6 +163,41 @@ class Tokenizer:
 
     def __setstate__(self, state: dict[str, str]) -> None:
         self.__init__(tokenizers.Tokenizer.from_str(state["inner"]), state["eot"])
+
+    def _known_signs(self) -> frozenset[str] | None:
+        """The characters that words are made of, where the library leaves out all others without a word; else None.
+
+        That is BPE that has no token for the unknown, and not one for every byte.
+        """
+        settings = self._settings
+        bytes_known = settings["byte_fallback"] and self._vocabulary.keys() >= {f"<0x{b:02X}>" for b in range(256)}
+        if not settings["drops"] or self.unknown_id is not None or bytes_known:
+            return None
+        if self._works_on_bytes and self._vocabulary.keys() >= byte_alphabet().keys():
+            return None
+        pieces = (token.removeprefix(settings["prefix"]).removesuffix(settings["suffix"]) for token in self._vocabulary)
+        return frozenset(piece for piece in pieces if len(piece) == 1)
+
+    @property
+    def _works_on_bytes(self) -> bool:
+        return self.is_byte_level or self._settings["pre_tokenizer"] == "ByteLevel"
+
+    def _refuse_unknown(self, text: str) -> None:
+        """Raise DataError where `text` holds a character that would be left out; white space between words may be."""
+        assert self._known is not None
+        plain = [token.content for token in self.inner.get_added_tokens_decoder().values() if not token.special]
+        for token in plain:
+            text = text.replace(token, "")
+        if self.inner.normalizer is not None:
+            text = self.inner.normalizer.normalize_str(text)
+        if self._works_on_bytes:
+            sign_of = {byte: sign for sign, byte in byte_alphabet().items()}
+            lost = (sign for sign in set(text) if not {sign_of[byte] for byte in sign.encode()} <= self._known)
+        else:
+            lost = iter(set(text) - self._known)
+        lost = {sign for sign in lost if not sign.isspace()}
+        if lost:
+            raise _unwritable(next(sign for sign in text if sign in lost), self.inner, "it would be left out")
 
     def _tables(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return (id of each byte, id of each code point) for a tokenizer that merges nothing, else None."""
@@ -227,6 +272,27 @@ def _no_such_token(file: Path, eot: str, inner: tokenizers.Tokenizer) -> str:
     return f"tokenizer.eot_token={printable(eot)!r} is no token of {file}.{near} It has: {known}."
 
 
+def _unwritable(text: str, inner: tokenizers.Tokenizer, why: str) -> DataError:
+    """Name what of `text` a tokenizer without an unknown token cannot write: a character, or a word."""
+
+    def writable(sign: str) -> bool:
+        try:
+            return bool(inner.encode(sign, add_special_tokens=False).ids) or sign.isspace()
+        except Exception:  # the library raises bare Exception
+            return False
+
+    word = next((word for word in dict.fromkeys(text.split()) if not writable(word)), text[:20])
+    signs = [sign for sign in dict.fromkeys(word) if not writable(sign)]
+    missing = signs[0] if signs and len(signs) < len(set(word)) else word  # where words are tokens, it is the word
+    code = f" (U+{ord(missing):04X})" if len(missing) == 1 else ""
+    return DataError(
+        f"the tokenizer has no token for {printable(missing)!r}{code}, nor one for what it does not know "
+        f"({why.splitlines()[0]}); take such text out, or choose a tokenizer that writes everything (tokenizer=bpe, or "
+        "one with byte fallback)"
+    )
+
+
+@functools.cache
 def byte_alphabet() -> dict[str, int]:
     """Return the visible character that stands for each byte in byte-level vocabularies (GPT-2's table)."""
     visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -258,6 +324,10 @@ def _settings(inner: tokenizers.Tokenizer) -> dict[str, Any]:
         "pre_tokenizer": pre_tokenizer["type"] if pre_tokenizer else None,
         "unk_token": model.get("unk_token") if isinstance(model.get("unk_token"), str) else None,
         "unk_id": model.get("unk_id"),  # Unigram names it by its number
+        "drops": model.get("type") == "BPE",
+        "prefix": model.get("continuing_subword_prefix") or "",
+        "suffix": model.get("end_of_word_suffix") or "",
+        "byte_fallback": bool(model.get("byte_fallback")),
         "merges_nothing": model.get("type") == "BPE"
         and not model.get("merges")
         and plain["normalizer"] is None
