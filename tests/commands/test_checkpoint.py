@@ -117,3 +117,13 @@ def test_mistakes_are_one_line(words, message, tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises((ConfigError, DataError), match=message):
         checkpoint([word.format(place=tmp_path) for word in words])
+
+
+def test_a_path_that_is_not_utf8_is_no_damage(run, tmp_path):
+    place = str(tmp_path / "caf\udce9")
+    run.rename(place)
+    assert checkpoint(["verify", place]) == 0
+    for words in (["show", place], ["merge", place], ["merge", str(tmp_path), place]):
+        with pytest.raises(ConfigError, match="a word holds the byte 0xE9, which is not UTF-8"):
+            checkpoint(words)
+    assert [path.name for path in tmp_path.iterdir()] == ["caf\udce9"]

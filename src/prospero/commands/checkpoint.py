@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prospero.configuration.words import refuse_undecodable
 from prospero.errors import ConfigError, DataError, suggest
 from prospero.plain import flat
 from prospero.runs.folder import RunFolder
@@ -40,6 +41,8 @@ def checkpoint(words: list[str]) -> int:
     if not 1 <= len(paths) <= (2 if merges else 1):
         wanted = f"a path, perhaps the folder to write, perhaps '{RAW}'" if merges else "one path"
         raise ConfigError(f"checkpoint {name} takes {wanted}; found {' '.join(rest) or 'nothing'}")
+    for word in paths if name != "verify" else ():  # safetensors opens no other path; verify reads plain bytes
+        refuse_undecodable(word)
     return merge(*map(Path, paths), raw=raw) if merges else actions[name](*map(Path, paths))
 
 

@@ -19,9 +19,9 @@ def taken() -> Iterator[None]:
     """Inside, what OmegaConf puts into an integer's place may be a whole float; other programs keep its own rule."""
     convert = IntegerNode._validate_and_convert_impl
 
-    def convert_whole(node: IntegerNode, value: Any) -> int:
+    def convert_whole(self: IntegerNode, value: Any) -> int:
         whole = isinstance(value, float) and abs(value) < LARGEST and value.is_integer()
-        return convert(node, int(value) if whole else value)
+        return convert(self, int(value) if whole else value)
 
     IntegerNode._validate_and_convert_impl = convert_whole
     try:
