@@ -58,7 +58,7 @@ def spare() -> None:
     )
 
 
-def _share_the_store(self: CachingConfigRepository, delegate: ConfigRepository) -> None:
+def _share_the_store(self: CachingConfigRepository, delegate: Any) -> None:
     """Take the place of `CachingConfigRepository.__init__`, which copies all that the sources hold, the store too.
 
     What the copy is for, other sources for a search path, replaces the list of sources and changes none of them.
