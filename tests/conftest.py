@@ -12,11 +12,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers tha
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="the endurance tests in their long form: ten kills each")
+    parser.addoption(
+        "--long", action="store_true", help="every case of every grid, and ten kills for each endurance test"
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that start processes, which take longest, so that no worker is left alone with one."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the cases marked `deep` to --long; begin with the files that start processes, which take longest."""
+    if not config.getoption("--long"):
+        deep = [item for item in items if item.get_closest_marker("deep") is not None]
+        config.hook.pytest_deselected(items=deep)
+        items[:] = [item for item in items if item.get_closest_marker("deep") is None]
     heavy = {item.path for item in items if item.get_closest_marker("processes") is not None}
     items.sort(key=lambda item: item.path not in heavy)
 

@@ -12,6 +12,7 @@ from prospero.configuration import composition, written
 from prospero.configuration.schema import schema
 from prospero.plain import plain
 from prospero.secret_values import is_secret, redacted_word, remember, remember_environment, scrub
+from tests.grids import grid
 
 ROOT = Path(__file__).parent.parent
 PLANTED = 'pl4nted"<secret>\\é'
@@ -113,8 +114,14 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("multirun", [False, True], ids=["one job", "sweep"])
-@pytest.mark.parametrize("words", FOREIGN, ids=[words[-1] for words in FOREIGN])
+@pytest.mark.parametrize(
+    ("words", "multirun"),
+    grid(
+        [(words, multirun) for words in FOREIGN for multirun in (False, True)],
+        always=lambda case: not case[1] or case[0] in (FOREIGN[0], FOREIGN[-1]),
+    ),
+    ids=lambda value: value[-1] if isinstance(value, list) else ("sweep" if value else "one job"),
+)
 def test_a_foreign_target_is_refused_in_one_line_before_it_is_built(words, multirun, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     called = []

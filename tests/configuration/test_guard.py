@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from prospero import cli
 from prospero.configuration import composition
 from prospero.errors import ConfigError
+from tests.grids import grid
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +36,13 @@ WITHOUT_EFFECT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("multirun", [False, True], ids=["one job", "sweep"])
-@pytest.mark.parametrize("setting", WITHOUT_EFFECT)
+@pytest.mark.parametrize(
+    ("setting", "multirun"),
+    grid(
+        [(setting, multirun) for setting in WITHOUT_EFFECT for multirun in (False, True)],
+        always=lambda case: not case[1] or case[0] in (WITHOUT_EFFECT[0], WITHOUT_EFFECT[-1]),
+    ),
+)
 def test_what_only_moves_hydra_is_refused(setting, multirun, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "victim").write_text("kept")
@@ -48,8 +54,16 @@ def test_what_only_moves_hydra_is_refused(setting, multirun, tmp_path, capsys, m
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "victim"]
 
 
-@pytest.mark.parametrize("asked", [[], ["--cfg", "job"], ["--info", "defaults"], ["-m"], ["--help"]], ids=" ".join)
-@pytest.mark.parametrize("place", ["pkg://a_module_to_import", "structured://x"])
+ASKED = [[], ["--cfg", "job"], ["--info", "defaults"], ["-m"], ["--help"]]
+
+
+@pytest.mark.parametrize(
+    ("place", "asked"),
+    grid(
+        [(place, asked) for place in ("pkg://a_module_to_import", "structured://x") for asked in ASKED],
+        always=lambda case: case[0].startswith("pkg") or case[1] == [],
+    ),
+)
 def test_a_search_path_names_folders_only(place, asked, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,5 +1,6 @@
 """Every preset composes, becomes typed settings, and says only what differs from the code."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -41,38 +42,55 @@ WHOLE = ("experiment", "debug")
 """Groups whose presets lie over a whole run; the others compose alone, which takes a tenth of the time."""
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=str)
-def test_preset_composes_and_types(preset):
-    group, needs = preset.parts[0], NEEDS.get(str(preset), [])
-    whole = group in WHOLE
-    config = composition.typed(composed(*([choose(preset)] if whole else [f"+{choose(preset)}"]), *needs,
-                                        root="train" if whole else None))  # fmt: skip
-    if whole:
-        return
-    value = config.get(group)
-    if group in registry.MULTIPLE:
-        assert all(registry.name_of(group, type(part)) for part in (value or {}).values())
-    else:
-        assert registry.name_of(group, type(value)), f"{preset} is not of a registered part"
+def one_of_each() -> list[list[Path]]:
+    """The presets of parts, each once: one of each group at a time, which compose together."""
+    groups: dict[str, list[Path]] = {}
+    for preset in PRESETS:
+        if preset.parts[0] not in WHOLE:
+            groups.setdefault(preset.parts[0], []).append(preset)
+    return [[one for one in row if one] for row in zip_longest(*groups.values())]
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=str)
-def test_preset_restates_no_default(preset):
+@pytest.mark.parametrize("preset", [preset for preset in PRESETS if preset.parts[0] in WHOLE], ids=str)
+def test_a_layer_composes_and_types(preset):
+    composition.typed(composed(choose(preset)))
+
+
+@pytest.mark.parametrize("presets", one_of_each(), ids=lambda row: f"{len(row)} groups")
+def test_presets_compose_and_type(presets):
+    words = [f"+{choose(preset)}" for preset in presets] + [word for p in presets for word in NEEDS.get(str(p), [])]
+    config = composition.typed(composed(*words, root=None))
+    for preset in presets:
+        group = preset.parts[0]
+        value = config.get(group)
+        if group in registry.MULTIPLE:
+            assert all(registry.name_of(group, type(part)) for part in (value or {}).values()), preset
+        else:
+            assert registry.name_of(group, type(value)), f"{preset} is not of a registered part"
+
+
+def test_a_preset_restates_no_default():
+    for preset in PRESETS:
+        check_restates_no_default(preset)
+
+
+def check_restates_no_default(preset: Path) -> None:
     group = preset.parts[0]
     own = OmegaConf.load(CONF / preset)
     if group not in registry.PARTS or len(own.get("defaults", [])) != 2:
         return
     part = str(own.defaults[0]).removeprefix(f"/schema/{group}/").split("@")[0]
     defaults = OmegaConf.structured(composition.schema(registry.PARTS[group][part]))
+    default_values = OmegaConf.to_container(defaults, enum_to_str=True, throw_on_missing=False)
     for key, value in own.items():
         if key != "defaults":
-            default = OmegaConf.to_container(defaults, enum_to_str=True, throw_on_missing=False)[key]
+            default = default_values[key]
             assert OmegaConf.to_container(OmegaConf.create({"x": value}))["x"] != default, f"{preset} restates {key}"
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=str)
-def test_preset_says_what_it_is_for(preset):
-    assert len(preset_comment(CONF / preset)) > 10, f"{preset} has no comment at its head"
+def test_a_preset_says_what_it_is_for():
+    for preset in PRESETS:
+        assert len(preset_comment(CONF / preset)) > 10, f"{preset} has no comment at its head"
 
 
 @pytest.mark.parametrize("group", sorted(registry.PARTS))

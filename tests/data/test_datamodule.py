@@ -72,13 +72,18 @@ def global_batches(prepared, steps, *, ranks=1, start=0, **changes):
     return [sorted(rows) for rows in found], counts
 
 
-@pytest.mark.parametrize("packing", [ConcatPackingConfig(), BestFitPackingConfig()], ids=["concat", "best_fit"])
+@pytest.fixture(scope="module", params=[ConcatPackingConfig(), BestFitPackingConfig()], ids=["concat", "best_fit"])
+def of_one_process(request, prepared):
+    """A packing, an augmentation, and the steps that one process without micro-steps makes of them."""
+    noise = TokenNoiseConfig(probability=0.3)
+    return request.param, noise, *global_batches(prepared, 40, packing=request.param, augmentation=noise)
+
+
 @pytest.mark.parametrize(
     ("ranks", "micro", "workers"), [(1, 1, 0), (1, 4, 1), (2, 1, 0), (2, 4, 0), (4, 2, 0), (4, 1, 0)]
 )
-def test_a_step_has_the_same_sequences_everywhere(prepared, packing, ranks, micro, workers):
-    noise = TokenNoiseConfig(probability=0.3)
-    expected, counts = global_batches(prepared, 40, packing=packing, augmentation=noise)
+def test_a_step_has_the_same_sequences_everywhere(prepared, of_one_process, ranks, micro, workers):
+    packing, noise, expected, counts = of_one_process
     found, found_counts = global_batches(
         prepared, 40, ranks=ranks, micro_batch_size=micro, num_workers=workers, packing=packing, augmentation=noise
     )

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from prospero.model.base import LanguageModel
+from tests.grids import grid
 from tests.model.variants import CONFIGS, SEQ_LEN, VOCAB, build
 
 
@@ -81,6 +82,11 @@ def test_every_parameter_gets_a_gradient(model: LanguageModel) -> None:
     assert [n for n in without if not n.endswith("attention.k.bias")] == []
 
 
+LEARNED = {"registered transformer", "registered lstm", "registered gru", "gpt2", "modern"}
+"""Every kind of model, and the two most different transformers; the others learn with --long."""
+
+
+@pytest.mark.parametrize("name", grid(CONFIGS, always=LEARNED.__contains__))
 def test_one_batch_can_be_learned_by_heart(model: LanguageModel) -> None:
     ids = tokens(batch=2, time=12)
     optimizer = torch.optim.Adam(model.train().parameters(), lr=1e-2)

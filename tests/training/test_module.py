@@ -1,6 +1,7 @@
 """The training step, what it logs and what it refuses."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -75,18 +76,23 @@ def test_accumulation_does_not_change_the_training(tmp_path, micro_batch_size):
         assert [v for _, v in a[name]] == pytest.approx([v for _, v in b[name]], rel=1e-5), name
 
 
-@pytest.mark.parametrize("micro_batch_size", [4, 2])
+@pytest.fixture(scope="module", params=[4, 2])
+def whole(request, tmp_path_factory):
+    """A run that nothing interrupts: its micro-batch, its module and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    module, _ = run(folder, micro_batch_size=request.param)
+    return request.param, module, folder
+
+
 @pytest.mark.parametrize("stopped_at", [3, 5, 9])  # 5 is a validation step
-def test_a_resumed_run_equals_the_whole_one_bit_for_bit(tmp_path, stopped_at, micro_batch_size):
-    whole, _ = run(tmp_path / "whole", micro_batch_size=micro_batch_size)
-    run(
-        tmp_path / "parts", micro_batch_size=micro_batch_size
-    )  # as if killed later: rows and files after the step are stale
+def test_a_resumed_run_equals_the_whole_one_bit_for_bit(tmp_path, stopped_at, whole):
+    micro_batch_size, uninterrupted, folder = whole
+    shutil.copytree(folder, tmp_path / "parts")  # as if killed later: rows and files after the step are stale
     path = tmp_path / "parts" / "checkpoints" / f"step_{stopped_at:08d}"
     resumed, data = run(tmp_path / "parts", micro_batch_size=micro_batch_size, ckpt_path=path)
-    assert torch.equal(weights(resumed), weights(whole))
+    assert torch.equal(weights(resumed), weights(uninterrupted))
     assert data.consumed_sequences == 48
-    assert repeatable_metrics(tmp_path / "parts") == repeatable_metrics(tmp_path / "whole")
+    assert repeatable_metrics(tmp_path / "parts") == repeatable_metrics(folder)
 
 
 def test_a_run_is_repeatable_and_its_seed_matters(tmp_path):

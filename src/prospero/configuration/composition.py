@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf, open_dict
 
 from prospero import registry, secret_values
-from prospero.configuration import guard, whole_numbers
+from prospero.configuration import guard, repeated, whole_numbers
 from prospero.configuration.schema import schema
 from prospero.configuration.written import join, remember_from_environment
 from prospero.errors import ConfigError, suggest
@@ -38,6 +38,7 @@ def register() -> None:
         if verb.settings is not None:
             _store("schema", name, verb.settings, lambda verb=verb: _root_schema(verb))
     guard.watch()
+    repeated.spare()
 
 
 def _store(group: str, name: str, path: str, make: Callable[[], Any]) -> None:

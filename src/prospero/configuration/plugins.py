@@ -4,6 +4,7 @@ The modules must have registered their parts before Hydra composes, so their nam
 command line, in the root file (a config.yaml that is run again), and in every preset that the command chooses.
 """
 
+import functools
 import importlib
 import os
 import sys
@@ -135,18 +136,25 @@ def _in_file(group: str, name: str, chosen: dict[str, list[str]], seen: set[Path
         return
     seen.add(path)
     text = path.read_text(encoding="utf-8", errors="replace")
+    named, defaults = _plugins_and_defaults(text)
+    if not group or "@package _global_" in text:
+        yield from ((str(item), path) for item in named)
+    for other_group, other_name in _defaults(defaults, group):
+        if not other_group or other_group == group or other_group not in chosen:
+            yield from _in_file(other_group, other_name, chosen, seen)
+
+
+@functools.lru_cache(maxsize=1024)
+def _plugins_and_defaults(text: str) -> tuple[list[Any], list[Any]]:
+    """Return what the text of a preset or a root lists under `plugins` and `defaults`, each text parsed once."""
     try:
         tree: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False) if text.strip() else {}
     except (YAMLError, OmegaConfBaseException):
-        return  # Hydra says what is wrong with it
+        return [], []  # Hydra says what is wrong with it
     if not isinstance(tree, dict):
-        return
+        return [], []
     named = tree.get("plugins")
-    if isinstance(named, list) and (not group or "@package _global_" in text):
-        yield from ((str(item), path) for item in named)
-    for other_group, other_name in _defaults(tree.get("defaults") or [], group):
-        if not other_group or other_group == group or other_group not in chosen:
-            yield from _in_file(other_group, other_name, chosen, seen)
+    return named if isinstance(named, list) else [], tree.get("defaults") or []
 
 
 def _defaults(defaults: list[Any], group: str) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ their values are quoted here. What keeps its meaning in them: quotes around the 
 something (not in a prompt), null where none is a choice, commas between the values of a sweep.
 """
 
+import functools
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -252,6 +253,7 @@ def _list_of_texts(value: str) -> str | None:
     return f"[{','.join(_text(text) for text in _split(inner[1:-1]))}]"
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_readable(word: str) -> bool:
     try:
         OverridesParser.create().parse_override(word)

@@ -26,11 +26,12 @@ def test_docstrings_in_order_and_without_indentation():
 
 def test_the_corpus_of_this_python():
     source = StdlibDocsConfig().build()
-    documents = {document.id: document.text for document in source.documents()}
+    read = list(source.documents())
+    documents = {document.id: document.text for document in read}
     total = sum(len(text.encode()) for text in documents.values())
     assert 1e6 < total < 4e6
     assert "pydoc_data/topics#while" in documents
-    assert {document.source for document in source.documents()} == {"stdlib_docs"}
+    assert {document.source for document in read} == {"stdlib_docs"}
     assert documents["json/decoder.py#docs"].startswith("Subclass of ValueError with the following")
     assert "def decode(" not in documents["json/decoder.py#docs"]
     assert source.notes["docstrings left out: too short"] > 100

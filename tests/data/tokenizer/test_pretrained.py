@@ -1,6 +1,7 @@
 """Tokenizers made elsewhere: a file, a folder, a hub name, and one line for what is none of them."""
 
 import huggingface_hub
+import huggingface_hub.constants
 import pytest
 
 from prospero.data.tokenizer.bpe import BPETokenizerConfig
