@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "data": GROUND | {"processes"},
     "checkpoints": GROUND | {"model", "data", "runs"},
     "generation": GROUND | {"model", "data"},
+    "interop": GROUND | {"model", "data", "runs", "checkpoints", "generation"},
     "evaluation": GROUND | {"model", "objective", "data", "generation", "runs"},
     "planning": GROUND | {"model", "objective", "data", "evaluation"},
     "sweeps": GROUND | {"configuration", "processes", "runs"},

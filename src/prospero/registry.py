@@ -158,6 +158,11 @@ VERBS: dict[str, Verb] = {
         "find a learning rate with a range test; takes every setting of train",
         extends="train",
     ),
+    "export": Verb(
+        "prospero.commands.export:export",
+        "prospero.interop.settings:ExportConfig",
+        "write a model in a format that other programs open",
+    ),
     "checkpoint": Verb(
         "prospero.commands.checkpoint:checkpoint",
         None,
