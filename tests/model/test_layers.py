@@ -34,7 +34,7 @@ def test_rms_norm_of_narrow_numbers_is_computed_in_float32() -> None:
 
 
 def test_rotation_of_known_angles() -> None:
-    cos, sin = rotation(torch.tensor([0, 3]), head_dim=4, theta=100.0)
+    cos, sin = rotation(torch.tensor([0, 3]), width=4, theta=100.0)
     x = torch.tensor([[[[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]]]])
     turned = rotate(x, cos, sin)[0, 0]
     assert torch.equal(turned[0], x[0, 0, 0])

@@ -72,13 +72,19 @@ class KVCache(Cache):
         steps = torch.arange(time, device=device)
         return self.length + steps if self.lengths is None else self.lengths.unsqueeze(1) + steps
 
-    def mask(self, positions: Tensor, dtype: torch.dtype) -> Tensor | None:
-        """Return what the tokens at `positions` may see, added to scores; None where it is all or plainly causal."""
+    def mask(self, positions: Tensor, dtype: torch.dtype, window: int = 0) -> Tensor | None:
+        """Return what the tokens at `positions` may see, added to scores; None where it is all or plainly causal.
+
+        With a `window` that is its last keys, the token's own among them; 0 is no bound.
+        """
         time = positions.shape[-1]
-        if self.lengths is None and (time == 1 or self.length == 0):
+        bounded = 0 < window < self.length + time
+        if self.lengths is None and (time == 1 or self.length == 0) and not bounded:
             return None
         keys = torch.arange(self.length + time, device=positions.device)
         hidden = keys > positions.unsqueeze(-1)  # [T, S] or [B, T, S]
+        if bounded:
+            hidden = hidden | (keys <= positions.unsqueeze(-1) - window)
         mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, float("-inf"))
         return mask if mask.dim() == 2 else mask.unsqueeze(1)
 

@@ -1,13 +1,14 @@
 """The decoder-only Transformer (Vaswani et al. 2017; Radford et al. 2019; Touvron et al. 2023).
 
-Read from the top: the settings, one block, the model. With the settings as they stand it is Llama, exactly; `qk_norm`
-makes it Qwen3; `norm=layer position=learned activation=gelu bias=true tie_embeddings=true` makes it GPT-2.
+Read from the top: the settings, the model; its block is in layers/block.py. With the settings as they stand it is
+Llama, exactly; `qk_norm` makes it Qwen3; `norm=layer position=learned activation=gelu bias=true tie_embeddings=true` makes it
+GPT-2. docs/MODELS.md has the settings of other families.
 
 Shapes: B batch, T time, D d_model, N heads, H head_dim, V vocabulary.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import torch
@@ -15,14 +16,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from prospero.errors import ConfigError
 from prospero.model.base import LanguageModel, ModelOutput
 from prospero.model.cache import KVCache
-from prospero.model.layers.attention import Attention, AttentionKernel, Shared, document_mask, positions_in
-from prospero.model.layers.feed_forward import Activation, FeedForward, default_d_ff
+from prospero.model.layers.attention import (
+    AttentionKernel,
+    QKNormWidth,
+    Shared,
+    document_mask,
+    positions_in,
+    window_mask,
+)
+from prospero.model.layers.block import Block, NormPlace
+from prospero.model.layers.feed_forward import Activation
 from prospero.model.layers.lookback import Lookback, Shift, Smear
 from prospero.model.layers.norms import LayerNorm, Norm, RMSNorm, make_norm
-from prospero.model.layers.rotary import rotation
+from prospero.model.layers.rotary import RopeScalingConfig, rotation
+from prospero.model.shape_checks import check_shapes
 
 
 class Position(Enum):
@@ -52,18 +61,42 @@ class TransformerConfig:
     """Normalisation before each layer: rms or layer."""
     norm_eps: float = 1e-5
     """Added to the variance, against division by zero."""
+    norm_place: NormPlace = NormPlace.pre
+    """Norms before each layer (pre), after it (post), or both (sandwich)."""
+    parallel_residual: bool = False
+    """Let attention and feed-forward layer read the same x, instead of one after the other."""
     position: Position = Position.rotary
     """rotary (no parameters) or learned (one vector per position)."""
     rope_theta: float = 10000.0
     """Longest wavelength of the rotary embedding, in tokens / 2 pi."""
+    rotary_dim: int | None = None
+    """Width of a head that is rotated, from its beginning; null: the whole head."""
+    rope_scaling: RopeScalingConfig = field(default_factory=RopeScalingConfig)
+    """How the wavelengths are stretched for texts longer than those of the training before."""
+    windows: list[int] = field(default_factory=list)
+    """Tokens that attention looks back on, its own included, layer by layer in turn; 0: all. [512, 0]: every other."""
+    window_rope_theta: float | None = None
+    """rope_theta of the layers with a window, then without scaling; null: as in the others."""
     activation: Activation = Activation.swiglu
-    """Of the feed-forward layer: swiglu, gelu or relu2."""
+    """Of the feed-forward layer: gated (swiglu, geglu, geglu_exact, reglu), or gelu, gelu_exact, relu2, relu, silu."""
     qk_norm: bool = False
-    """Normalise queries and keys per head, before the rotation."""
+    """Normalise queries and keys, before the rotation."""
+    qk_norm_width: QKNormWidth = QKNormWidth.head
+    """What qk_norm spans: each head by itself, or all_heads as one."""
+    embedding_scale: float = 1.0
+    """Factor of the embeddings where they enter (Gemma: the square root of d_model)."""
     tie_embeddings: bool = False
     """Use the embedding matrix as the output matrix too."""
     bias: bool = False
-    """Give linear layers (not the head) and layer norms a bias."""
+    """Give linear layers (not the head) and layer norms a bias; the next four say it for some of them."""
+    qkv_bias: bool | None = None
+    """A bias for queries, keys and values; null: as `bias`."""
+    attention_out_bias: bool | None = None
+    """A bias for the output of attention; null: as `bias`."""
+    feed_forward_bias: bool | None = None
+    """A bias for the feed-forward layer; null: as `bias`."""
+    norm_bias: bool | None = None
+    """A bias for layer norms; null: as `bias`."""
     dropout: float = 0.0
     """Share of activations dropped: embeddings, attention probabilities, the output of each layer."""
     init_std: float = 0.02
@@ -74,6 +107,8 @@ class TransformerConfig:
     """Mixing in the token before: none, smear (once, on the embeddings) or shift (before every layer)."""
     logit_softcap: float | None = None
     """Bound c on the size of logits, by c tanh(logit / c); null: no bound."""
+    attention_softcap: float | None = None
+    """The same bound on the scores of attention, before the mask; it needs the explicit kernel."""
     attention: AttentionKernel = AttentionKernel.auto
     """Attention kernel: sdpa, explicit, or auto (the faster one for the shapes, by numerics.py)."""
     document_attention: bool = False
@@ -82,78 +117,30 @@ class TransformerConfig:
     """Keep only the input of each block for the gradient and compute the rest again: less memory, more time."""
 
     def __post_init__(self) -> None:
-        for name in ("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name}={value} is impossible; choose at least 1")
-        if self.head_dim is None and self.d_model % self.n_heads:
-            allowed = ", ".join(str(n) for n in range(1, self.d_model + 1) if self.d_model % n == 0 and n <= 64)
-            raise ConfigError(
-                f"n_heads={self.n_heads} does not divide d_model={self.d_model}; choose n_heads from {allowed}, "
-                "or set head_dim"
-            )
-        if self.n_kv_heads is not None and self.n_heads % self.n_kv_heads:
-            allowed = ", ".join(str(n) for n in range(1, self.n_heads + 1) if self.n_heads % n == 0)
-            raise ConfigError(
-                f"n_kv_heads={self.n_kv_heads} does not divide n_heads={self.n_heads}; choose n_kv_heads from {allowed}"
-            )
-        if self.position is Position.rotary and self.head_width % 2:
-            raise ConfigError(
-                f"position=rotary needs an even head width, but it is {self.head_width} (d_model={self.d_model}, "
-                f"n_heads={self.n_heads}); choose another n_heads, an even head_dim, or position=learned"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout={self.dropout} is impossible; choose a share from 0 to below 1")
-        for name in ("norm_eps", "rope_theta", "init_std", "logit_softcap"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"{name}={value} is impossible; choose a number above 0")
+        check_shapes(self)
 
     @property
     def head_width(self) -> int:
         """head_dim, or what d_model and n_heads make of it."""
         return self.head_dim or self.d_model // self.n_heads
 
+    def has_bias(self, part: str) -> bool:
+        """Whether `part`, one of qkv, attention_out, feed_forward and norm, has a bias."""
+        own = {
+            "qkv": self.qkv_bias,
+            "attention_out": self.attention_out_bias,
+            "feed_forward": self.feed_forward_bias,
+            "norm": self.norm_bias,
+        }[part]
+        return self.bias if own is None else own
+
+    def window(self, layer: int) -> int:
+        """Return the window of a layer, 0 where it has none."""
+        return self.windows[layer % len(self.windows)] if self.windows else 0
+
     def build(self, vocab_size: int, max_seq_len: int) -> "Transformer":
         """Build the model with fresh weights, on torch's current default device."""
         return Transformer(self, vocab_size, max_seq_len)
-
-
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x))."""
-
-    def __init__(self, config: TransformerConfig, layer: int) -> None:
-        super().__init__()
-        c, self.layer = config, layer
-        self.attention_norm = make_norm(c.norm, c.d_model, c.norm_eps, c.bias)
-        self.attention = Attention(
-            c.d_model,
-            c.n_heads,
-            c.n_kv_heads or c.n_heads,
-            c.head_width,
-            bias=c.bias,
-            qk_norm_eps=c.norm_eps if c.qk_norm else None,
-        )
-        self.attention.dropout = c.dropout
-        self.feed_forward_norm = make_norm(c.norm, c.d_model, c.norm_eps, c.bias)
-        self.feed_forward = FeedForward(
-            c.d_model, c.d_ff or default_d_ff(c.activation, c.d_model), c.activation, c.bias
-        )
-        shift = c.lookback is Lookback.shift
-        self.attention_shift = Shift(c.d_model, f"attention.{layer}") if shift else None
-        self.feed_forward_shift = Shift(c.d_model, f"feed_forward.{layer}") if shift else None
-        self.dropout = nn.Dropout(c.dropout)
-
-    def forward(self, x: Tensor, shared: Shared) -> Tensor:
-        """Refine x [B, T, D]."""
-        y = self.attention_norm(x)
-        if self.attention_shift is not None:
-            y = self.attention_shift(y, shared)
-        x = x + self.dropout(self.attention(y, shared, self.layer))
-        y = self.feed_forward_norm(x)
-        if self.feed_forward_shift is not None:
-            y = self.feed_forward_shift(y, shared)
-        return x + self.dropout(self.feed_forward(y))
 
 
 class Transformer(LanguageModel):
@@ -163,14 +150,17 @@ class Transformer(LanguageModel):
         super().__init__(vocab_size, max_seq_len, config.d_model)
         c = self.config = config
         self.reads_document_ids, self.attention_choice = c.document_attention, c.attention.value
+        if c.attention_softcap is not None:
+            self.attention_choice = AttentionKernel.explicit.value
         self.embedding = nn.Embedding(vocab_size, c.d_model)
         self.positions = nn.Embedding(max_seq_len, c.d_model) if c.position is Position.learned else None
         self.smear = Smear(c.d_model) if c.lookback is Lookback.smear else None
         self.dropout = nn.Dropout(c.dropout)
         self.blocks = nn.ModuleList(Block(c, layer) for layer in range(c.n_layers))
-        self.norm = make_norm(c.norm, c.d_model, c.norm_eps, c.bias)
+        self.norm = make_norm(c.norm, c.d_model, c.norm_eps, c.has_bias("norm"))
         self.head = None if c.tie_embeddings else nn.Linear(c.d_model, vocab_size, bias=False)
         self.set_attention(AttentionKernel.sdpa if c.attention is AttentionKernel.auto else c.attention)
+        self._windows = sorted({c.window(layer) for layer in range(c.n_layers)})
         self.reset_parameters()
 
     def forward(
@@ -183,17 +173,21 @@ class Transformer(LanguageModel):
     ) -> ModelOutput:
         """Read `input_ids` [B, T]; see `LanguageModel.forward`. Raises ValueError beyond `max_seq_len`."""
         positions, shared = self._prepare(input_ids, document_ids, cache)
+        views = {window: self._view(shared, positions, window) for window in self._windows}
         x = self.embedding(input_ids)  # [B, T, D]
+        if self.config.embedding_scale != 1.0:
+            x = x * self.config.embedding_scale
         if self.positions is not None:
             x = x + self.positions(positions)
         if self.smear is not None:
             x = self.smear(x, shared)
         x = self.dropout(x)
-        for block in self.blocks:
+        for layer, block in enumerate(self.blocks):
+            view = views[self.config.window(layer)]
             if self.config.activation_checkpointing and self.training:
-                x = checkpoint(block, x, shared, use_reentrant=False)
+                x = checkpoint(block, x, view, use_reentrant=False)
             else:
-                x = block(x, shared)
+                x = block(x, view)
         hidden = self.norm(x)
         if cache is not None:
             cache.advance(input_ids.shape[1])
@@ -273,9 +267,31 @@ class Transformer(LanguageModel):
         elif cache is not None:
             mask = cache.mask(positions, dtype)
 
-        angles = None
-        if self.positions is None:
-            angles = rotation(positions, self.config.head_width, self.config.rope_theta)
-            if positions.dim() == 2:  # rows of a cache that differ in length: [B, T, H] -> [B, 1, T, H]
-                angles = (angles[0].unsqueeze(1), angles[1].unsqueeze(1))
-        return positions, Shared(angles, mask, mask is None and time > 1, starts, cache)
+        rotated = None if self.positions is not None else self._rotation(positions, 0)
+        return positions, Shared(rotated, mask, mask is None and time > 1, starts, cache)
+
+    def _rotation(self, positions: Tensor, window: int) -> tuple[Tensor, Tensor]:
+        """Return the rotation of `positions` in layers with this window."""
+        c, width = self.config, self.config.rotary_dim or self.config.head_width
+        if window and c.window_rope_theta is not None:
+            cos, sin = rotation(positions, width, c.window_rope_theta)
+        else:
+            cos, sin = rotation(positions, width, c.rope_theta, c.rope_scaling)
+        if positions.dim() == 2:  # rows that differ: [B, T, R] -> [B, 1, T, R]
+            return cos.unsqueeze(1), sin.unsqueeze(1)
+        return cos, sin
+
+    def _view(self, shared: Shared, positions: Tensor, window: int) -> Shared:
+        """Return what the layers with this window share."""
+        if not window:
+            return shared
+        mask, time, dtype = shared.mask, positions.shape[-1], self.embedding.weight.dtype
+        if shared.cache is not None:
+            mask = shared.cache.mask(positions, dtype, window)
+        elif window < time:
+            bound = window_mask(time, window, dtype, positions.device)
+            mask = bound if mask is None else mask + bound
+        rotated = shared.rotation
+        if rotated is not None and self.config.window_rope_theta is not None:
+            rotated = self._rotation(positions, window)
+        return replace(shared, rotation=rotated, mask=mask, causal=mask is None and time > 1)

@@ -21,7 +21,9 @@ from torch.distributed.tensor.parallel import (
 
 from prospero.errors import ConfigError
 from prospero.model.base import LanguageModel
-from prospero.model.transformer import Block, Transformer
+from prospero.model.layers.attention import QKNormWidth
+from prospero.model.layers.block import Block
+from prospero.model.transformer import Transformer
 
 
 def check_tensor_parallel(model: nn.Module, size: int) -> None:
@@ -34,6 +36,11 @@ def check_tensor_parallel(model: nn.Module, size: int) -> None:
             "trainer=ddp or trainer=fsdp"
         )
     c, feed_forward = model.config, next(_blocks(model)).feed_forward
+    if c.qk_norm and c.qk_norm_width is QKNormWidth.all_heads:
+        raise ConfigError(
+            f"trainer.tensor_parallel={size} cuts the heads, and model.qk_norm_width=all_heads normalises over all of "
+            "them; use trainer=ddp or trainer=fsdp"
+        )
     widths = {
         "model.n_heads": c.n_heads,
         "model.n_kv_heads": c.n_kv_heads or c.n_heads,

@@ -22,12 +22,19 @@ class AttentionKernel(Enum):
     explicit = "explicit"
 
 
+class QKNormWidth(Enum):
+    """What a norm of queries and keys spans: each head by itself (Qwen 3) or all heads as one (OLMo 2)."""
+
+    head = "head"
+    all_heads = "all_heads"
+
+
 @dataclass(slots=True)
 class Shared:
-    """What all layers of one forward pass have in common."""
+    """What all layers of one forward pass have in common (all with the same window)."""
 
     rotation: tuple[Tensor, Tensor] | None
-    """Cosine and sine of the positions, [T, H] or [B, 1, T, H]; None with learned positions."""
+    """Cosine and sine of the positions, [T, R] or [B, 1, T, R] with R <= H; None with learned positions."""
     mask: Tensor | None
     """0 where a query may look and -inf elsewhere, [T, S] or [B, 1, T, S]; None: no bound but `causal`."""
     causal: bool
@@ -41,17 +48,30 @@ class Attention(nn.Module):
     """Multi-head attention [B, T, D] -> [B, T, D]; `n_kv_heads` < `n_heads` shares keys and values among queries."""
 
     def __init__(
-        self, d_model: int, n_heads: int, n_kv_heads: int, head_dim: int, *, bias: bool, qk_norm_eps: float | None
+        self,
+        d_model: int,
+        n_heads: int,
+        n_kv_heads: int,
+        head_dim: int,
+        *,
+        bias: bool,
+        out_bias: bool | None = None,
+        qk_norm_eps: float | None,
+        qk_norm_width: QKNormWidth = QKNormWidth.head,
+        softcap: float | None = None,
     ) -> None:
         super().__init__()
         self.n_heads, self.n_kv_heads, self.head_dim = n_heads, n_kv_heads, head_dim
         self.q = nn.Linear(d_model, n_heads * head_dim, bias=bias)
         self.k = nn.Linear(d_model, n_kv_heads * head_dim, bias=bias)
         self.v = nn.Linear(d_model, n_kv_heads * head_dim, bias=bias)
-        self.out = nn.Linear(n_heads * head_dim, d_model, bias=bias)
-        # One norm per head width, as in Qwen3 (Henry et al. 2020, arXiv:2010.04245).
-        self.q_norm = RMSNorm(head_dim, qk_norm_eps) if qk_norm_eps is not None else None
-        self.k_norm = RMSNorm(head_dim, qk_norm_eps) if qk_norm_eps is not None else None
+        self.out = nn.Linear(n_heads * head_dim, d_model, bias=bias if out_bias is None else out_bias)
+        # Norms of queries and keys (Henry et al. 2020, arXiv:2010.04245).
+        self.whole_norm = qk_norm_width is QKNormWidth.all_heads
+        q_width, k_width = (n_heads * head_dim, n_kv_heads * head_dim) if self.whole_norm else (head_dim, head_dim)
+        self.q_norm = RMSNorm(q_width, qk_norm_eps) if qk_norm_eps is not None else None
+        self.k_norm = RMSNorm(k_width, qk_norm_eps) if qk_norm_eps is not None else None
+        self.softcap = softcap
         self.dropout = 0.0
         self.kernel = AttentionKernel.sdpa
 
@@ -59,17 +79,20 @@ class Attention(nn.Module):
         """Let each position of x look back; `layer` is this layer's place in the cache."""
         batch, time, _ = x.shape
         # -1 and not n_heads: where heads are shared out among processes, each computes those it holds.
-        q = self.q(x).view(batch, time, -1, self.head_dim)
-        k = self.k(x).view(batch, time, -1, self.head_dim)
+        q, k = self.q(x), self.k(x)
+        if self.whole_norm and self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = q.view(batch, time, -1, self.head_dim), k.view(batch, time, -1, self.head_dim)
         v = self.v(x).view(batch, time, -1, self.head_dim).transpose(1, 2)  # [B, K, T, H]
-        if self.q_norm is not None and self.k_norm is not None:
+        if not self.whole_norm and self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = q.transpose(1, 2), k.transpose(1, 2)  # [B, N, T, H], [B, K, T, H]
         if shared.rotation is not None:
             q, k = rotate(q, *shared.rotation), rotate(k, *shared.rotation)
         if shared.cache is not None:
             k, v = shared.cache.update(layer, k, v)
-        y = attend(q, k, v, shared.mask, shared.causal, self.dropout if self.training else 0.0, self.kernel)
+        dropout = self.dropout if self.training else 0.0
+        y = attend(q, k, v, shared.mask, shared.causal, dropout, self.kernel, self.softcap)
         return self.out(y.transpose(1, 2).reshape(batch, time, -1))
 
     def extra_repr(self) -> str:
@@ -77,14 +100,22 @@ class Attention(nn.Module):
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float, kernel: AttentionKernel
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    causal: bool,
+    dropout: float,
+    kernel: AttentionKernel,
+    softcap: float | None = None,
 ) -> Tensor:
     """Return softmax(q k^T / sqrt(H)) v, [B, N, T, H], of q [B, N, T, H] and k, v [B, K, S, H].
 
     `causal` needs T == S. `mask` is added to the scores. Both kernels drop probabilities with rate `dropout`.
+    `softcap` c bounds the scores by c tanh(score / c), which is explicit whatever the kernel: sdpa has no place for it.
     """
     grouped = q.shape[1] != k.shape[1]
-    if kernel is not AttentionKernel.explicit:
+    if kernel is not AttentionKernel.explicit and softcap is None:
         mask = mask if mask is None else mask.to(q.dtype)
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, enable_gqa=grouped
@@ -94,9 +125,11 @@ def attend(
         k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
     if causal:
         mask = causal_mask(q.shape[2], q.dtype, q.device)
-        if dropout == 0.0 and not torch.compiler.is_compiling():
+        if dropout == 0.0 and softcap is None and not torch.compiler.is_compiling():
             return _BlockwiseCausal.apply(q, k, v, mask)
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-2, -1))  # [B, N, T, S]
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
     if mask is not None:
         scores = scores + mask
     probabilities = F.dropout(scores.softmax(dim=-1), dropout)
@@ -149,6 +182,12 @@ class _BlockwiseCausal(torch.autograd.Function):
             grad_v[:, :end] += torch.bmm(probabilities.transpose(1, 2), piece)
         scale = width**-0.5
         return grad_q.mul_(scale).view(shape), grad_k.mul_(scale).view(shape), grad_v.view(shape), None
+
+
+def window_mask(time: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return [T, T] with 0 for the key of a query's own place and the `window` - 1 before it, -inf elsewhere."""
+    allowed = torch.ones(time, time, dtype=torch.bool, device=device).tril().triu(1 - window)
+    return torch.zeros(time, time, dtype=dtype, device=device).masked_fill_(~allowed, float("-inf"))
 
 
 def document_mask(document_ids: Tensor, dtype: torch.dtype) -> Tensor:
