@@ -158,6 +158,11 @@ VERBS: dict[str, Verb] = {
         "find a learning rate with a range test; takes every setting of train",
         extends="train",
     ),
+    "import": Verb(
+        "prospero.commands.import_model:import_model",
+        "prospero.commands.import_model:ImportConfig",
+        "make a model folder of a model of Hugging Face's",
+    ),
     "export": Verb(
         "prospero.commands.export:export",
         "prospero.interop.settings:ExportConfig",

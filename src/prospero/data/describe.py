@@ -1,13 +1,20 @@
 """Prepared data in a few lines, for the screen and the report."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from prospero.data.prepare import PreparedData
 from prospero.data.unknown import describe_unknown
 from prospero.printable import printable
 
 
 def describe(prepared: PreparedData) -> list[str]:
-    """Return the receipt in a few lines: what was read, kept and dropped, the splits, and the bigram to beat."""
-    receipt = prepared.receipt
+    """Return the receipt in a few lines, and the folder of the data."""
+    return [*receipt_lines(prepared.receipt), printable(f"folder        {prepared.directory}")]
+
+
+def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
+    """Return a receipt in a few lines: what was read, kept and dropped, the splits, and the bigram to beat."""
     documents, sizes = receipt["documents"], receipt["bytes"]
     lines = [
         f"source        {receipt['source']['description']}",
@@ -27,6 +34,5 @@ def describe(prepared: PreparedData) -> list[str]:
         f"vocabulary    {receipt['tokenizer']['vocab_size']:,} tokens, {n_bytes / tokens:.2f} bytes per token",
         f"bigram model  {receipt['bigram_bits_per_byte']:.3f} bits per byte on val (the floor to beat)",
         f"fingerprint   {receipt['fingerprint']}",
-        f"folder        {prepared.directory}",
     ]
     return list(map(printable, lines))

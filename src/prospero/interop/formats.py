@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prospero.model.base import LanguageModel
 
 FORMATS: dict[str, str] = {
+    "huggingface": "prospero.interop.hugging_face:write_hugging_face",
     "safetensors": "prospero.interop.safetensors_file:write_safetensors",
 }
 """Name -> "module:function" of (Exported, out, settings) -> what was written, in a few words."""

@@ -1,8 +1,8 @@
 """The decoder-only Transformer (Vaswani et al. 2017; Radford et al. 2019; Touvron et al. 2023).
 
 Read from the top: the settings, the model; its block is in layers/block.py. With the settings as they stand it is
-Llama, exactly; `qk_norm` makes it Qwen3; `norm=layer position=learned activation=gelu bias=true tie_embeddings=true` makes it
-GPT-2. docs/MODELS.md has the settings of other families.
+Llama, exactly; `qk_norm` makes it Qwen3; `norm=layer position=learned activation=gelu bias=true tie_embeddings=true`
+makes it GPT-2. docs/MODELS.md has the settings of other families.
 
 Shapes: B batch, T time, D d_model, N heads, H head_dim, V vocabulary.
 """

@@ -101,7 +101,7 @@ def _file_name(name: str) -> str:
 def find(run: str, outputs_dir: str) -> Path:
     """Return the folder of a run: `last`, a folder, or a name (whole or the part after the date).
 
-    `last` is the newest run that has a model or a checkpoint.
+    `last` is the newest run that has a model or a checkpoint. A name may also be that of an imported model.
 
     Raises ConfigError naming the nearest runs when there is none.
     """
@@ -117,9 +117,17 @@ def find(run: str, outputs_dir: str) -> Path:
     for folder in reversed(folders):
         if folder.name == run or _bare_name(folder) == run:
             return folder
-    names = sorted({folder.name for folder in folders} | {_bare_name(folder) for folder in folders})
+    models = [folder.name for folder in imported_models(outputs_dir).glob("[!.]*") if folder.is_dir()]
+    if run in models:
+        return imported_models(outputs_dir) / run
+    names = sorted({folder.name for folder in folders} | {_bare_name(folder) for folder in folders} | {*models})
     known = f" The newest runs: {', '.join(folder.name for folder in folders[-3:])}." if folders else ""
     raise ConfigError(f"There is no run '{run}' in {root}.{suggest(run, names)}{known} Or give a folder, or run=last.")
+
+
+def imported_models(outputs_dir: str) -> Path:
+    """Return the folder of the models that were imported; it need not exist."""
+    return Path(outputs_dir, "models")
 
 
 def _all_runs(outputs_dir: Path) -> list[Path]:
