@@ -68,11 +68,18 @@ FOREIGN: dict[str, tuple[str, dict[str, Any]]] = {
         {**GROUPED, "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1},
     ),
     "qwen3": ("Qwen3", {**GROUPED, "head_dim": 32}),
+    "qwen3_windows": (
+        "Qwen3",
+        {**GROUPED, "head_dim": 32, "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1},
+    ),
     "phi3": ("Phi3", {**GROUPED, "sliding_window": 13}),
     "phi3_partial": ("Phi3", {**GROUPED, **rope("default", partial_rotary_factor=0.5)}),
     "phi3_long": ("Phi3", {**SHAPE, **rope("longrope", **LONG), "original_max_position_embeddings": 24}),
     "gemma": ("Gemma", {**GROUPED, "head_dim": 32}),
-    "gemma2": ("Gemma2", {**GROUPED, "head_dim": 32, "sliding_window": 7, "query_pre_attn_scalar": 20}),
+    "gemma2": (
+        "Gemma2",
+        {**GROUPED, "head_dim": 32, "sliding_window": 7, "query_pre_attn_scalar": 20, "rms_norm_eps": 1e-3},
+    ),
     "gemma3": (
         "Gemma3Text",
         {**GROUPED, "head_dim": 32, "sliding_window": 7, "query_pre_attn_scalar": 20}

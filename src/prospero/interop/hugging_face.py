@@ -14,7 +14,7 @@ from prospero.errors import ConfigError
 from prospero.interop.families.family import Family
 from prospero.interop.families.table import family_for
 from prospero.interop.formats import Exported
-from prospero.interop.model_card import model_card
+from prospero.interop.model_card import EAGER, model_card
 from prospero.interop.output import new_folder
 from prospero.interop.precision import cast, torch_dtype
 from prospero.interop.safetensors_file import unshared
@@ -38,10 +38,18 @@ def write_hugging_face(exported: Exported, out: Path, settings: ExportConfig) ->
         write_json(folder / "config.json", config)
         write_json(folder / "generation_config.json", _generation(exported, config))
         write_tokenizer(exported.tokenizer, folder, model_max_length=exported.model.max_seq_len)
-        card = model_card(exported, family.architecture, license=settings.license, out=out)
+        card = model_card(
+            exported, family.architecture, license=settings.license, name=out.name, eager=needs_eager(exported.model)
+        )
         write_text(folder / "README.md", card)
         _write_weights(state, folder, bytes_of(settings.max_shard_size, "max_shard_size"))
-    return f"{family.architecture}, {sum(tensor.numel() for tensor in state.values()):,} numbers"
+    said = f"{family.architecture}, {sum(tensor.numel() for tensor in state.values()):,} numbers"
+    return f"{said}; {EAGER}" if needs_eager(exported.model) else said
+
+
+def needs_eager(model: object) -> bool:
+    """Whether a cap on attention is lost in Transformers' sdpa, without an error."""
+    return isinstance(model, Transformer) and model.config.attention_softcap is not None
 
 
 def converted(exported: Exported, settings: ExportConfig) -> tuple[Family, dict[str, Any], dict[str, Tensor]]:

@@ -12,19 +12,21 @@ from prospero.model.size import count_parameters
 from prospero.plain import flat, plain
 from prospero.runs.folder import RunFolder
 
+HOW_EAGER = {"attn_implementation": "eager"}
+EAGER = "attn_implementation='eager', for Transformers' sdpa leaves the cap on attention out"
 UNSET = "Not set. Say it with `license=` when exporting, or here, before the model is shared."
 
 
-def model_card(exported: Exported, architecture: str, *, license: str | None, out: Path) -> str:
+def model_card(exported: Exported, architecture: str, *, license: str | None, name: str, eager: bool) -> str:
     """Return the card in Markdown, with the front matter that the hub reads."""
     facts, description = exported.description["facts"], exported.description["model"]
     parameters = count_parameters(exported.model)
     sections = [
         _front_matter(license),
-        f"# {out.name}\n\n{architecture} with {parameters.total:,} parameters ({parameters.embedding:,} of them in "
+        f"# {name}\n\n{architecture} with {parameters.total:,} parameters ({parameters.embedding:,} of them in "
         f"embeddings), a vocabulary of {exported.model.vocab_size:,} and {exported.model.max_seq_len:,} tokens "
         "at once, written by Prospero.",
-        _use(out.name),
+        _use(name, eager=eager),
         _data(exported, facts),
         _table("Measured", _metrics(facts)),
         _table("Settings of the model", _settings(description)),
@@ -38,14 +40,15 @@ def _front_matter(license: str | None) -> str:
     return "\n".join(["---", *lines, "tags:", "- prospero", "---"])
 
 
-def _use(name: str) -> str:
+def _use(name: str, *, eager: bool) -> str:
     code = [
         "from transformers import pipeline",
         "",
-        f'write = pipeline("text-generation", "{name}")',
+        f'write = pipeline("text-generation", "{name}"{", model_kwargs=" + str(HOW_EAGER) if eager else ""})',
         'print(write("The import statement", max_new_tokens=20)[0]["generated_text"])',
     ]
-    return "## How to use it\n\n```python\n" + "\n".join(code) + "\n```"
+    said = f"\n\nIt needs {EAGER}." if eager else ""
+    return "## How to use it\n\n```python\n" + "\n".join(code) + "\n```" + said
 
 
 def _data(exported: Exported, facts: Mapping[str, Any]) -> str:

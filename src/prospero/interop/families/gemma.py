@@ -137,6 +137,7 @@ GEMMA2 = Family(
 
 def _read_gemma3(keys: Keys) -> dict[str, Any]:
     local = _local_theta(keys)
+    keys.only("attn_logit_softcapping", (None,), None)  # their class reads it and caps nothing
     found = _read_common(keys, 131072, theta=1e6)
     keys.number("query_pre_attn_scalar", 256)
     window = keys.whole("sliding_window", 4096)
@@ -150,7 +151,6 @@ def _read_gemma3(keys: Keys) -> dict[str, Any]:
         "qk_norm": True,
         "windows": windows,
         "window_rope_theta": local if windows else None,
-        "attention_softcap": keys.number("attn_logit_softcapping", None),
         "logit_softcap": keys.number("final_logit_softcapping", None),
     }
 
@@ -199,7 +199,6 @@ GEMMA3 = Family(
         "window_rope_theta": ANY,
         "rope_scaling.kind": ANY,
         "logit_softcap": ANY,
-        "attention_softcap": ANY,
     },
     read=_read_gemma3,
     write=_write_gemma3,

@@ -13,6 +13,7 @@ from prospero.interop.families.family import (
     biases,
     common_sizes,
     heads,
+    layer_types,
     layer_windows,
     name_of_activation,
     sizes_written,
@@ -28,6 +29,8 @@ from prospero.model.layers.feed_forward import GATED
 from prospero.model.layers.norms import Norm
 from prospero.model.transformer import TransformerConfig
 
+WINDOWS = frozenset({"none", "some", "all"})
+"""One window, in any layers."""
 PLAIN = frozenset(PLAIN_ACTIVATIONS.values())
 HasBias = Callable[[Mapping[str, Any]], bool] | None
 
@@ -210,7 +213,9 @@ def _read_qwen3(keys: Keys) -> dict[str, Any]:
 
 
 def _write_qwen3(c: TransformerConfig, max_seq_len: int) -> dict[str, Any]:
-    written = _write_llama(c, max_seq_len) | {"use_sliding_window": False, "sliding_window": None}
+    window = the_window(c)
+    written = _write_llama(c, max_seq_len) | {"use_sliding_window": window is not None, "sliding_window": window}
+    written |= {"max_window_layers": 0, "layer_types": layer_types(c)}
     return {name: value for name, value in written.items() if name != "mlp_bias"}
 
 
@@ -223,7 +228,14 @@ QWEN3 = Family(
         *attention(by_key("attention_bias"), by_key("attention_bias")),
         *feed_forward(),
     ),
-    fits={**_FREE, "qkv_bias": ANY, "attention_out_bias": ANY, "activation": GATED, "qk_norm": "head"},
+    fits={
+        **_FREE,
+        "qkv_bias": ANY,
+        "attention_out_bias": ANY,
+        "activation": GATED,
+        "qk_norm": "head",
+        "windows": WINDOWS,
+    },
     read=_read_qwen3,
     write=_write_qwen3,
 )
