@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prospero import registry
 from prospero.data.describe import receipt_lines
 from prospero.errors import DataError
 from prospero.interop.formats import Exported
@@ -82,7 +83,11 @@ def _metrics(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _settings(description: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in flat(plain(description["settings"])).items() if value not in (None, [])}
+    """Return the settings that are not the defaults, and the sizes."""
+    kind = registry.config_class("model", description["name"])
+    usual, own = flat(plain(kind())), flat(description["settings"])
+    sizes = ("n_layers", "d_model", "n_heads")
+    return {name: str(value) for name, value in own.items() if name in sizes or value != usual.get(name)}
 
 
 def _table(title: str, rows: Mapping[str, str]) -> str:

@@ -86,7 +86,7 @@ class Family:
             allowed = self.fits.get(name, NEUTRAL[name])
             fitting = allowed is ANY or (value in allowed if isinstance(allowed, frozenset | set) else value == allowed)
             if not fitting:
-                found.append(f"{name}={value.value if isinstance(value, Enum) else value}")
+                found.append(_as_set(name, value, config))
         return found
 
 
@@ -143,6 +143,15 @@ def switches(config: TransformerConfig) -> dict[str, Any]:
         "n_kv_heads": None if c.n_kv_heads in (None, c.n_heads) else c.n_kv_heads,
         "tie_embeddings": c.tie_embeddings,
     }
+
+
+def _as_set(name: str, value: Any, config: TransformerConfig) -> str:
+    """Return a switch as it is set on the command line."""
+    if name == "windows":
+        return f"windows={config.windows}"
+    if name == "qk_norm":
+        return {"head": "qk_norm=true", "all_heads": "qk_norm_width=all_heads"}.get(value, "qk_norm=false")
+    return f"{name}={value.value if isinstance(value, Enum) else value}"
 
 
 def _windows_kind(c: TransformerConfig) -> str:
