@@ -1,9 +1,14 @@
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
 
 from prospero.errors import ConfigError
+from prospero.model.layers.attention import AttentionKernel, QKNormWidth
 from prospero.model.layers.lookback import Lookback
-from prospero.model.transformer import TransformerConfig
+from prospero.model.layers.rotary import RopeScalingConfig, Scaling
+from prospero.model.transformer import Position, Transformer, TransformerConfig
 from tests.model.variants import SEQ_LEN, SHAPE, VOCAB, build
 
 
@@ -78,3 +83,86 @@ def test_state_dict_has_no_shared_tensors_and_plain_names() -> None:
     names = set(build("qwen3").state_dict())
     assert "head.weight" not in names
     assert "blocks.1.attention.q_norm.weight" in names
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rotary_dim": 3}, "rotary_dim=3 is impossible; choose an even number from 2 to the head width 64"),
+        ({"rotary_dim": 66}, "rotary_dim=66"),
+        ({"position": Position.learned, "rotary_dim": 4}, "rotary_dim is for position=rotary"),
+        ({"windows": [4, -1]}, "a window is a number of tokens, or 0"),
+        ({"n_layers": 2, "windows": [4, 0, 4]}, "names more layers than n_layers=2"),
+        ({"window_rope_theta": 100.0}, "is for layers with a window; set windows"),
+        ({"attention_softcap": 5.0, "attention": AttentionKernel.sdpa}, "attention=sdpa has no place"),
+        ({"qk_norm_width": QKNormWidth.all_heads}, "set qk_norm=true"),
+        ({"embedding_scale": 0.0}, "embedding_scale=0.0"),
+    ],
+)
+def test_switches_that_would_do_nothing_or_cannot_be(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TransformerConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"factor": 0.0}, "rope_scaling.factor=0.0"),
+        ({"divisors": [1.0]}, "go with rope_scaling.kind=table"),
+        ({"kind": Scaling.table}, "go with rope_scaling.kind=table"),
+        ({"kind": Scaling.table, "divisors": [1.0, 0.0]}, "must all be above 0"),
+        ({"low_freq_factor": 4.0}, "must be above low_freq_factor"),
+    ],
+)
+def test_a_scaling_that_cannot_be(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        RopeScalingConfig(**settings)
+
+
+def test_a_window_ends_what_a_token_can_see() -> None:
+    torch.manual_seed(0)
+    model = build("llama", windows=[3], n_layers=1).eval()
+    ids = torch.randint(VOCAB, (1, SEQ_LEN))
+    changed = ids.clone()
+    changed[0, 4] += 1
+    same = (model(ids).logits == model(changed % VOCAB).logits).all(-1)[0].tolist()
+    assert [place for place in range(SEQ_LEN) if not same[place]] == [4, 5, 6]
+
+
+def test_every_other_layer_may_have_a_window() -> None:
+    config = TransformerConfig(n_layers=5, windows=[8, 0])
+    assert [config.window(layer) for layer in range(5)] == [8, 0, 8, 0, 8]
+
+
+SWITCHED = ["gemma", "olmo", "neox", "neo", "llama3"]
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+def test_switches_compile_to_one_graph_with_the_same_gradients(name: str, long_form: bool) -> None:
+    if not long_form:
+        pytest.skip("compiling takes a quarter of a minute a model; it is for --long")
+    torch.manual_seed(0)
+    model = build(name)
+    ids = torch.randint(VOCAB, (2, SEQ_LEN))
+
+    def gradients(forward: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        model.zero_grad()
+        forward(ids).square().mean().backward()
+        return [parameter.grad.clone() for parameter in model.parameters()]
+
+    compiled = torch.compile(lambda ids: model(ids).logits, backend="aot_eager", fullgraph=True)
+    for got, wanted in zip(gradients(compiled), gradients(lambda ids: model(ids).logits)):
+        torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-3)
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+def test_switches_give_the_same_by_both_kernels(name: str) -> None:
+    torch.manual_seed(0)
+    model = build(name).eval()
+    assert isinstance(model, Transformer)
+    ids, logits = torch.randint(VOCAB, (2, SEQ_LEN)), []
+    for kernel in (AttentionKernel.sdpa, AttentionKernel.explicit):
+        model.set_attention(kernel)
+        logits.append(model(ids).logits)
+    torch.testing.assert_close(*logits, atol=1e-5, rtol=1e-4)

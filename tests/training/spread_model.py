@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from prospero import registry
+from prospero.model.layers.block import NormPlace
 from prospero.model.layers.feed_forward import Activation
 from prospero.model.layers.lookback import Lookback
 from prospero.model.layers.norms import Norm
+from prospero.model.layers.rotary import RopeScalingConfig, Scaling
 from prospero.model.transformer import Position, TransformerConfig
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
 from prospero.objective.objective import Objective, Share
@@ -51,6 +53,20 @@ GPT2 = TransformerConfig(
     logit_softcap=5.0,
     lookback=Lookback.smear,
 )
+SWITCHES = TransformerConfig(
+    **SIZES,
+    norm_place=NormPlace.sandwich,
+    parallel_residual=True,
+    rotary_dim=2,
+    rope_scaling=RopeScalingConfig(kind=Scaling.linear, factor=2.0),
+    windows=[3, 0],
+    window_rope_theta=100.0,
+    activation=Activation.geglu,
+    qk_norm=True,
+    qkv_bias=True,
+    embedding_scale=4.0,
+    attention_softcap=5.0,
+)
 RELU2 = TransformerConfig(**SIZES, activation=Activation.relu2, document_attention=True)
 
 
@@ -68,6 +84,7 @@ class Spread:
 SPREADS = {
     "2x2 adamw": Spread(Layout(shards=2, tensor_parallel=2), QWEN, AdamWConfig(lr=0.01), 13),
     "2x2 muon": Spread(Layout(shards=2, tensor_parallel=2), GPT2, MuonConfig(), 12, chunk_tokens=5),
+    "4 switches": Spread(Layout(tensor_parallel=4), SWITCHES, AdamWConfig(lr=0.01), 12),
     "4 lion": Spread(Layout(tensor_parallel=4), RELU2, LionConfig(lr=0.001), 12, chunk_tokens=5),
     "copies muon": Spread(Layout(replicas=2, shards=2), QWEN, MuonConfig(), 12),
     "2x2 adafactor": Spread(Layout(shards=2, tensor_parallel=2), GPT2, AdafactorConfig(weight_decay=0.1), 12),

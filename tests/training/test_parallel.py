@@ -7,6 +7,7 @@ from torch import nn
 from prospero.errors import ConfigError
 from prospero.evaluation.metrics.collection import TokenMetrics
 from prospero.evaluation.metrics.loss import LossMetric
+from prospero.model.layers.attention import QKNormWidth
 from prospero.model.rnn import LSTMConfig
 from prospero.model.transformer import TransformerConfig
 from prospero.training import tensor_parallel, trainer
@@ -80,6 +81,9 @@ def test_float16_is_refused_where_lightning_cannot_scale_it():
          "choose from 1"),
         ({"n_heads": 3, "head_dim": 8, "d_model": 64, "d_ff": 96}, 65, 3, "trainer.tensor_parallel=3 divides neither "
          "the vocabulary of 65 nor model.d_model=64; choose a divisor of one of them"),
+        ({"n_heads": 2, "d_model": 64, "qk_norm": True, "qk_norm_width": QKNormWidth.all_heads}, 64, 2,
+         "trainer.tensor_parallel=2 cuts the heads, and model.qk_norm_width=all_heads normalises over all of them; use "
+         "trainer=ddp or trainer=fsdp"),
     ],
 )  # fmt: skip
 def test_a_model_that_cannot_be_cut_is_one_line(settings, vocab_size, size, message):

@@ -7,7 +7,6 @@ makes it GPT-2. docs/MODELS.md has the settings of other families.
 Shapes: B batch, T time, D d_model, N heads, H head_dim, V vocabulary.
 """
 
-import math
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -18,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from prospero.model.base import LanguageModel, ModelOutput
 from prospero.model.cache import KVCache
+from prospero.model.initialization import draw_weights
 from prospero.model.layers.attention import (
     AttentionKernel,
     QKNormWidth,
@@ -28,8 +28,8 @@ from prospero.model.layers.attention import (
 )
 from prospero.model.layers.block import Block, NormPlace
 from prospero.model.layers.feed_forward import Activation
-from prospero.model.layers.lookback import Lookback, Shift, Smear
-from prospero.model.layers.norms import LayerNorm, Norm, RMSNorm, make_norm
+from prospero.model.layers.lookback import Lookback, Smear
+from prospero.model.layers.norms import Norm, make_norm
 from prospero.model.layers.rotary import RopeScalingConfig, rotation
 from prospero.model.shape_checks import check_shapes
 
@@ -214,30 +214,9 @@ class Transformer(LanguageModel):
         for block in self._typed_blocks():
             block.attention.kernel = kernel
 
-    @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw all weights anew: normal with `init_std`; outputs of layers scaled by depth (GPT-2), or zero.
-
-        A tied embedding starts smaller, at 2 / d_model: a token would otherwise find its own embedding in the head and
-        predict itself, with a logit of init_std * d_model, and the first loss would be far above ln V.
-        """
-        c = self.config
-        outputs = {m for block in self._typed_blocks() for m in (block.attention.out, block.feed_forward.down)}
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                std = c.init_std / math.sqrt(2 * c.n_layers) if module in outputs else c.init_std
-                zero = c.zero_init_outputs and (module in outputs or module is self.head)
-                nn.init.zeros_(module.weight) if zero else nn.init.normal_(module.weight, std=std)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Embedding):
-                tied = self.head is None and module is self.embedding
-                nn.init.normal_(module.weight, std=min(c.init_std, 2 / c.d_model) if tied else c.init_std)
-            elif isinstance(module, (RMSNorm, LayerNorm)):
-                module.reset_parameters()
-        for module in self.modules():  # after the plain layers: a look-back owns one and sets it differently
-            if isinstance(module, (Smear, Shift)):
-                module.reset_parameters()
+        """Draw all weights anew."""
+        draw_weights(self)
 
     def _typed_blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
