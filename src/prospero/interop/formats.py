@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FORMATS: dict[str, str] = {
     "huggingface": "prospero.interop.hugging_face:write_hugging_face",
+    "onnx": "prospero.interop.onnx_export:write_onnx",
+    "gguf": "prospero.interop.gguf_export:write_gguf",
     "safetensors": "prospero.interop.safetensors_file:write_safetensors",
 }
 """Name -> "module:function" of (Exported, out, settings) -> what was written, in a few words."""

@@ -4,29 +4,28 @@ The file's own notes hold the description of the model (`prospero.description`, 
 (`prospero.tokenizer`, a tokenizer.json), and nothing of this machine.
 """
 
+import importlib.util
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prospero import __version__
 from prospero.errors import ConfigError
+from prospero.interop.formats import Exported
+from prospero.interop.onnx_int8 import quantize_products
 from prospero.interop.onnx_recurrent import recurrent_graph
+from prospero.interop.onnx_session import largest_difference
 from prospero.interop.onnx_transformer import OPSET, transformer_graph
-from prospero.log import log
+from prospero.interop.output import check_free, new_files
+from prospero.interop.settings import ExportConfig, ExportDtype, Quantize
 from prospero.model.rnn import RNN
 from prospero.model.transformer import Transformer
-from prospero.paths import fsync_file, fsync_folder
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from prospero.data.tokenizer.tokenizer import Tokenizer
     from prospero.model.base import LanguageModel
 
 DESCRIPTION_KEY, TOKENIZER_KEY = "prospero.description", "prospero.tokenizer"
@@ -36,120 +35,73 @@ LARGEST_DIFFERENCE = 1e-3
 """Between a logit of the model and of its float32 file; more is a fault of the export, and nothing is written."""
 
 
-class Quantize(Enum):
-    """Kind of number in which the matrices are stored."""
+def write_onnx(exported: Exported, out: Path, settings: ExportConfig) -> str:
+    """Write the model to `out`, whole or not at all, after comparing the file's logits with the model's."""
+    model = exported.model
+    _check(model, out, settings)
+    graph = graph_of(model, cache=settings.cache)
+    if settings.quantize is Quantize.int8:
+        quantize_products(graph)
+    _sign(graph, exported)
+    with new_files(out) as folder:
+        save(graph, folder / out.name)
+        difference = largest_difference(model, folder / out.name)
+        if settings.quantize is Quantize.none and not difference < LARGEST_DIFFERENCE:
+            raise RuntimeError(f"the ONNX graph is wrong: its logits differ by {difference:.1e}; nothing was written")
+        files = " and ".join(sorted(file.name for file in folder.iterdir()))
+    kind = "float32" if settings.quantize is Quantize.none else "matrices in 8 bits"
+    return f"{files}, {kind}, logits within {difference:.1e} of the model's (onnxruntime, random ids)"
 
-    none = "none"
-    int8 = "int8"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnnxExport:
-    """What was written."""
-
-    files: list[Path]
-    difference: float
-    """Largest difference of a logit against the model, measured with onnxruntime on random ids."""
-    products_in_int8: int
-    """Matrices stored in 8 bits."""
-
-
-def export_onnx(
-    model: "LanguageModel",
-    tokenizer: "Tokenizer | None",
-    description: Mapping[str, Any],
-    out: Path,
-    *,
-    cache: bool = True,
-    quantize: Quantize = Quantize.none,
-) -> OnnxExport:
-    """Write `model` to `out`, whole or not at all, after comparing the file's logits with the model's.
-
-    `description` is that of `describe_model`. With `cache` the past goes in and out. Weights above 1.5 GiB go to
-    `<out>.data` beside it. Raises ConfigError for a model or a place that cannot be, and where the extra is missing.
-    """
-    check_onnx(model, out, quantize)
-    model = model.float().eval()
-    assert isinstance(model, Transformer | RNN)
+def graph_of(model: "LanguageModel", *, cache: bool) -> "ir.Model":
+    """Return the graph of a float32 model on the CPU, with its past in and out when `cache`; batch and time are free."""
     if isinstance(model, Transformer):
         graph = transformer_graph(model, cache=cache)
     else:
+        assert isinstance(model, RNN)
         graph = recurrent_graph(model, cache=cache, opset=OPSET)
-    return write_graph(graph, model, tokenizer, description, out, quantize)
+    _forget_where_it_was_made(graph)
+    return graph
 
 
-def check_onnx(model: "LanguageModel", out: Path, quantize: Quantize = Quantize.none) -> None:
-    """Raise ConfigError, before anything is computed, for what `export_onnx` cannot do."""
-    import importlib.util
+def save(graph: "ir.Model", file: Path) -> None:
+    """Write a graph; weights above 1.5 GiB to `<file>.data` beside it."""
+    import onnx_ir as ir
 
+    constants = [value.const_value for value in graph.graph.initializers.values()]
+    large = sum(constant.nbytes for constant in constants if constant is not None) > LARGEST_SINGLE_FILE
+    ir.save(graph, file, external_data=f"{file.name}.data" if large else None)
+
+
+def _check(model: "LanguageModel", out: Path, settings: ExportConfig) -> None:
+    """Raise ConfigError, before anything is computed, for what cannot be."""
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"to=onnx needs {', '.join(missing)}, which is not installed: pip install 'prospero[onnx]'")
     if not isinstance(model, Transformer | RNN):
         raise ConfigError(f"to=onnx knows transformer, lstm and gru; this model is a {type(model).__name__}")
-    if quantize is Quantize.int8 and isinstance(model, RNN):
+    if settings.dtype not in (ExportDtype.keep, ExportDtype.float32):
+        raise ConfigError(f"dtype={settings.dtype.value}: to=onnx writes float32; leave dtype= out, or set quantize=int8")
+    if settings.quantize is Quantize.int8 and isinstance(model, RNN):
         raise ConfigError("quantize=int8 is for transformers, and this model is recurrent; leave it out")
-    for path in (out, data_file(out)):
-        if path.exists():
-            raise ConfigError(f"{path} exists already; choose another out=, or remove it")
+    if out.suffix != ".onnx":
+        raise ConfigError(f"out={out}: to=onnx writes a file; give it a name that ends in .onnx")
+    for path in (out, out.with_name(f"{out.name}.data")):
+        check_free(path)
 
 
-def data_file(out: Path) -> Path:
-    """Return where the weights lie that do not fit into `out` itself."""
-    return out.with_name(f"{out.name}.data")
-
-
-def write_graph(
-    graph: "ir.Model",
-    model: "LanguageModel",
-    tokenizer: "Tokenizer | None",
-    description: Mapping[str, Any],
-    out: Path,
-    quantize: Quantize,
-) -> OnnxExport:
-    """Finish a graph, compare it with `model`, and move it to `out`; see `export_onnx`."""
-    import onnx_ir as ir
-
-    from prospero.interop.onnx_int8 import quantize_products
-    from prospero.interop.onnx_session import largest_difference
-
-    _forget_where_it_was_made(graph)
-    products = quantize_products(graph) if quantize is Quantize.int8 else 0
-    graph.producer_name = "prospero"
-    graph.metadata_props[DESCRIPTION_KEY] = json.dumps(dict(description))
-    if tokenizer is not None:
-        graph.metadata_props[TOKENIZER_KEY] = tokenizer.inner.to_str(pretty=False)
-    weights = sum(value.const_value.nbytes for value in graph.graph.initializers.values() if value.const_value)
-    apart = data_file(out).name if weights > LARGEST_SINGLE_FILE else None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-    try:
-        ir.save(graph, folder / out.name, external_data=apart)
-        difference = largest_difference(model, folder / out.name)
-        if products == 0 and not difference < LARGEST_DIFFERENCE:
-            raise RuntimeError(f"the ONNX graph is wrong: its logits differ by {difference:.1e}; nothing was written")
-        files = _publish(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    log.info("%s: logits within %.1e of the model's (onnxruntime, random ids)", out, difference)
-    return OnnxExport(files=files, difference=difference, products_in_int8=products)
-
-
-def _publish(folder: Path, out: Path) -> list[Path]:
-    """Move what is in `folder` beside `out`, the weights first: a file that is there is complete."""
-    files = [out.with_name(path.name) for path in sorted(folder.iterdir(), reverse=True)]
-    for path in files:
-        os.chmod(folder / path.name, 0o644)
-        fsync_file(folder / path.name)
-        os.replace(folder / path.name, path)
-    fsync_folder(out.parent)
-    return files[::-1]
+def _sign(graph: "ir.Model", exported: Exported) -> None:
+    """Put into the file's notes what it takes to write text with it."""
+    graph.metadata_props[DESCRIPTION_KEY] = json.dumps(dict(exported.description["model"]))
+    if exported.tokenizer is not None:
+        graph.metadata_props[TOKENIZER_KEY] = exported.tokenizer.inner.to_str(pretty=False)
 
 
 def _forget_where_it_was_made(graph: "ir.Model") -> None:
     """Remove the exporter's notes (stack traces with paths of this machine) and give axes and weights plain names."""
     import onnx_ir as ir
 
+    graph.producer_name, graph.producer_version = "prospero", __version__
     graph.metadata_props.clear()
     graph.doc_string = graph.graph.doc_string = None
     graph.graph.metadata_props.clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prospero.checkpoints import folders
 from prospero.errors import ConfigError
-from prospero.paths import atomic_path, fsync_file
+from prospero.paths import atomic_path, fsync_file, fsync_folder
 
 
 def check_free(out: Path) -> None:
@@ -50,6 +50,31 @@ def new_file(out: Path) -> Iterator[Path]:
             yield temporary
             os.chmod(temporary, 0o644)
     finally:
+        _remove_empty(made)
+
+
+@contextmanager
+def new_files(out: Path) -> Iterator[Path]:
+    """Give a folder to write `out.name` and files beside it in; when the block ends well they stand beside each other.
+
+    `out` comes last: where it is, what it refers to is there. Names that are taken are refused.
+    """
+    if os.path.isdir(out):
+        raise ConfigError(f"out={out} is a folder; this format is one file, name it")
+    check_free(out)
+    folder, made = folders.unfinished(out), [place for place in out.parents if not os.path.exists(place)]
+    try:
+        with _said_in_one_line(out):
+            folder.mkdir(parents=True)
+            yield folder
+            for file in sorted(folder.iterdir(), key=lambda file: file.name == out.name):
+                check_free(out.with_name(file.name))
+                os.chmod(file, 0o644)
+                fsync_file(file)
+                os.replace(file, out.with_name(file.name))
+            fsync_folder(out.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
         _remove_empty(made)
 
 
