@@ -112,7 +112,11 @@ def transformer_graph(model: Transformer, *, cache: bool) -> "ir.Model":
         else:
             arguments, shapes, module, names = (ids,), ({0: rows, 1: steps},), _Whole(unbounded), []
         program = torch.export.export(
-            module.eval(), arguments, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True
+            module.eval(),
+            arguments,
+            dynamic_shapes=shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,  # a slice of time - 1 tokens has a guard against 1 of them
         )
         exported = torch.onnx.export(
             program,
