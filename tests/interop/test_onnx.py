@@ -16,9 +16,12 @@ from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError
 from prospero.interop.formats import Exported
 from prospero.interop.settings import ExportConfig, ExportDtype, Quantize
+from prospero.model.layers.attention import QKNormWidth
+from prospero.model.layers.block import NormPlace
 from prospero.model.layers.feed_forward import Activation
 from prospero.model.layers.lookback import Lookback
 from prospero.model.layers.norms import Norm
+from prospero.model.layers.rotary import RopeScalingConfig, Scaling
 from prospero.model.rnn import GRUConfig, LSTMConfig
 from prospero.model.transformer import Position, TransformerConfig
 
@@ -31,7 +34,9 @@ from prospero.interop.onnx_session import OnnxSession, bits_per_byte
 
 V, T = 257, 24
 SMALL = {"n_layers": 2, "d_model": 32, "n_heads": 4}
-SERVING = TransformerConfig(**SMALL, n_kv_heads=2, qk_norm=True, lookback=Lookback.smear, logit_softcap=20.0)
+SERVING = TransformerConfig(
+    **SMALL, n_kv_heads=2, qk_norm=True, lookback=Lookback.smear, logit_softcap=20.0, windows=[6, 0]
+)
 GRID = {
     "llama": {"bias": True, "head_dim": 12, "rope_theta": 500.0},
     "tied": {"tie_embeddings": True, "n_kv_heads": 1},
@@ -41,6 +46,24 @@ GRID = {
         "activation": Activation.gelu,
         "bias": True,
         "tie_embeddings": True,
+    },
+    "gemma": {
+        "activation": Activation.geglu,
+        "norm_place": NormPlace.sandwich,
+        "windows": [4, 0],
+        "window_rope_theta": 100.0,
+        "attention_softcap": 5.0,
+        "embedding_scale": 5.65,
+        "tie_embeddings": True,
+    },
+    "neox": {
+        "norm": Norm.layer,
+        "parallel_residual": True,
+        "rotary_dim": 4,
+        "activation": Activation.gelu_exact,
+        "qk_norm": True,
+        "qk_norm_width": QKNormWidth.all_heads,
+        "rope_scaling": RopeScalingConfig(kind=Scaling.yarn, factor=4.0, original_max_seq_len=16),
     },
     "shift": {"lookback": Lookback.shift, "activation": Activation.relu2, "document_attention": True},
 }
@@ -267,7 +290,7 @@ def test_large_weights_lie_beside_the_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", GRID)
 def test_every_switch_is_traced(name, cache, tmp_path, long_form):
     if not long_form:
-        pytest.skip("traces of eight models take minutes: pytest --long")
+        pytest.skip("traces of twelve models take minutes: pytest --long")
     out = tmp_path / "model.onnx"
     model, _ = write(TransformerConfig(**{**SMALL, **GRID[name]}), out, cache=cache)
     if cache:

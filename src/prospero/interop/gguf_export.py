@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,9 +21,11 @@ from prospero.interop.formats import Exported
 from prospero.interop.gguf_tokenizer import gguf_tokenizer
 from prospero.interop.output import new_file
 from prospero.interop.settings import ExportConfig, ExportDtype
+from prospero.model.layers.block import Block
 from prospero.model.layers.feed_forward import Activation, default_d_ff
 from prospero.model.layers.norms import Norm
-from prospero.model.transformer import Block, Position, Transformer, TransformerConfig
+from prospero.model.transformer import Position, Transformer, TransformerConfig
+from prospero.plain import plain
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -32,8 +34,13 @@ SAID = {"n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "nor
 """Settings that every architecture here has a field for."""
 OF_TRAINING = {"dropout", "init_std", "zero_init_outputs", "attention", "document_attention", "activation_checkpointing"}
 """Settings that change nothing in a text that is read."""
-CHOOSING = {"norm", "position", "activation", "bias", "qk_norm"}
-"""Settings that choose the architecture."""
+CHOOSING = {"norm", "position", "activation", "qk_norm", "bias"} | {
+    "qkv_bias",
+    "attention_out_bias",
+    "feed_forward_bias",
+    "norm_bias",
+}
+"""Settings that choose the architecture, or that it takes as they come (llama: biases there or not, gpt2: zeros)."""
 FILE_TYPES = {ExportDtype.float32: 0, ExportDtype.float16: 1, ExportDtype.q8_0: 7}
 """llama.cpp's numbers (llama_ftype) for the type of most tensors."""
 Q8_BLOCK = 32
@@ -82,24 +89,27 @@ def write_gguf(exported: Exported, out: Path, settings: ExportConfig) -> str:
 
 def architecture_of(config: TransformerConfig) -> str:
     """Return llama.cpp's name of what the settings make; ConfigError, which names the setting, where it has none."""
-    for item in fields(config):
+    c, usual = config, TransformerConfig()
+    for item in fields(c):
         handled = item.name in SAID | OF_TRAINING | CHOOSING
-        if not handled and getattr(config, item.name) != item.default:
-            raise _cannot(f"model.{item.name}={_shown(getattr(config, item.name))}")
-    c = config
+        if not handled and getattr(c, item.name) != getattr(usual, item.name):
+            value = plain(getattr(c, item.name))
+            name = f"{item.name}.kind" if isinstance(value, dict) else item.name
+            raise _cannot(f"model.{name}={value['kind'] if isinstance(value, dict) else value}")
     rotary = c.norm is Norm.rms and c.position is Position.rotary and c.activation is Activation.swiglu
     if rotary and not c.qk_norm:
         return "llama"
-    if rotary and not c.bias:
+    biased = any(c.has_bias(part) for part in ("qkv", "attention_out", "feed_forward"))
+    if rotary and not biased:
         return "qwen3"
     if rotary:
-        raise _cannot("model.qk_norm=true together with model.bias=true")
+        raise _cannot("model.qk_norm=true together with biases")
     if c.norm is Norm.layer and c.position is Position.learned and c.activation is Activation.gelu and not c.qk_norm:
         if c.head_width * c.n_heads != c.d_model:
             raise _cannot(f"model.head_dim={c.head_dim} that is not d_model / n_heads, with learned positions")
         return "gpt2"
     names = ("norm", "position", "activation", "qk_norm")
-    raise _cannot("; ".join(f"model.{name}={_shown(getattr(c, name))}" for name in names))
+    raise _cannot("; ".join(f"model.{name}={plain(getattr(c, name))}" for name in names))
 
 
 def _cannot(what: str) -> ConfigError:
@@ -107,10 +117,6 @@ def _cannot(what: str) -> ConfigError:
         f"to=gguf has no architecture for {what}; it has rms, rotary and swiglu (llama, with qk_norm qwen3) and "
         "layer, learned and gelu (gpt2)"
     )
-
-
-def _shown(value: Any) -> str:
-    return str(getattr(value, "value", value)).lower() if not isinstance(value, float) else f"{value:g}"
 
 
 def _add_settings(writer: "GGUFWriter", model: Transformer, name: str) -> None:

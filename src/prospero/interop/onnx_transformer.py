@@ -42,10 +42,12 @@ class PastCache(KVCache):
     def reserve(self, time: int) -> None:
         """Take no memory: `update` does."""
 
-    def mask(self, positions: Tensor, dtype: torch.dtype) -> Tensor:
+    def mask(self, positions: Tensor, dtype: torch.dtype, window: int = 0) -> Tensor:
         """Return [T, S], always: whether it is needed would depend on the number of tokens."""
-        seen = torch.arange(self.length + positions.shape[-1], device=positions.device)
-        hidden = seen > positions.unsqueeze(-1)
+        keys = torch.arange(self.length + positions.shape[-1], device=positions.device)
+        hidden = keys > positions.unsqueeze(-1)
+        if window:
+            hidden = hidden | (keys <= positions.unsqueeze(-1) - window)
         return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, float("-inf"))
 
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,14 +62,17 @@ class PastCache(KVCache):
 
 
 class _Whole(nn.Module):
-    """input_ids [B, T] -> logits [B, T, V]."""
+    """input_ids [B, T] -> logits [B, T, V], as the continuation of nothing: the mask then asks for no length."""
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        return self.model(input_ids).logits
+        c = self.model.config
+        empty = torch.zeros(input_ids.shape[0], c.n_kv_heads or c.n_heads, 0, c.head_width)
+        past = [empty] * c.n_layers
+        return self.model(input_ids, cache=PastCache(past, past, {}, self.model.max_seq_len)).logits
 
 
 class _Continued(nn.Module):
