@@ -3,7 +3,10 @@
 A trace of a Transformer takes seconds, so one that has several switches at once serves the tests; `--long` has the rest.
 """
 
+import contextlib
+import io
 import json
+import logging
 import sys
 
 import numpy as np
@@ -127,10 +130,14 @@ def greedy(model, session, prompt, count):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """(model, file) of a Transformer with several switches, traced once."""
-    out = tmp_path_factory.mktemp("served") / "new" / "model.onnx"
-    model, said = write(SERVING, out)
-    assert said.startswith("model.onnx, float32, logits within ")
+    """(model, file) of a Transformer with several switches, traced once; the exporter's own warnings are not shown."""
+    out, heard = tmp_path_factory.mktemp("served") / "new" / "model.onnx", io.StringIO()
+    listener = logging.StreamHandler(heard)
+    logging.getLogger("torch.onnx").addHandler(listener)
+    with contextlib.redirect_stdout(heard), contextlib.redirect_stderr(heard):
+        model, said = write(SERVING, out)
+    logging.getLogger("torch.onnx").removeHandler(listener)
+    assert said.startswith("model.onnx, float32, logits within ") and heard.getvalue() == ""
     return model, out
 
 

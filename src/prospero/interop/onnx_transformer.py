@@ -7,6 +7,7 @@ Shapes: B batch, T time, P past, S = P + T, K key/value heads, H head_dim, D d_m
 """
 
 import copy
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -146,12 +147,16 @@ def _free_of_lengths(model: Transformer, room: int) -> Iterator[Transformer]:
     unbounded.max_seq_len = room
     attentions = [module for module in model.modules() if isinstance(module, Attention)]
     kernels = [attention.kernel for attention in attentions]
+    exporter = logging.getLogger("torch.onnx")  # it warns of packages for pictures that are not there
+    level = exporter.level
     try:
+        exporter.setLevel(logging.ERROR)
         for attention in attentions:
             attention.kernel = AttentionKernel.sdpa
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch's exporter about itself
             yield unbounded
     finally:
+        exporter.setLevel(level)
         for attention, kernel in zip(attentions, kernels):
             attention.kernel = kernel
