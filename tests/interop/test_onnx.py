@@ -172,7 +172,9 @@ def test_the_file_holds_what_it_takes_and_nothing_of_this_machine(served):
     tokenizer = tokenizers.Tokenizer.from_str(notes["prospero.tokenizer"])
     assert tokenizer.encode("é").ids == [195, 169]
     content = out.read_bytes()
-    assert not [word for word in (b"site-packages", b".py", b"stack_trace", str(out.parent).encode()) if word in content]
+    assert not [
+        word for word in (b"site-packages", b".py", b"stack_trace", str(out.parent).encode()) if word in content
+    ]
 
 
 def test_the_model_is_as_it_was(served):

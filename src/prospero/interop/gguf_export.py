@@ -32,7 +32,14 @@ if TYPE_CHECKING:
 
 SAID = {"n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "norm_eps", "rope_theta", "tie_embeddings"}
 """Settings that every architecture here has a field for."""
-OF_TRAINING = {"dropout", "init_std", "zero_init_outputs", "attention", "document_attention", "activation_checkpointing"}
+OF_TRAINING = {
+    "dropout",
+    "init_std",
+    "zero_init_outputs",
+    "attention",
+    "document_attention",
+    "activation_checkpointing",
+}
 """Settings that change nothing in a text that is read."""
 CHOOSING = {"norm", "position", "activation", "qk_norm", "bias"} | {
     "qkv_bias",

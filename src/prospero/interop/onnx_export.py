@@ -81,7 +81,9 @@ def _check(model: "LanguageModel", out: Path, settings: ExportConfig) -> None:
     if not isinstance(model, Transformer | RNN):
         raise ConfigError(f"to=onnx knows transformer, lstm and gru; this model is a {type(model).__name__}")
     if settings.dtype not in (ExportDtype.keep, ExportDtype.float32):
-        raise ConfigError(f"dtype={settings.dtype.value}: to=onnx writes float32; leave dtype= out, or set quantize=int8")
+        raise ConfigError(
+            f"dtype={settings.dtype.value}: to=onnx writes float32; leave dtype= out, or set quantize=int8"
+        )
     if settings.quantize is Quantize.int8 and isinstance(model, RNN):
         raise ConfigError("quantize=int8 is for transformers, and this model is recurrent; leave it out")
     if out.suffix != ".onnx":

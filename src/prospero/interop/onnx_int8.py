@@ -31,9 +31,7 @@ def quantize_products(model: "ir.Model") -> int:
         constants = []
         for kind, array in (("weight", packed), ("scales", scales)):
             tensor = ir.tensor(array, name=f"{name}.{kind}")
-            value = ir.Value(
-                name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
-            )
+            value = ir.Value(name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
             model.graph.register_initializer(value)
             constants.append(value)
         attributes = {"K": matrix.shape[0], "N": matrix.shape[1], "bits": 8, "block_size": BLOCK}

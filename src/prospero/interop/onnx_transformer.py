@@ -34,7 +34,9 @@ class PastCache(KVCache):
     `previous` holds what the one-token look-back saw last, zeros at the start of a text.
     """
 
-    def __init__(self, keys: Sequence[Tensor], values: Sequence[Tensor], previous: dict[str, Tensor], room: int) -> None:
+    def __init__(
+        self, keys: Sequence[Tensor], values: Sequence[Tensor], previous: dict[str, Tensor], room: int
+    ) -> None:
         super().__init__(len(keys), keys[0].shape[0], room)
         self.keys, self.values = list(keys), list(values)
         self.length = keys[0].shape[2]
