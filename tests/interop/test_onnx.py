@@ -1,6 +1,6 @@
 """`export to=onnx`: onnxruntime computes what the model computes, whole and continued, and the file tells no tales.
 
-A trace of a Transformer takes seconds, so one that has several switches at once serves the tests; `--long` has the rest.
+A trace of a Transformer takes seconds, so one with several switches at once serves the tests; `--long` has the rest.
 """
 
 import contextlib
@@ -18,6 +18,9 @@ from prospero.checkpoints.model_folder import build_model, describe_model
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError
 from prospero.interop.formats import Exported
+from prospero.interop.onnx_export import write_onnx
+from prospero.interop.onnx_int8 import BLOCK, pack
+from prospero.interop.onnx_session import OnnxSession, bits_per_byte
 from prospero.interop.settings import ExportConfig, ExportDtype, Quantize
 from prospero.model.layers.attention import QKNormWidth
 from prospero.model.layers.block import NormPlace
@@ -30,10 +33,6 @@ from prospero.model.transformer import Position, TransformerConfig
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package, reason="needs the extra onnx")
-
-from prospero.interop.onnx_export import write_onnx
-from prospero.interop.onnx_int8 import BLOCK, pack
-from prospero.interop.onnx_session import OnnxSession, bits_per_byte
 
 V, T = 257, 24
 SMALL = {"n_layers": 2, "d_model": 32, "n_heads": 4}

@@ -1,4 +1,4 @@
-"""TensorFlow opens an exported folder: KerasHub's classes on its TensorFlow backend give our logits and our greedy text.
+"""TensorFlow opens an exported folder: KerasHub's classes on that backend give our logits and our greedy text.
 
 In a process of its own: TensorFlow and torch bring each their own libraries. See docs/EXPORT.md for the how-to.
 """

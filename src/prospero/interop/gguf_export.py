@@ -187,7 +187,7 @@ def _block(block: Block, architecture: str) -> Iterator[tuple[str, np.ndarray]]:
 def _layer(name: str, layer: nn.Module, *, heads: int = 0, zeros: bool = False) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the weight and the bias of a layer; with `zeros` a missing bias as zeros, which gpt2 requires.
 
-    With `heads`, the two halves of each head are interleaved: llama.cpp turns x[2i] with x[2i + 1] in this architecture.
+    With `heads`, the two halves of each head are interleaved: llama.cpp turns x[2i] with x[2i + 1] there.
     """
     own = dict(layer.named_parameters(recurse=False))
     for kind in ("weight", "bias"):

@@ -1,7 +1,7 @@
 """A tokenizer in GGUF's words: tokens, merges, and the name of a cut of the text that its readers know by heart.
 
-GGUF has no field for the pattern by which text is cut before merging; `tokenizer.ggml.pre` names one of those built into
-llama.cpp. A tokenizer is therefore written only where such a name stands for exactly its pattern.
+GGUF has no field for the pattern by which text is cut before merging; `tokenizer.ggml.pre` names one of those built
+into llama.cpp. A tokenizer is therefore written only where such a name stands for exactly its pattern.
 """
 
 import json

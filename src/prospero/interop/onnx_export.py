@@ -1,4 +1,4 @@
-"""`to=onnx`: a model as one file that onnxruntime (and other readers of ONNX) runs, with all that it takes to write text.
+"""`to=onnx`: a model as one file that onnxruntime (and other readers) runs, with all that it takes to write text.
 
 The file's own notes hold the description of the model (`prospero.description`, JSON) and the tokenizer
 (`prospero.tokenizer`, a tokenizer.json), and nothing of this machine.
@@ -54,7 +54,7 @@ def write_onnx(exported: Exported, out: Path, settings: ExportConfig) -> str:
 
 
 def graph_of(model: "LanguageModel", *, cache: bool) -> "ir.Model":
-    """Return the graph of a float32 model on the CPU, with its past in and out when `cache`; batch and time are free."""
+    """Return the graph of a model (float32, on the CPU), its past in and out when `cache`; batch and time are free."""
     if isinstance(model, Transformer):
         graph = transformer_graph(model, cache=cache)
     else:

@@ -1,7 +1,7 @@
 """Matrices of an ONNX graph in 8 bits: one scale for each block of a column, activations in 8 bits as well.
 
-The operator is onnxruntime's own (MatMulNBits of `com.microsoft`, accuracy_level 4), so such a file runs there only. The
-embedding stays in float32: a look-up reads one row.
+The operator is onnxruntime's own (MatMulNBits of `com.microsoft`, accuracy_level 4), so such a file runs there only.
+The embedding stays in float32: a look-up reads one row.
 """
 
 from typing import TYPE_CHECKING
@@ -31,7 +31,8 @@ def quantize_products(model: "ir.Model") -> int:
         constants = []
         for kind, array in (("weight", packed), ("scales", scales)):
             tensor = ir.tensor(array, name=f"{name}.{kind}")
-            value = ir.Value(name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+            shape = ir.Shape(array.shape)
+            value = ir.Value(name=tensor.name, shape=shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
             model.graph.register_initializer(value)
             constants.append(value)
         attributes = {"K": matrix.shape[0], "N": matrix.shape[1], "bits": 8, "block_size": BLOCK}

@@ -6,7 +6,7 @@ a text, and leaves as `present_...`.
 Shapes: B batch, T time, E embedding, D d_model, V vocabulary, G gates (4 or 3).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ GRU_GATES = [1, 0, 2]
 
 
 def recurrent_graph(model: RNN, *, cache: bool, opset: int) -> "ir.Model":
-    """Return the graph of `model` (float32, on CPU), with its state in and out when `cache`; batch and time are free."""
+    """Return the graph of `model` (float32, on CPU), its state in and out when `cache`; batch and time are free."""
     import onnx_ir as ir
     from onnx import TensorProto, helper, numpy_helper
 
@@ -78,8 +78,9 @@ class _Graph:
         """Add one recurrent layer; return its output [T, B, D]."""
         lstm, width = isinstance(layer, nn.LSTM), layer.hidden_size
         gates = LSTM_GATES if lstm else GRU_GATES
-        parts = [layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0]
-        w, r, *biases = (_reordered(part, gates, width) for part in parts)
+        own = dict(layer.named_parameters())
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        w, r, *biases = (_reordered(own[name], gates, width) for name in names)
         weights = [
             self._weight(f"blocks.{index}.weight_ih", w[None]),  # [1, G D, E]
             self._weight(f"blocks.{index}.weight_hh", r[None]),  # [1, G D, D]
@@ -97,7 +98,7 @@ class _Graph:
             self._node("Squeeze", [end, axis], outputs=[f"present_{kind}"])
         return self._node("Squeeze", [y, self._weight("direction_axis", np.array([1]))])  # from [T, 1, B, D]
 
-    def _node(self, operator: str, inputs: list[str], outputs: list[str] | None = None, **attributes: object) -> str:
+    def _node(self, operator: str, inputs: list[str], outputs: list[str] | None = None, **attributes: Any) -> str:
         """Add a node and return the name of its first output."""
         from onnx import helper
 

@@ -1,7 +1,7 @@
 """The graph of a Transformer, traced from the model itself, so that every switch of its blocks comes along.
 
 What attention looks back to enters as `past_key_<layer>`, `past_value_<layer>` [batch, kv_heads, past, head_dim] and
-leaves, with the new tokens, as `present_...`; `past` may be 0, so that the same file reads a prompt and goes on from it.
+leaves, with the new tokens, as `present_...`; `past` may be 0, so that one file reads a prompt and goes on from it.
 
 Shapes: B batch, T time, P past, S = P + T, K key/value heads, H head_dim, D d_model.
 """
@@ -124,7 +124,8 @@ def transformer_graph(model: Transformer, *, cache: bool) -> "ir.Model":
             arguments,
             dynamic_shapes=shapes,
             strict=False,
-            prefer_deferred_runtime_asserts_over_guards=True,  # a slice of time - 1 tokens has a guard against 1 of them
+            # The look-back's slice of time - 1 tokens would else be guarded against being one token long.
+            prefer_deferred_runtime_asserts_over_guards=True,
         )
         exported = torch.onnx.export(
             program,
