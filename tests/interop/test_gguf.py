@@ -11,6 +11,7 @@ from prospero.checkpoints.model_folder import describe_model
 from prospero.data.tokenizer.bpe import BPETokenizerConfig, Pattern
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.data.tokenizer.char import CharTokenizerConfig
+from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError
 from prospero.interop.formats import Exported
 from prospero.interop.gguf_export import architecture_of, write_gguf
@@ -164,6 +165,14 @@ def test_the_tokenizer_is_in_the_file(tokenizer, tmp_path):
     assert read["eos_token_id"] == tokenizer.eot_id and read["token_type"][tokenizer.eot_id] == 3
     assert read["merges"][0].replace(" ", "") in read["tokens"] and read["merges"][0].count(" ") == 1
     assert len(read["merges"]) == tokenizer.vocab_size - 257
+
+
+def test_a_token_before_every_text_is_asked_for(tokenizer, tmp_path):
+    with_bos = Tokenizer(tokenizer.inner, tokenizer.eot_token, "the")
+    write(TransformerConfig(**LLAMA), with_bos, tmp_path / "model.gguf")
+    read = fields_of(tmp_path / "model.gguf")
+    assert read["tokenizer.ggml.add_bos_token"] is True
+    assert read["tokenizer.ggml.bos_token_id"] == with_bos.bos_id != tokenizer.eot_id
 
 
 def test_three_digits_have_another_name(tmp_path):

@@ -165,7 +165,8 @@ def test_its_inputs_and_outputs_are_named(served):
 def test_the_file_holds_what_it_takes_and_nothing_of_this_machine(served):
     model, out = served
     notes = OnnxSession(out).session.get_modelmeta().custom_metadata_map
-    assert set(notes) == {"prospero.description", "prospero.tokenizer"}
+    assert set(notes) == {"prospero.description", "prospero.tokenizer", "prospero.special_tokens"}
+    assert json.loads(notes["prospero.special_tokens"]) == {"eot": "<|endoftext|>", "bos": None}
     again = build_model(json.loads(notes["prospero.description"]))
     assert again.config == model.config and again.max_seq_len == T
     tokenizer = tokenizers.Tokenizer.from_str(notes["prospero.tokenizer"])

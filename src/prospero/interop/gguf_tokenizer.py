@@ -27,6 +27,8 @@ class GGUFTokenizer:
     kinds: list[int]
     merges: list[str]
     eos_id: int
+    bos_id: int | None
+    """What stands before every text; None where nothing does."""
 
 
 def gguf_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> GGUFTokenizer:
@@ -49,6 +51,7 @@ def gguf_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> GGUFTokenizer:
         kinds=[kinds.get(id_, NORMAL if names[id_] else UNUSED) for id_ in range(vocab_size)],
         merges=merges,
         eos_id=tokenizer.eot_id,
+        bos_id=tokenizer.bos_id,
     )
 
 

@@ -1,7 +1,8 @@
 """`to=onnx`: a model as one file that onnxruntime (and other readers) runs, with all that it takes to write text.
 
-The file's own notes hold the description of the model (`prospero.description`, JSON) and the tokenizer
-(`prospero.tokenizer`, a tokenizer.json), and nothing of this machine.
+The file's own notes hold the description of the model (`prospero.description`, JSON), the tokenizer
+(`prospero.tokenizer`, a tokenizer.json) and which of its tokens separates documents and which, if any, stands before
+every text (`prospero.special_tokens`, JSON with `eot` and `bos`), and nothing of this machine.
 """
 
 import importlib.util
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from prospero.model.base import LanguageModel
 
 DESCRIPTION_KEY, TOKENIZER_KEY = "prospero.description", "prospero.tokenizer"
+SPECIAL_KEY = "prospero.special_tokens"
 LARGEST_SINGLE_FILE = 3 * 2**29
 """Bytes of weights (1.5 GiB) above which they lie in a file of their own: protobuf ends at 2 GiB."""
 LARGEST_DIFFERENCE = 1e-3
@@ -97,6 +99,8 @@ def _sign(graph: "ir.Model", exported: Exported) -> None:
     graph.metadata_props[DESCRIPTION_KEY] = json.dumps(dict(exported.description["model"]))
     if exported.tokenizer is not None:
         graph.metadata_props[TOKENIZER_KEY] = exported.tokenizer.inner.to_str(pretty=False)
+        special = {"eot": exported.tokenizer.eot_token, "bos": exported.tokenizer.bos_token}
+        graph.metadata_props[SPECIAL_KEY] = json.dumps(special)
 
 
 def _forget_where_it_was_made(graph: "ir.Model") -> None:
