@@ -7,6 +7,8 @@ from prospero.interop.settings import ExportConfig
 EXAMPLES = [
     ("prospero export run=last to=huggingface out=outputs/hf", "a folder that Transformers opens"),
     ("prospero export run=first to=safetensors out=model.safetensors dtype=bfloat16", "one file of tensors"),
+    ("prospero export run=last to=onnx out=outputs/model.onnx", "for onnxruntime, with keys and values in and out"),
+    ("prospero export run=last to=gguf out=outputs/model.gguf dtype=q8_0", "for llama.cpp, in 8 bits"),
 ]
 
 
