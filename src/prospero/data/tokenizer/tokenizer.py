@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,11 @@ class Tokenizer:
     """Text to ids and back; `eot_id` separates documents.
 
     `eot` names the separator; when it is None the usual names are tried, and a tokenizer that has none of them gets
-    `<|endoftext|>` as one more id.
+    `<|endoftext|>` as one more id. `bos` names a token that stands before every text the model reads, if there is one
+    (Llama's and Gemma's models were trained so); `encode` leaves it out.
     """
 
-    def __init__(self, inner: tokenizers.Tokenizer, eot: str | None = None) -> None:
+    def __init__(self, inner: tokenizers.Tokenizer, eot: str | None = None, bos: str | None = None) -> None:
         self.inner = inner
         inner.encode_special_tokens = True
         inner.no_truncation()
@@ -58,6 +60,8 @@ class Tokenizer:
         inner.add_special_tokens([self.eot_token])
         self._vocabulary: dict[str, int] = inner.get_vocab(with_added_tokens=True)
         self.eot_id = self._vocabulary[self.eot_token]
+        self.bos_token = bos
+        self.bos_id: int | None = None if bos is None else self._vocabulary[bos]
         self.vocab_size: int = max(self._vocabulary.values()) + 1
         self._settings: dict[str, Any] = _settings(inner)
         self._special = {id_ for id_, token in inner.get_added_tokens_decoder().items() if token.special}
@@ -128,6 +132,11 @@ class Tokenizer:
         """Return the text of `ids`; separators and other special ids are left out, broken UTF-8 becomes U+FFFD."""
         return self.inner.decode([int(id_) for id_ in ids], skip_special_tokens=True)
 
+    @cached_property
+    def byte_table(self) -> list[bytes]:
+        """`bytes_of`, made once."""
+        return self.bytes_of()
+
     def bytes_of(self) -> list[bytes]:
         """Return the UTF-8 bytes each id stands for: empty for special ids and for ids that no token has."""
         table = [b""] * self.vocab_size
@@ -151,18 +160,20 @@ class Tokenizer:
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": self.eot_token}
         unknown = self._settings["unk_token"]
         settings |= {"unk_token": unknown} if unknown else {}
+        settings |= {"bos_token": self.bos_token, "add_bos_token": True} if self.bos_token else {}
         write_text(Path(path).with_name("tokenizer_config.json"), json.dumps(settings, indent=2) + "\n")
 
     def fingerprint(self) -> str:
         """Return 32 hexadecimal digits that change whenever any id would."""
         content = f"{self.inner.to_str(pretty=False)}\n{self.eot_token}"
+        content += f"\n{self.bos_token}" if self.bos_token else ""
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
-    def __getstate__(self) -> dict[str, str]:
-        return {"inner": self.inner.to_str(), "eot": self.eot_token}
+    def __getstate__(self) -> dict[str, Any]:
+        return {"inner": self.inner.to_str(), "eot": self.eot_token, "bos": self.bos_token}
 
-    def __setstate__(self, state: dict[str, str]) -> None:
-        self.__init__(tokenizers.Tokenizer.from_str(state["inner"]), state["eot"])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(tokenizers.Tokenizer.from_str(state["inner"]), state["eot"], state["bos"])
 
     def _known_signs(self) -> frozenset[str] | None:
         """The characters that words are made of, where the library leaves out all others without a word; else None.
@@ -223,7 +234,7 @@ class StreamDecoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._bytes = tokenizer.bytes_of() if tokenizer.is_context_free else None
+        self._bytes = tokenizer.byte_table if tokenizer.is_context_free else None
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._stream = DecodeStream(skip_special_tokens=True)
 
@@ -256,12 +267,18 @@ def load_tokenizer(path: Path | str, eot: str | None = None) -> Tokenizer:
         raise DataError(f"{file} is not a tokenizer.json: {str(error).splitlines()[0]}") from error
     if eot is not None and inner.token_to_id(eot) is None:
         raise ConfigError(_no_such_token(file, eot, inner))
-    beside = None if eot else _separator_beside(file)
+    named = _named_beside(file)
+    beside = None if eot else named.get("eos_token")
     if beside is not None and inner.token_to_id(beside) is None:
         log.warning(
             "%s names the separator %r, which the tokenizer lacks; it is added as a new id.", file.parent, beside
         )
-    return Tokenizer(inner, eot or beside)
+    bos = named.get("bos_token")
+    if bos is not None and inner.token_to_id(bos) is None:
+        raise DataError(
+            f"{file.parent} puts {bos!r} before every text (add_bos_token), which is no token of {file.name}"
+        )
+    return Tokenizer(inner, eot or beside, bos)
 
 
 def _no_such_token(file: Path, eot: str, inner: tokenizers.Tokenizer) -> str:
@@ -300,19 +317,28 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in visible} | {chr(256 + n): byte for n, byte in enumerate(hidden)}
 
 
-def _separator_beside(file: Path) -> str | None:
-    """Return the `eos_token` of the `tokenizer_config.json` in the same folder, if there is one."""
+def _named_beside(file: Path) -> dict[str, str]:
+    """Return what the `tokenizer_config.json` in the same folder names: `eos_token`; `bos_token` where it is used."""
     beside = file.with_name("tokenizer_config.json")
     if not beside.is_file():
-        return None
+        return {}
     try:
-        named = json.loads(beside.read_text(encoding="utf-8")).get("eos_token")
+        settings = json.loads(beside.read_text(encoding="utf-8"))
+        names = {name: settings.get(name) for name in ("eos_token", "bos_token")}
+        add_bos = settings.get("add_bos_token") is True
     except (ValueError, AttributeError) as error:
         raise DataError(f"{beside} is not a JSON object: {error}") from error
-    named = named.get("content") if isinstance(named, dict) else named
-    if named is not None and not isinstance(named, str):
-        raise DataError(f"{beside} names a separator (eos_token) that is no text")
-    return named
+    if not add_bos:
+        names["bos_token"] = None
+    found = {}
+    for name, meaning in (("eos_token", "separator"), ("bos_token", "beginning")):
+        value = names[name]
+        value = value.get("content") if isinstance(value, dict) else value
+        if value is not None and not isinstance(value, str):
+            raise DataError(f"{beside} names a {meaning} ({name}) that is no text")
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def _settings(inner: tokenizers.Tokenizer) -> dict[str, Any]:
