@@ -74,6 +74,7 @@ class ModelDecoder:
         """No dropout; the model goes back to the mode it was in."""
         return evaluating(self.model)
 
+    @torch.inference_mode()
     def add(self, prompts: Sequence[Sequence[int]], copies: Sequence[int]) -> Tensor:
         """Read prompts filled up on the right into a cache of their own, then join it to the running one."""
         device, counts = self.model.device, [len(prompt) for prompt in prompts]
@@ -93,11 +94,13 @@ class ModelDecoder:
             self.cache.join(cache)
         return logits
 
+    @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
         """One forward pass of one token a row."""
         output = self.model(tokens.view(-1, 1).to(self.model.device), cache=self.cache)
         return output.logits[:, -1].float()
 
+    @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
         """Keep the caches of `rows`."""
         if not rows:

@@ -8,3 +8,12 @@ class Context(Enum):
 
     refuse = "refuse"
     slide = "slide"
+
+
+class Precision(Enum):
+    """The numbers that weights are held in while text is written; sums are float32."""
+
+    auto = "auto"
+    float32 = "float32"
+    bf16 = "bf16"
+    int8 = "int8"
