@@ -10,7 +10,7 @@ from tests.checkpoints import stored
 from prospero.commands.generate import GenerateConfig, generate
 from prospero.errors import ConfigError, DataError
 from prospero.generation.sampling import SamplingConfig
-from prospero.generation.settings import Context
+from prospero.generation.settings import Context, Engine, Precision
 
 SAMPLING = SamplingConfig(max_new_tokens=6, temperature=1.0, seed=3)
 
@@ -211,3 +211,22 @@ def test_mistakes_are_one_line(run, capsys, tmp_path):
     for file in (run / "checkpoints").glob("tokenizer*"):
         file.unlink()
     refused(r"has no tokenizer\.json, so it cannot write text; give the run's folder", prompt="a")
+
+
+def test_precision_and_engine(run, capsys, tmp_path):
+    out, err = written(capsys, run, prompt="ab", precision=Precision.int8)
+    assert out.startswith("ab")
+    assert "precision: int8; bits per byte cannot be measured: the run's prepared data are not here" in err
+    with pytest.raises(ConfigError, match=r"engine=onnx runs an exported file, and run=.* is none; write one with"):
+        written(capsys, run, prompt="ab", engine=Engine.onnx)
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"no graph")
+    for settings, message in [
+        ({"engine": Engine.torch}, "engine=torch cannot run"),
+        ({"precision": Precision.bf16}, "does not change"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            written(capsys, file, prompt="ab", **settings)
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(DataError, match="is no ONNX model"):
+        written(capsys, file, prompt="ab")

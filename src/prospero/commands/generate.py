@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prospero.data.parts import MISSING
 from prospero.errors import ConfigError
-from prospero.generation.settings import Context
+from prospero.generation.settings import Context, Engine, Precision
 from prospero.runs import find as find_run
 from prospero.training.parts import SamplingSettings
 
@@ -21,6 +21,8 @@ EXAMPLES = [
     ("python generate.py run=first prompt='def ' sampling.temperature=0", "a run by its name, greedily"),
     ("python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.n=3", "three texts of a folder"),
     ("python generate.py run=last prompts=prompts.jsonl out=texts.jsonl", "a file of prompts, many at a time"),
+    ("python generate.py run=last prompt='def ' precision=int8", "8-bit weights; says what they cost"),
+    ("python generate.py run=outputs/model.onnx prompt='def '", "an exported file"),
     ("python generate.py run=last", "prompts from the terminal, one after the other"),
 ]
 
@@ -32,7 +34,7 @@ class GenerateConfig:
     sampling: SamplingSettings = MISSING
     """How the next token is drawn."""
     run: str = "last"
-    """The run: last, a name, or a folder: of a run, a checkpoint or a model."""
+    """The run: last, a name, a folder (of a run, a checkpoint or a model), or an exported .onnx file."""
     prompt: str | None = None
     """The beginning of the text; an empty one (prompt=) lets the model start a document of its own."""
     prompt_file: str | None = None
@@ -45,6 +47,10 @@ class GenerateConfig:
     """With prompts=: texts written side by side; they do not depend on it."""
     context: Context = Context.refuse
     """A prompt longer than the model reads at once: refuse it, or slide (only its end counts)."""
+    precision: Precision = Precision.float32
+    """Weights as float32, bf16 or int8; auto takes the fastest by the clock that is at most 0.5 % worse."""
+    engine: Engine = Engine.auto
+    """torch, or onnx (onnxruntime) for an exported file; auto: by what run is."""
     outputs_dir: str = "outputs"
     """Folder that holds the runs."""
     plugins: list[str] = field(default_factory=list)
@@ -82,19 +88,47 @@ def generate(config: GenerateConfig) -> int:
 def _open(config: GenerateConfig) -> "tuple[Decoder, Tokenizer, list[Any]]":
     """Return what decodes, its tokenizer, and what tells this model from others."""
     from prospero.checkpoints.model_folder import load_model
-    from prospero.generation.decoder import ModelDecoder
+    from prospero.generation.fastest import decoder_for
     from prospero.generation.fingerprint import weights_mark
+    from prospero.generation.validation_text import find_validation_text
     from prospero.log import log
 
     place = Path(config.run) if os.path.isfile(config.run) else find_run.find(config.run, config.outputs_dir)
+    if place.suffix == ".onnx" and place.is_file():
+        return _open_onnx(config, place)
+    if config.engine is Engine.onnx:
+        raise ConfigError(
+            f"engine=onnx runs an exported file, and run={config.run} is none; write one with: prospero export "
+            f"run={config.run} to=onnx out=model.onnx, then give run=model.onnx"
+        )
     model, tokenizer, description = load_model(place)
     if tokenizer is None:
         raise ConfigError(f"{place} has no tokenizer.json, so it cannot write text; give the run's folder")
     log.info(
         "run: %s (%s, %s)", place, description["model"]["name"], description["facts"].get("checkpoint", "checkpoint")
     )
-    mark = [description["model"], tokenizer.fingerprint(), weights_mark(model)]
-    return ModelDecoder(model), tokenizer, mark
+    mark = [description["model"], tokenizer.fingerprint(), weights_mark(model), config.precision.name]
+    narrow = config.precision is not Precision.float32
+    fingerprint = description["facts"].get("data_fingerprint")
+    text = find_validation_text(Path(config.outputs_dir, "data"), fingerprint, tokenizer) if narrow else None
+    rows = 1 if config.prompts is None else config.batch_size
+    return decoder_for(model, config.precision, text, rows=rows), tokenizer, mark
+
+
+def _open_onnx(config: GenerateConfig, file: Path) -> "tuple[Decoder, Tokenizer, list[Any]]":
+    """Return the same of an exported file."""
+    from prospero.generation.onnx_decoder import OnnxDecoder
+    from prospero.log import log
+
+    if config.engine is Engine.torch:
+        raise ConfigError(f"engine=torch cannot run {file}; leave engine= out, or give the run that it came from")
+    if config.precision is not Precision.float32:
+        raise ConfigError(
+            f"precision={config.precision.name} does not change {file}, whose weights are as exported; leave it out"
+        )
+    decoder = OnnxDecoder(file)
+    log.info("run: %s (%s, by onnxruntime)", file, decoder.description["name"])
+    return decoder, decoder.tokenizer, [decoder.description, decoder.tokenizer.fingerprint(), file.stat().st_size]
 
 
 def _work(config: GenerateConfig) -> "Batch | Iterator[str]":

@@ -17,3 +17,11 @@ class Precision(Enum):
     float32 = "float32"
     bf16 = "bf16"
     int8 = "int8"
+
+
+class Engine(Enum):
+    """What computes: this program by torch, or onnxruntime with an exported file."""
+
+    auto = "auto"
+    torch = "torch"
+    onnx = "onnx"
