@@ -3,9 +3,9 @@
     python benchmarks/generate.py                  both layouts, one row and sixteen, one thread
     python benchmarks/generate.py --tokens 60 --rounds 3 --onnx model.onnx
 
-Greedy, a prompt of 16 tokens; every contender writes in turn in every round, so that a busy machine slows all alike. A
-line: tokens a second of the process's own processor time, min / median / max over the rounds; the same by the clock; the
-median ratio to Hugging Face; how many tokens are those of Hugging Face. Random weights: what 8-bit weights cost is
+Greedy, a prompt of 16 tokens; every contender writes in turn in every round, so that a busy machine slows all alike.
+A line: tokens a second of the process's own processor time, min / median / max over the rounds; the same by the clock;
+the median ratio to Hugging Face; how many tokens are those of Hugging Face. Random weights: what 8-bit weights cost is
 measured on a trained run, by `generate.py precision=int8`.
 """
 
@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,6 +115,7 @@ def hugging_face(layout: str, model: Transformer) -> Writer:
     """Return greedy writing by Hugging Face's `generate` with the weights of `model`."""
     import transformers
 
+    other: Any
     c, length, width = model.config, model.max_seq_len, 1024 if layout == "llama" else 4 * model.config.d_model
     ends = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": 0}
     if layout == "llama":

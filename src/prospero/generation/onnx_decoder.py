@@ -2,9 +2,9 @@
 
 The file's inputs are `input_ids` [B, T] and what it looks back to, such as `past_key_0` [B, K, P, H]; its outputs are
 `logits` [B, T, V] and for each `past_x` a `present_x`, the past of the next step. At the beginning of a text an axis
-named `past` has length 0, and what remains is zeros. The file's notes hold what the model is (`prospero.description`) and its
-tokenizer (`prospero.tokenizer`), both as JSON. All rows of such a file are equally long, so each row runs by itself
-here: a batch is no faster than its rows one after the other.
+named `past` has length 0, and what remains is zeros. The file's notes hold what the model is (`prospero.description`)
+and its tokenizer (`prospero.tokenizer`), both as JSON. All rows of such a file are equally long, so each row runs by
+itself here: a batch is no faster than its rows one after the other.
 
 Shapes: B rows, T time, P tokens held, K key/value heads, H head_dim, V vocabulary.
 """
