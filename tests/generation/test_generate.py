@@ -3,9 +3,10 @@ import torch
 
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.data.tokenizer.tokenizer import Tokenizer
-from prospero.generation.cache import Continuation
-from prospero.generation.generate import generate, stream
+from prospero.errors import ConfigError
+from prospero.generation.generate import generate, score, stream
 from prospero.generation.sampling import SamplingConfig
+from prospero.generation.settings import Context
 from prospero.model.base import LanguageModel
 from prospero.model.layers.lookback import Lookback
 from prospero.model.rnn import RNN, LSTMConfig
@@ -63,7 +64,7 @@ def test_greedy_equals_decoding_without_a_cache_even_beyond_the_window(
 
 
 def test_a_batch_writes_what_each_prompt_writes_alone(model: LanguageModel, tokenizer: Tokenizer) -> None:
-    sampling = SamplingConfig(max_new_tokens=40, top_k=20, repetition_penalty=1.3)
+    sampling = SamplingConfig(max_new_tokens=40, top_k=20, repetition_penalty=1.3, no_repeat_ngram=4)
     together = generate(model, tokenizer, PROMPTS, sampling)
     assert together == generate(model, tokenizer, PROMPTS, sampling, batch_size=3)
     assert together != generate(model, tokenizer, PROMPTS, SamplingConfig(max_new_tokens=15, seed=2))
@@ -83,7 +84,71 @@ def test_a_prompt_longer_than_the_window_counts_by_its_end(tokenizer: Tokenizer)
     model = CONFIGS["transformer"].build(tokenizer.vocab_size, SEQ_LEN)
     sampling = SamplingConfig(temperature=0.0, max_new_tokens=1)
     long = "x" * 100 + "y" * (SEQ_LEN - 1) + "z"
-    assert generate(model, tokenizer, [long], sampling) == generate(model, tokenizer, [long[-SEQ_LEN:]], sampling)
+    end = generate(model, tokenizer, [long[-SEQ_LEN:]], sampling)
+    assert generate(model, tokenizer, [long], sampling, context=Context.slide) == end
+    with pytest.raises(
+        ConfigError, match="the prompt has 124 tokens and the model reads 24 at once; shorten it by 100"
+    ):
+        generate(model, tokenizer, ["ok", long], sampling)
+    recurrent = CONFIGS["lstm"].build(tokenizer.vocab_size, SEQ_LEN)
+    assert len(generate(recurrent, tokenizer, [long], sampling)) == 1
+
+
+def test_several_texts_of_a_prompt(model: LanguageModel, tokenizer: Tokenizer) -> None:
+    """The first of four is that of one; they stand beside each other, whatever ends first."""
+    four = generate(model, tokenizer, PROMPTS, SamplingConfig(max_new_tokens=12, n=4), batch_size=6)
+    assert four[::4] == generate(model, tokenizer, PROMPTS, SamplingConfig(max_new_tokens=12))
+    assert len({completion.text for completion in four[:4]}) == 4
+    second = "".join(stream(model, tokenizer, PROMPTS[0], SamplingConfig(max_new_tokens=12, n=4), sample=1))
+    assert second == four[1].text
+
+
+def full_log_probabilities(model: LanguageModel, ids: list[int]) -> torch.Tensor:
+    with torch.no_grad():
+        logits = model.eval()(torch.tensor([ids[:-1]])).logits[0].double()
+    return logits.log_softmax(-1).gather(1, torch.tensor(ids[1:]).unsqueeze(1)).squeeze(1)
+
+
+def test_log_probabilities_are_those_of_the_full_forward(model: LanguageModel, tokenizer: Tokenizer) -> None:
+    sampling = SamplingConfig(max_new_tokens=10, repetition_penalty=2.0)
+    prompts = ["ab", "a longer one"]
+    assert not generate(model, tokenizer, prompts, sampling)[0].log_probabilities
+    for prompt, completion in zip(prompts, generate(model, tokenizer, prompts, sampling, log_probabilities=True)):
+        ids = [*tokenizer.encode(prompt), *completion.ids]
+        expected = full_log_probabilities(model, ids)[-len(completion.ids) :]
+        torch.testing.assert_close(torch.tensor(completion.log_probabilities).double(), expected, atol=1e-5, rtol=0)
+
+
+def test_a_given_text_is_scored(model: LanguageModel, tokenizer: Tokenizer) -> None:
+    scored = score(model, tokenizer, "some text")
+    expected = full_log_probabilities(model, [tokenizer.eot_id, *tokenizer.encode("some text")])
+    assert scored.ids == tokenizer.encode("some text")
+    torch.testing.assert_close(torch.tensor(scored.log_probabilities).double(), expected, atol=1e-5, rtol=0)
+    assert score(model, tokenizer, "").log_probabilities == []
+
+
+def test_a_text_longer_than_the_window_is_scored_with_half_a_window_behind_each_token(tokenizer: Tokenizer) -> None:
+    torch.manual_seed(0)
+    model = CONFIGS["learned"].build(tokenizer.vocab_size, SEQ_LEN).eval()
+    text = "0123456789" * 6
+    ids = [tokenizer.eot_id, *tokenizer.encode(text)]
+    scored = score(model, tokenizer, text)
+    assert len(scored.log_probabilities) == 60
+    expected = full_log_probabilities(model, ids[:24]).tolist()
+    for start, stop in ((12, 36), (24, 48), (36, 60), (48, 61)):
+        expected += full_log_probabilities(model, ids[start:stop]).tolist()[11:]
+    assert scored.log_probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_text_begins_with_the_tokenizers_bos(model: LanguageModel, tokenizer: Tokenizer) -> None:
+    begun = Tokenizer(tokenizer.inner, tokenizer.eot_token, bos=tokenizer.eot_token)
+    sampling = SamplingConfig(max_new_tokens=5, temperature=0.0)
+    [completion] = generate(model, begun, ["ab"], sampling)
+    expected = [tokenizer.eot_id, *tokenizer.encode("ab")]
+    with torch.no_grad():
+        first = model.eval()(torch.tensor([expected])).logits[0, -1, : tokenizer.vocab_size].argmax()
+    assert completion.ids[0] == first
+    assert generate(model, begun, [""], sampling) == generate(model, tokenizer, [""], sampling)
 
 
 class Script(LanguageModel):
@@ -129,14 +194,3 @@ def test_stop_texts_are_held_back_until_ruled_out(tokenizer: Tokenizer) -> None:
     assert written("a##b\n##\nc", tokenizer, ["\n##\n"]) == ("a##b", "stop", ["a", "#", "#", "b"])
     assert written("ab\n#c", tokenizer, ["\n##"])[2] == ["a", "b", "\n#c"]
     assert written("ab\n#", tokenizer, ["\n##"])[:2] == ("ab\n#", "separator")
-
-
-def test_rows_grow_and_slide(tokenizer: Tokenizer) -> None:
-    model = CONFIGS["learned"].build(tokenizer.vocab_size, 8).eval()
-    continuation = Continuation(model, [[1, 2, 3], [4]])
-    for step in range(9):
-        continuation.append(torch.tensor([step, step]))
-    assert continuation.rows == [[1, 2, 3, *range(9)], [4, *range(9)]]
-    assert continuation.cache.length <= 8
-    with pytest.raises(ValueError, match="at least one token"):
-        Continuation(model, [[1], []])

@@ -1,39 +1,56 @@
-"""`generate`: write text with the model of a run, streamed to the screen."""
+"""`generate`: write text with the model of a run: streamed to the screen, from a file of prompts, or in a dialogue."""
 
 import os
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prospero.data.parts import MISSING
 from prospero.errors import ConfigError
+from prospero.generation.settings import Context, Engine, Precision
 from prospero.runs import find as find_run
 from prospero.training.parts import SamplingSettings
 
 if TYPE_CHECKING:
-    from prospero.model.base import LanguageModel
+    from prospero.data.tokenizer.tokenizer import Tokenizer
+    from prospero.generation.decoder import Decoder
 
 EXAMPLES = [
     ("python generate.py run=last prompt='The import statement'", "the newest run"),
     ("python generate.py run=first prompt='def ' sampling.temperature=0", "a run by its name, greedily"),
-    ("python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.seed=2", "a folder"),
+    ("python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.n=3", "three texts of a folder"),
+    ("python generate.py run=last prompts=prompts.jsonl out=texts.jsonl", "a file of prompts, many at a time"),
+    ("python generate.py run=last prompt='def ' precision=int8", "8-bit weights; says what they cost"),
+    ("python generate.py run=outputs/model.onnx prompt='def '", "an exported file"),
+    ("python generate.py run=last", "prompts from the terminal, one after the other"),
 ]
 
 
 @dataclass(kw_only=True, slots=True)
 class GenerateConfig:
-    """Which run, which prompt, and how to draw the tokens."""
+    """Which run, which prompts, and how to draw the tokens."""
 
     sampling: SamplingSettings = MISSING
     """How the next token is drawn."""
     run: str = "last"
-    """The run: last, a name, or a folder: of a run, a checkpoint or a model."""
-    prompt: str = ""
-    """The beginning of the text; without one the model starts a document of its own."""
+    """The run: last, a name, a folder (of a run, a checkpoint or a model), or an exported .onnx file."""
+    prompt: str | None = None
+    """The beginning of the text; an empty one (prompt=) lets the model start a document of its own."""
     prompt_file: str | None = None
     """Read the prompt from this file (UTF-8) instead."""
-    samples: int = 1
-    """Texts to write; text k is drawn with sampling.seed + k."""
+    prompts: str | None = None
+    """Continue every prompt of this file, one a line; of a .jsonl file the field `prompt` of each object."""
+    out: str | None = None
+    """With prompts=: the JSONL file for the texts; a job that was killed goes on in it."""
+    batch_size: int = 16
+    """With prompts=: texts written side by side; they do not depend on it."""
+    context: Context = Context.refuse
+    """A prompt longer than the model reads at once: refuse it, or slide (only its end counts)."""
+    precision: Precision = Precision.float32
+    """Weights as float32, bf16 or int8; auto takes the fastest by the clock that is at most 0.5 % worse."""
+    engine: Engine = Engine.auto
+    """torch, or onnx (onnxruntime) for an exported file; auto: by what run is."""
     outputs_dir: str = "outputs"
     """Folder that holds the runs."""
     plugins: list[str] = field(default_factory=list)
@@ -42,66 +59,189 @@ class GenerateConfig:
     """Show the full traceback of an error."""
 
     def __post_init__(self) -> None:
-        for name in ("run", "outputs_dir", "prompt_file"):
+        for name in ("run", "outputs_dir", "prompt_file", "prompts", "out"):
             if (value := getattr(self, name)) is not None and not value.strip():
                 raise ConfigError(f"{name}= is empty; give its name, or leave it out")
-        if self.samples < 1:
-            raise ConfigError(f"samples={self.samples} writes nothing; give 1 or more")
+        given = [f"{name}=" for name in ("prompt", "prompt_file", "prompts") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(f"Give {' or '.join(given)}, not both")
+        if (self.prompts is None) != (self.out is None):
+            raise ConfigError("prompts= is the file of prompts and out= that of their texts; give both, or neither")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size={self.batch_size} writes nothing; give 1 or more")
 
 
 def generate(config: GenerateConfig) -> int:
-    """Load the run's model and stream each text to standard output; facts about it go to standard error."""
-    import time
-
+    """Load the run's model and write; texts go to standard output (or `out`), facts about them to standard error."""
     from prospero import log as logging_setup
-    from prospero.checkpoints.model_folder import load_model
-    from prospero.generation.generate import stream
-    from prospero.log import log
-    from prospero.printable import printable_lines
 
     logging_setup.configure()
-    prompt = _prompt(config)
+    work = _work(config)
+    decoder, tokenizer, mark = _open(config)
+    if isinstance(work, Batch):
+        return work.write(decoder, tokenizer, mark)
+    for prompt in work:
+        _show(config, decoder, tokenizer, prompt)
+    return 0
+
+
+def _open(config: GenerateConfig) -> "tuple[Decoder, Tokenizer, list[Any]]":
+    """Return what decodes, its tokenizer, and what tells this model from others."""
+    from prospero.checkpoints.model_folder import load_model
+    from prospero.generation.fastest import decoder_for
+    from prospero.generation.fingerprint import weights_mark
+    from prospero.generation.validation_text import find_validation_text
+    from prospero.log import log
+
     place = Path(config.run) if os.path.isfile(config.run) else find_run.find(config.run, config.outputs_dir)
+    if place.suffix == ".onnx" and place.is_file():
+        return _open_onnx(config, place)
+    if config.engine is Engine.onnx:
+        raise ConfigError(
+            f"engine=onnx runs an exported file, and run={config.run} is none; write one with: prospero export "
+            f"run={config.run} to=onnx out=model.onnx, then give run=model.onnx"
+        )
     model, tokenizer, description = load_model(place)
     if tokenizer is None:
         raise ConfigError(f"{place} has no tokenizer.json, so it cannot write text; give the run's folder")
     log.info(
         "run: %s (%s, %s)", place, description["model"]["name"], description["facts"].get("checkpoint", "checkpoint")
     )
-    _say_what_is_cut(model, len(tokenizer.encode(prompt)))
-    for number in range(config.samples):
-        sampling = replace(config.sampling, seed=config.sampling.seed + number)
-        if config.samples > 1:
-            print(f"--- {number + 1} of {config.samples} (sampling.seed={sampling.seed})")
-        start, tokens = time.perf_counter(), 0
-        print(printable_lines(prompt), end="", flush=True)
-        for text in stream(model, tokenizer, prompt, sampling):
-            tokens += 1
-            print(printable_lines(text), end="", flush=True)
-        print()
-        log.info("%d pieces, %.0f a second", tokens, tokens / max(time.perf_counter() - start, 1e-9))
-    return 0
+    mark = [description["model"], tokenizer.fingerprint(), weights_mark(model), config.precision.name]
+    narrow = config.precision is not Precision.float32
+    fingerprint = description["facts"].get("data_fingerprint")
+    text = find_validation_text(Path(config.outputs_dir, "data"), fingerprint, tokenizer) if narrow else None
+    rows = 1 if config.prompts is None else config.batch_size
+    return decoder_for(model, config.precision, text, rows=rows), tokenizer, mark
 
 
-def _say_what_is_cut(model: "LanguageModel", tokens: int) -> None:
-    """Say when a prompt is longer than what the model reads at once (a recurrent one reads any length)."""
+def _open_onnx(config: GenerateConfig, file: Path) -> "tuple[Decoder, Tokenizer, list[Any]]":
+    """Return the same of an exported file."""
+    from prospero.generation.onnx_decoder import OnnxDecoder
     from prospero.log import log
 
-    window = model.new_cache(1, model.max_seq_len)
-    if window.bounded and tokens > window.max_len:
-        log.warning(
-            "the prompt has %s tokens and the model reads %s at once: only the last of them count",
-            f"{tokens:,}",
-            f"{window.max_len:,}",
+    if config.engine is Engine.torch:
+        raise ConfigError(f"engine=torch cannot run {file}; leave engine= out, or give the run that it came from")
+    if config.precision is not Precision.float32:
+        raise ConfigError(
+            f"precision={config.precision.name} does not change {file}, whose weights are as exported; leave it out"
         )
+    decoder = OnnxDecoder(file)
+    log.info("run: %s (%s, by onnxruntime)", file, decoder.description["name"])
+    return decoder, decoder.tokenizer, [decoder.description, decoder.tokenizer.fingerprint(), file.stat().st_size]
 
 
-def _prompt(config: GenerateConfig) -> str:
-    if config.prompt_file is None:
-        return config.prompt
-    if config.prompt:
-        raise ConfigError("Give prompt= or prompt_file=, not both")
+def _work(config: GenerateConfig) -> "Batch | Iterator[str]":
+    """Return what is to be continued: a file of prompts, or the prompts one by one."""
+    import sys
+
+    if config.prompts is not None:
+        return Batch(config)
+    prompt = config.prompt if config.prompt_file is None else _read(config.prompt_file)
+    if prompt is None and sys.stdin.isatty():
+        return _asked()
+    return iter([prompt or ""])
+
+
+def _asked() -> Iterator[str]:
+    """Yield what is typed in the terminal, line by line, until its end."""
+    import importlib.util
+    import sys
+
+    if importlib.util.find_spec("readline"):
+        import readline  # noqa: F401  # the arrows then work in input()
+    print("Type the beginning of a text; the end of the input (Ctrl-D) ends the dialogue.", file=sys.stderr)
+    while True:
+        try:
+            yield input("> ")
+        except EOFError:
+            print()
+            return
+
+
+def _read(prompt_file: str) -> str:
     try:
-        return Path(config.prompt_file).read_text(encoding="utf-8")
+        return Path(prompt_file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"prompt_file={config.prompt_file} cannot be read: {error}") from error
+        raise ConfigError(f"prompt_file={prompt_file} cannot be read: {error}") from error
+
+
+def _show(config: GenerateConfig, decoder: "Decoder", tokenizer: "Tokenizer", prompt: str) -> None:
+    """Print the texts of one prompt as they are written."""
+    import time
+
+    from prospero.generation import generate as generation
+    from prospero.log import log
+    from prospero.printable import printable_lines
+
+    sampling, context = config.sampling, config.context
+    searched = None
+    if sampling.beams > 1:
+        searched = generation.generate(decoder, tokenizer, [prompt], sampling, context=context)
+    for number in range(sampling.n):
+        if sampling.n > 1:
+            print(f"--- {number + 1} of {sampling.n}")
+        start, pieces = time.perf_counter(), 0
+        if searched is not None:
+            texts = iter([searched[number].text])
+        else:
+            texts = generation.stream(decoder, tokenizer, prompt, sampling, sample=number, context=context)
+        begun = False
+        for text in texts:
+            if not begun:
+                print(printable_lines(prompt), end="")
+            begun = True
+            pieces += 1
+            print(printable_lines(text), end="", flush=True)
+        print("" if begun else printable_lines(prompt))
+        if searched is None:
+            log.info("%d pieces, %.0f a second", pieces, pieces / max(time.perf_counter() - start, 1e-9))
+
+
+class Batch:
+    """A file of prompts and the file of their texts; both are read and checked before the model is."""
+
+    def __init__(self, config: GenerateConfig) -> None:
+        from prospero.generation.batch_file import read_prompts
+
+        assert config.prompts is not None and config.out is not None
+        self.config, self.out = config, Path(config.out)
+        self.prompts = read_prompts(Path(config.prompts))
+        if self.out.exists() and Path(config.prompts).exists() and self.out.samefile(config.prompts):
+            raise ConfigError(f"out={config.out} is the file of the prompts; choose another")
+
+    def write(self, decoder: "Decoder", tokenizer: "Tokenizer", mark: list[Any]) -> int:
+        """Write the texts that are not there yet; return the exit code."""
+        import time
+
+        from prospero.generation.batch_file import TextsFile, settings_mark
+        from prospero.generation.engine import first_ids, window_start
+        from prospero.generation.generate import continuations
+        from prospero.log import log
+        from prospero.plain import plain
+
+        sampling, context = self.config.sampling, self.config.context
+        made_with = settings_mark(mark, plain(sampling), context.name)
+        file = TextsFile(self.out, self.prompts, sampling.n, made_with)
+        for number, prompt in enumerate(self.prompts if context is Context.refuse else []):
+            try:
+                window_start(len(first_ids(tokenizer, prompt.text)), decoder.window, context)
+            except ConfigError as error:
+                raise ConfigError(f"prompt {number + 1} of {self.config.prompts}: {error}") from error
+        if file.done:
+            log.info("%s holds the texts of %s prompts already", self.out, f"{file.done:,}")
+        begun, todo = time.perf_counter(), len(self.prompts) - file.done
+        jobs = ((number, self.prompts[number].text) for number in range(file.done, len(self.prompts)))
+        file.write(
+            continuations(
+                decoder,
+                tokenizer,
+                jobs,
+                sampling,
+                batch_size=self.config.batch_size,
+                context=context,
+                log_probabilities=True,
+            )
+        )
+        log.info("%s: %s prompts continued in %.1f s", self.out, f"{todo:,}", max(time.perf_counter() - begun, 1e-9))
+        return 0

@@ -1,153 +1,142 @@
-"""Text from a model: whole continuations of many prompts, or one continuation as it is written."""
+"""Text from a model: continuations of many prompts, one continuation as it is written, the odds of a given text."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
-from prospero.data.tokenizer.tokenizer import StreamDecoder, Tokenizer
-from prospero.generation.cache import Continuation
-from prospero.generation.sampling import SamplingConfig, choose
+from prospero.data.tokenizer.tokenizer import Tokenizer
+from prospero.generation.beam import search
+from prospero.generation.decoder import Decoder, ModelDecoder
+from prospero.generation.engine import Engine, first_ids
+from prospero.generation.sampling import SamplingConfig
+from prospero.generation.settings import Context
+from prospero.generation.text import Completion
 from prospero.model.base import LanguageModel
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What a model wrote after a prompt."""
-
-    text: str
-    """The continuation, without the prompt and without the text that stopped it."""
-    ids: list[int]
-    """All ids drawn, without the separator."""
-    ended_by: str
-    """separator (the model closed the document), stop (one of the stop texts), or length."""
-
-
 def generate(
-    model: LanguageModel,
+    model: LanguageModel | Decoder,
     tokenizer: Tokenizer,
     prompts: Sequence[str],
     sampling: SamplingConfig,
     *,
     batch_size: int = 16,
+    context: Context = Context.refuse,
+    log_probabilities: bool = False,
 ) -> list[Completion]:
-    """Continue each of `prompts`, `batch_size` at a time; the global random state is not touched.
+    """Continue each of `prompts`, up to `batch_size` side by side; the global random state is not touched.
 
-    An empty prompt begins a document. Row i draws from a generator seeded by (seed, i): the same prompts give the same
-    texts, whatever the batch size.
+    Returns `sampling.n` texts for each prompt, those of a prompt beside each other. An empty prompt begins a document.
+    Text k of prompt i draws from a generator seeded by (seed, i, k): the same prompts give the same texts, whatever the
+    batch size.
     """
-    completions: list[Completion] = []
-    for start in range(0, len(prompts), batch_size):
-        part = prompts[start : start + batch_size]
-        writers = [_Writer(tokenizer, sampling) for _ in part]
-        for tokens in _tokens(model, tokenizer, part, sampling, first_row=start):
-            for writer, token in zip(writers, tokens):
-                writer.push(token)
-            if all(writer.ended_by for writer in writers):
-                break
-        completions += [writer.finish() for writer in writers]
-    return completions
+    found: dict[int, list[Completion]] = {}
+    jobs = ((index, prompt) for index, prompt in enumerate(prompts))
+    for index, completions in continuations(
+        model, tokenizer, jobs, sampling, batch_size=batch_size, context=context, log_probabilities=log_probabilities
+    ):
+        found[index] = completions
+    return [completion for index in range(len(prompts)) for completion in found[index]]
 
 
-def stream(model: LanguageModel, tokenizer: Tokenizer, prompt: str, sampling: SamplingConfig) -> Iterator[str]:
-    """Yield the continuation of `prompt` piece by piece, in complete characters; joined, the text of `generate`."""
-    writer = _Writer(tokenizer, sampling)
-    for tokens in _tokens(model, tokenizer, [prompt], sampling):
-        if piece := writer.push(tokens[0]):
-            yield piece
-        if writer.ended_by:
-            break
-    shown = writer.shown
-    if rest := writer.finish().text[shown:]:
-        yield rest
+def continuations(
+    model: LanguageModel | Decoder,
+    tokenizer: Tokenizer,
+    jobs: Iterator[tuple[int, str]],
+    sampling: SamplingConfig,
+    *,
+    batch_size: int = 16,
+    context: Context = Context.refuse,
+    log_probabilities: bool = False,
+) -> Iterator[tuple[int, list[Completion]]]:
+    """Yield (number, its `sampling.n` texts) of each (number, prompt) in `jobs`, whichever has ended first.
+
+    `jobs` is read as rows come free, never far ahead.
+    """
+    decoder = decoder_of(model)
+    if sampling.beams > 1:
+        with decoder.session():
+            for number, prompt in jobs:
+                yield number, search(decoder, tokenizer, prompt, sampling, context=context)
+        return
+    engine = Engine(decoder, tokenizer, max_rows=batch_size, context=context, log_probabilities=log_probabilities)
+    owners: dict[int, tuple[int, int]] = {}  # handle -> (number of the prompt, of its text)
+    texts: dict[int, dict[int, Completion]] = {}
+    with decoder.session():
+        while True:
+            while len(owners) < batch_size and (job := next(jobs, None)) is not None:
+                number, prompt = job
+                for sample in range(sampling.n):
+                    owners[engine.add(prompt, sampling, row=number, sample=sample)] = (number, sample)
+            if engine.idle:
+                return
+            for event in engine.step():
+                if event.completion is None:
+                    continue
+                number, sample = owners.pop(event.row)
+                ended = texts.setdefault(number, {})
+                ended[sample] = event.completion
+                if len(ended) == sampling.n:
+                    yield number, [completion for _, completion in sorted(texts.pop(number).items())]
 
 
-def _tokens(
-    model: LanguageModel, tokenizer: Tokenizer, prompts: Sequence[str], sampling: SamplingConfig, first_row: int = 0
-) -> Iterator[list[int]]:
-    """Yield, step by step, the next token of each prompt, `max_new_tokens` times."""
-    rows = [tokenizer.encode(prompt) or [tokenizer.eot_id] for prompt in prompts]
-    generators = [_generator(sampling.seed, first_row + index) for index in range(len(rows))]
-    with evaluating(model):
-        seen = _seen(rows, model) if sampling.repetition_penalty != 1 else None
-        continuation = Continuation(model, rows)
-        for step in range(sampling.max_new_tokens):
-            logits = continuation.logits[:, : tokenizer.vocab_size]  # a padded vocabulary has ids that mean nothing
-            tokens = choose(logits, sampling, generators, None if seen is None else seen[:, : tokenizer.vocab_size])
-            yield tokens.tolist()
-            if seen is not None:
-                seen.scatter_(1, tokens.unsqueeze(1), True)
-            if step + 1 < sampling.max_new_tokens:
-                continuation.append(tokens)
+def stream(
+    model: LanguageModel | Decoder,
+    tokenizer: Tokenizer,
+    prompt: str,
+    sampling: SamplingConfig,
+    *,
+    sample: int = 0,
+    context: Context = Context.refuse,
+) -> Iterator[str]:
+    """Yield text number `sample` of `prompt` piece by piece, in complete characters; joined, the text of `generate`."""
+    decoder = decoder_of(model)
+    engine = Engine(decoder, tokenizer, max_rows=1, context=context)
+    engine.add(prompt, replace(sampling, n=1), sample=sample)
+    while not engine.idle:
+        with decoder.session():
+            events = engine.step()
+        for event in events:
+            if event.text:
+                yield event.text
 
 
-@contextmanager
-def evaluating(model: LanguageModel) -> Iterator[None]:
-    """Run `model` without dropout; it goes back to the mode it was in."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A given text and how likely the model thought each of its tokens."""
+
+    ids: list[int]
+    log_probabilities: list[float]
+    """Natural logarithm, one for each id."""
 
 
-class _Writer:
-    """One continuation as text: complete characters, stop texts held back until they are ruled out."""
+def score(model: LanguageModel | Decoder, tokenizer: Tokenizer, text: str) -> Scored:
+    """Return the log-probability of each token of `text`, as a document: after the separator (or the tokenizer's BOS).
 
-    def __init__(self, tokenizer: Tokenizer, sampling: SamplingConfig) -> None:
-        self.decoder = StreamDecoder(tokenizer)
-        self.eot_id, self.stop = tokenizer.eot_id, sampling.stop
-        self.text, self.ids, self.ended_by = "", [], ""
-        self.shown = 0
-
-    def push(self, token: int) -> str:
-        """Take the next token and return the text that can be shown now; nothing after the end."""
-        if self.ended_by:
-            return ""
-        if token == self.eot_id:
-            self.ended_by = "separator"
-            return ""
-        self.ids.append(token)
-        self.text += self.decoder.push(token)
-        self._cut()
-        return self._show(len(self.text) - (0 if self.ended_by else self._pending()))
-
-    def finish(self) -> Completion:
-        """Return the whole, a half-received character included."""
-        if self.ended_by != "stop":
-            self.text += self.decoder.finish()
-            self._cut()
-        return Completion(self.text, self.ids, self.ended_by or "length")
-
-    def _cut(self) -> None:
-        """End before the first stop text."""
-        places = [place for place in (self.text.find(stop) for stop in self.stop) if place >= 0]
-        if places:
-            self.text, self.ended_by = self.text[: min(places)], "stop"
-
-    def _pending(self) -> int:
-        """Return how many characters at the end may yet grow into a stop text."""
-        longest = max((len(stop) for stop in self.stop), default=1) - 1
-        for count in range(min(longest, len(self.text)), 0, -1):
-            if any(stop.startswith(self.text[-count:]) for stop in self.stop):
-                return count
-        return 0
-
-    def _show(self, end: int) -> str:
-        piece, self.shown = self.text[self.shown : end], max(self.shown, end)
-        return piece
+    A text longer than the window is read in windows that overlap by half: each token has at least half a window behind
+    it, but for those at the beginning.
+    """
+    decoder = decoder_of(model)
+    beginning = first_ids(tokenizer, "")[:1]
+    ids = [*beginning, *tokenizer.encode(text)]
+    with decoder.session():
+        return Scored(ids[1:], score_ids(decoder, ids))
 
 
-def _generator(seed: int, row: int) -> torch.Generator:
-    return torch.Generator().manual_seed((seed * 1_000_003 + row) % 2**63)
+def score_ids(decoder: Decoder, ids: Sequence[int]) -> list[float]:
+    """Return the log-probability of each of `ids` after the first."""
+    window = decoder.window
+    if window is None or len(ids) <= window:
+        return decoder.scores(ids).tolist()
+    found = decoder.scores(ids[:window]).tolist()
+    while len(found) < len(ids) - 1:
+        start = len(found) + 1 - max(1, window // 2)  # the first that is scored next has half a window behind it
+        part = ids[start : start + window]
+        found += decoder.scores(part).tolist()[len(found) - start :]
+    return found
 
 
-def _seen(rows: list[list[int]], model: LanguageModel) -> Tensor:
-    """Return which tokens each row holds, bool [B, V]."""
-    seen = torch.zeros(len(rows), model.vocab_size, dtype=torch.bool, device=model.device)
-    for index, row in enumerate(rows):
-        seen[index, row] = True
-    return seen
+def decoder_of(model: LanguageModel | Decoder) -> Decoder:
+    """Return what decodes with `model`; a decoder is one already."""
+    return ModelDecoder(model) if isinstance(model, torch.nn.Module) else model

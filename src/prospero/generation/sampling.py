@@ -4,6 +4,7 @@ Shapes: B rows, V vocabulary.
 """
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,8 +24,18 @@ class SamplingConfig:
     """Draw among this many most probable tokens; null: among all."""
     top_p: float = 0.95
     """Draw among the fewest tokens that hold this share of probability (Holtzman et al. 2020); 1 for all."""
+    min_p: float = 0.0
+    """Draw among the tokens at least this share as probable as the first (Nguyen et al. 2024); 0 for all."""
     repetition_penalty: float = 1.0
     """Makes tokens already in the text less likely (Keskar et al. 2019); 1 for no penalty."""
+    no_repeat_ngram: int | None = None
+    """No run of this many tokens comes twice in a text, the prompt included (Paulus et al. 2017); null: it may."""
+    n: int = 1
+    """Texts for each prompt; of a beam search the best n."""
+    beams: int = 1
+    """Continuations kept side by side in a search for the most probable text (at temperature 0); 1: no search."""
+    length_penalty: float = 1.0
+    """A beam's score is its log-probability / tokens^length_penalty; above 1 for longer texts, 0 for the plain sum."""
     max_new_tokens: int = 200
     """Length of the continuation, in tokens."""
     stop: list[str] = field(default_factory=list)
@@ -39,8 +50,25 @@ class SamplingConfig:
             raise ConfigError(f"top_k={self.top_k} is impossible; choose at least 1, or null for all tokens")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p={self.top_p} is impossible; choose a share above 0 and up to 1")
+        if not 0 <= self.min_p <= 1:
+            raise ConfigError(f"min_p={self.min_p} is impossible; choose a share from 0 to 1")
         if not 0 < self.repetition_penalty < math.inf:
             raise ConfigError(f"repetition_penalty={self.repetition_penalty} is impossible; choose above 0, 1 for none")
+        for name in ("no_repeat_ngram", "n", "beams"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}={value} is impossible; choose at least 1")
+        if not math.isfinite(self.length_penalty):
+            raise ConfigError(f"length_penalty={self.length_penalty} is impossible; choose a finite number")
+        if self.beams > 1 and self.temperature != 0:
+            raise ConfigError(
+                f"beams={self.beams} searches for the most probable text and draws nothing, but temperature is "
+                f"{self.temperature}; choose temperature=0, or beams=1"
+            )
+        if self.beams == 1 and self.length_penalty != 1:
+            raise ConfigError(f"length_penalty={self.length_penalty} ranks beams, and there is one; choose 2 or more")
+        if 1 < self.beams < self.n:
+            raise ConfigError(f"n={self.n} texts do not come of beams={self.beams}; choose at least as many beams")
         if self.max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens={self.max_new_tokens} is impossible; choose at least 1")
         if any(not text for text in self.stop):
@@ -70,6 +98,22 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(torch.zeros_like(logits, dtype=torch.bool).scatter(-1, index, before >= p), float("-inf"))
 
 
+def keep_min_p(logits: Tensor, share: float) -> Tensor:
+    """Set to -inf the tokens of each row of logits [B, V] less than `share` times as probable as the first."""
+    if share <= 0:
+        return logits
+    return logits.masked_fill(logits < logits.amax(dim=-1, keepdim=True) + math.log(share), float("-inf"))
+
+
+def ends_of_repeats(ids: Sequence[int], n: int) -> list[int]:
+    """Return the tokens that, after `ids`, would end a run of `n` tokens that `ids` already hold."""
+    start = len(ids) - n + 1
+    if start < 0:
+        return []
+    last = list(ids[start:])  # n - 1 tokens
+    return [ids[place + n - 1] for place in range(len(ids) - n + 1) if list(ids[place : place + n - 1]) == last]
+
+
 def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """Return the token [B] at which the cumulated `probabilities` [B, V] first exceed `uniform` [B], from [0, 1)."""
     cumulated = probabilities.cumsum(dim=-1)
@@ -78,18 +122,45 @@ def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
     return torch.searchsorted(cumulated, point, right=True).squeeze(-1)
 
 
+def generator_of(seed: int, row: int, sample: int = 0) -> random.Random:
+    """Return the source of the draws of one text: of prompt number `row`, its text number `sample`."""
+    return random.Random(f"{seed} {row} {sample}")
+
+
+def adjust(logits: Tensor, sampling: SamplingConfig, texts: Sequence[Sequence[int]]) -> Tensor:
+    """Return logits [B, V] with what each row already holds (`texts`) pushed down as the settings say."""
+    if sampling.repetition_penalty != 1:
+        seen = torch.zeros(logits.shape, dtype=torch.bool)
+        for row, ids in enumerate(texts):
+            seen[row, torch.tensor(ids)] = True
+        logits = penalise_repetition(logits, seen.to(logits.device), sampling.repetition_penalty)
+    if sampling.no_repeat_ngram is not None:
+        logits = logits.clone()
+        for row, ids in enumerate(texts):
+            if banned := ends_of_repeats(ids, sampling.no_repeat_ngram):
+                logits[row, torch.tensor(banned, device=logits.device)] = float("-inf")
+    return logits
+
+
 def choose(
-    logits: Tensor, sampling: SamplingConfig, generators: Sequence[torch.Generator], seen: Tensor | None = None
+    logits: Tensor,
+    sampling: SamplingConfig,
+    generators: Sequence[random.Random],
+    texts: Sequence[Sequence[int]],
 ) -> Tensor:
-    """Return the next token [B] for logits [B, V]; row i draws from `generators[i]`, on CPU."""
-    logits = logits.float()
-    if seen is not None and sampling.repetition_penalty != 1:
-        logits = penalise_repetition(logits, seen, sampling.repetition_penalty)
+    """Return the next token [B] for float32 logits [B, V]; row i holds `texts[i]` and draws from `generators[i]`.
+
+    A row for which the rules leave no token at all takes what is most probable without them.
+    """
+    adjusted = adjust(logits, sampling, texts)
+    if sampling.no_repeat_ngram is not None:
+        nothing_left = adjusted.amax(dim=-1, keepdim=True) == float("-inf")
+        adjusted = torch.where(nothing_left, logits, adjusted)
     if sampling.temperature == 0:
-        return logits.argmax(dim=-1)
-    logits = logits / sampling.temperature
+        return adjusted.argmax(dim=-1)
+    logits = adjusted / sampling.temperature
     if sampling.top_k is not None:
         logits = keep_top_k(logits, sampling.top_k)
-    probabilities = keep_top_p(logits, sampling.top_p).softmax(dim=-1)
-    uniform = torch.stack([torch.rand((), generator=generator) for generator in generators])
+    probabilities = keep_min_p(keep_top_p(logits, sampling.top_p), sampling.min_p).softmax(dim=-1)
+    uniform = torch.tensor([generator.random() for generator in generators], dtype=torch.float32)
     return draw(probabilities, uniform.to(probabilities.device))

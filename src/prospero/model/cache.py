@@ -1,11 +1,17 @@
 """What decoding carries from one forward pass to the next: keys and values, or the state of a recurrent network.
 
 Rows may differ in length. A batch of prompts is filled on the right, `announce` says how many tokens of each row are
-real, and from then on every row writes at its own place: no row sees another's filling, positions are exact.
+real, and from then on every row writes at its own place: no row sees another's filling, positions are exact. Rows may
+leave (`select`) and others join (`join`) between two forward passes.
 """
+
+from collections.abc import Sequence
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 class Cache:
@@ -48,6 +54,27 @@ class Cache:
             self.lengths = None if self.lengths is None else self.lengths + time
             self.length += time
         self.incoming = None
+
+    def select(self, rows: Tensor) -> None:
+        """Keep `rows` [R] (int64, on the device), in their order; a row that is named twice is there twice."""
+        self.batch_size = len(rows)
+        if self.lengths is not None:
+            self.lengths = self.lengths[rows]
+            self.length = int(self.lengths.max()) if len(rows) else 0
+
+    def join(self, other: Self) -> None:
+        """Add the rows of `other`, a cache of the same model and `max_len`, below the own ones."""
+        if self.length != other.length or self.lengths is not None or other.lengths is not None:
+            device = self._device()
+            own = self.lengths if self.lengths is not None else torch.full((self.batch_size,), self.length)
+            new = other.lengths if other.lengths is not None else torch.full((other.batch_size,), other.length)
+            self.lengths = torch.cat((own.to(device), new.to(device)))
+        self.batch_size += other.batch_size
+        self.length = max(self.length, other.length)
+
+    def _device(self) -> torch.device:
+        """Where the state lies."""
+        raise NotImplementedError
 
     def last_real(self, x: Tensor) -> Tensor:
         """Return the last real token of each row of x [B, T, D], as [B, 1, D]."""
@@ -107,6 +134,23 @@ class KVCache(Cache):
             values[rows, :, places] = v.transpose(1, 2)
         return keys[:, :, :end], values[:, :, :end]
 
+    def select(self, rows: Tensor) -> None:
+        """Keep `rows` of keys, values and what came before."""
+        Cache.select(self, rows)
+        self.keys = [None if part is None else part[rows] for part in self.keys]
+        self.values = [None if part is None else part[rows] for part in self.values]
+        self.previous = {name: part[rows] for name, part in self.previous.items()}
+
+    def join(self, other: Self) -> None:
+        """Add the rows of `other`; both hold at least one token."""
+        Cache.join(self, other)
+        self.keys = [torch.cat((own, new)) for own, new in zip(_held(self.keys), _held(other.keys))]
+        self.values = [torch.cat((own, new)) for own, new in zip(_held(self.values), _held(other.values))]
+        self.previous = {name: torch.cat((part, other.previous[name])) for name, part in self.previous.items()}
+
+    def _device(self) -> torch.device:
+        return _held(self.keys)[0].device
+
 
 class RecurrentState(Cache):
     """The state of every recurrent layer after the last token; its size does not grow, `max_len` is no bound."""
@@ -116,3 +160,25 @@ class RecurrentState(Cache):
     def __init__(self, n_layers: int, batch_size: int, max_len: int) -> None:
         super().__init__(batch_size, max_len)
         self.states: list[tuple[Tensor, ...] | None] = [None] * n_layers
+
+    def select(self, rows: Tensor) -> None:
+        """Keep the states of `rows`."""
+        Cache.select(self, rows)
+        self.states = [None if state is None else tuple(part[:, rows] for part in state) for state in self.states]
+
+    def join(self, other: Self) -> None:
+        """Add the states of `other`; both hold at least one token."""
+        Cache.join(self, other)
+        pairs = zip(_held(self.states), _held(other.states))
+        self.states = [tuple(torch.cat(parts, dim=1) for parts in zip(own, new)) for own, new in pairs]
+
+    def _device(self) -> torch.device:
+        return _held(self.states)[0][0].device
+
+
+def _held(layers: Sequence[T | None]) -> list[T]:
+    """Return what every layer holds; ValueError before the first token."""
+    held = [part for part in layers if part is not None]
+    if len(held) != len(layers):
+        raise ValueError("a cache without a token cannot be joined to another")
+    return held

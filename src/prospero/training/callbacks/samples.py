@@ -91,12 +91,13 @@ class Samples(StepCallback):
     def _generate(self, model: Any) -> list[str]:
         from prospero.generation.generate import generate
         from prospero.generation.sampling import SamplingConfig
+        from prospero.generation.settings import Context
 
         tokenizer = self.run.tokenizer
         assert tokenizer is not None
-        sampling = replace(self.run.sampling or SamplingConfig(), max_new_tokens=self.config.max_new_tokens)
+        sampling = replace(self.run.sampling or SamplingConfig(), max_new_tokens=self.config.max_new_tokens, n=1)
         with torch.no_grad():
-            completions = generate(model, tokenizer, self.config.prompts, sampling)
+            completions = generate(model, tokenizer, self.config.prompts, sampling, context=Context.slide)
         return [completion.text for completion in completions]
 
     def _append(self, trainer: L.Trainer, texts: list[str], tokens: int) -> None:

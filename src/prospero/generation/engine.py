@@ -1,0 +1,202 @@
+"""Continuous batching: rows of unequal length grow side by side, those that end make room for those that wait.
+
+Each row has its own settings, its own source of random numbers and its own window, so that its text does not depend on
+the rows beside it. (Sums are rounded differently in batches of different size: where two tokens are equally probable to
+seven digits, the batch can tip the scale.)
+
+A Transformer's window holds `max_seq_len` tokens. When a row has filled it, the last half of that row is read anew and
+decoding goes on from there: positions start again within what the model was trained on, a token always has at least
+half a window behind it, and the cost is one extra pass per half window. A recurrent model never fills up.
+"""
+
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prospero.data.tokenizer.tokenizer import Tokenizer
+from prospero.errors import ConfigError
+from prospero.generation.decoder import Decoder
+from prospero.generation.sampling import SamplingConfig, choose, generator_of
+from prospero.generation.settings import Context
+from prospero.generation.text import Completion, Writer
+from prospero.log import log
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One token of one row."""
+
+    row: int
+    """The handle that `add` returned."""
+    text: str
+    """What can be shown now, in complete characters; joined over the events of a row, the completion's text."""
+    completion: Completion | None
+    """The whole, where the row has ended."""
+
+
+class _Row:
+    """One text on its way."""
+
+    def __init__(
+        self, handle: int, ids: list[int], sampling: SamplingConfig, generator: random.Random, writer: Writer
+    ) -> None:
+        self.handle, self.ids, self.sampling, self.generator, self.writer = handle, ids, sampling, generator, writer
+        self.prompt_tokens = len(ids)
+        self.start = 0
+        """Where the window begins."""
+
+
+class Engine:
+    """A running batch of at most `max_rows` rows over a decoder; `add` and `remove` may be called between steps."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        *,
+        max_rows: int = 16,
+        context: Context = Context.refuse,
+        log_probabilities: bool = False,
+    ) -> None:
+        if max_rows < 1:
+            raise ValueError(f"max_rows={max_rows} leaves no room for any row")
+        self.decoder, self.tokenizer, self.max_rows, self.context = decoder, tokenizer, max_rows, context
+        self.log_probabilities = log_probabilities
+        """Whether completions hold the log-probability of each token."""
+        decoder.select([])  # what an earlier engine has left in it
+        self._waiting: deque[_Row] = deque()
+        self._running: list[_Row] = []
+        self._logits: Tensor | None = None  # of the token after each running row, [B, V]
+        self._handles = 0
+
+    def add(self, prompt: str | Sequence[int], sampling: SamplingConfig, *, row: int = 0, sample: int = 0) -> int:
+        """Let a prompt (text, or ids) wait for its place; returns the handle by which its events are known.
+
+        `row` and `sample`, with the seed of `sampling`, decide its draws. Raises ConfigError when the prompt is longer
+        than the context (with `Context.slide` its end counts), and for a beam search, which is `beam.search`.
+        """
+        if sampling.beams > 1:
+            raise ConfigError(f"beams={sampling.beams} is a search of its own; a running batch takes beams=1")
+        ids = first_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
+        if not ids:
+            raise ValueError("a row needs at least one token to begin with")
+        new = _Row(
+            self._handles, ids, sampling, generator_of(sampling.seed, row, sample), Writer(self.tokenizer, sampling)
+        )
+        new.start = window_start(len(ids), self.decoder.window, self.context)
+        self._handles += 1
+        self._waiting.append(new)
+        return new.handle
+
+    def remove(self, handle: int) -> Completion | None:
+        """Take a row out, whether it waits or runs; returns what it has written, None when there is no such row."""
+        for row in self._waiting:
+            if row.handle == handle:
+                self._waiting.remove(row)
+                return row.writer.finish()
+        for index, row in enumerate(self._running):
+            if row.handle == handle:
+                self._keep([other for other in range(len(self._running)) if other != index])
+                return row.writer.finish()
+        return None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no row waits or runs."""
+        return not self._waiting and not self._running
+
+    @torch.inference_mode()
+    def step(self) -> list[Event]:
+        """Admit what waits, add one token to each running row and return what came of it."""
+        room = self.max_rows - len(self._running)
+        if room > 0 and self._waiting:
+            self._read([self._waiting.popleft() for _ in range(min(room, len(self._waiting)))])
+        if not self._running or self._logits is None:
+            return []
+        tokens, log_probabilities = self._choose(self._logits)
+        events = [self._push(*facts) for facts in zip(self._running, tokens, log_probabilities)]
+        self._keep([index for index, event in enumerate(events) if event.completion is None])
+        if self._running:
+            self._advance([token for token, event in zip(tokens, events) if event.completion is None])
+        return events
+
+    def _choose(self, logits: Tensor) -> tuple[list[int], Sequence[float | None]]:
+        """Return the next token of each running row, and its log-probability where they are asked for."""
+        legal = logits[:, : self.tokenizer.vocab_size]  # a padded vocabulary has ids that mean nothing
+        alike: dict[int, list[int]] = {}
+        for index, row in enumerate(self._running):
+            alike.setdefault(id(row.sampling), []).append(index)
+        tokens = [0] * len(self._running)
+        for group in alike.values():
+            rows = [self._running[index] for index in group]
+            part = legal if len(group) == len(tokens) else legal[torch.tensor(group, device=legal.device)]
+            drawn = choose(part, rows[0].sampling, [row.generator for row in rows], [row.ids for row in rows])
+            for index, token in zip(group, drawn.tolist()):
+                tokens[index] = token
+        if not self.log_probabilities:
+            return tokens, [None] * len(tokens)
+        chosen = logits.gather(1, torch.tensor(tokens, device=logits.device).unsqueeze(1)).squeeze(1)
+        return tokens, (chosen - logits.logsumexp(dim=-1)).tolist()
+
+    def _push(self, row: _Row, token: int, log_probability: float | None) -> Event:
+        row.ids.append(token)
+        shown = row.writer.shown
+        piece = row.writer.push(token, log_probability)
+        if not row.writer.ended_by and len(row.ids) - row.prompt_tokens < row.sampling.max_new_tokens:
+            return Event(row.handle, piece, None)
+        completion = row.writer.finish()
+        return Event(row.handle, completion.text[shown:], completion)
+
+    def _advance(self, tokens: list[int]) -> None:
+        """Give the decoder the tokens just chosen; a row that has filled its window reads its last half anew."""
+        window = self.decoder.window
+        full = [] if window is None else [r for r in self._running if len(r.ids) - r.start > window]
+        if full and window is not None:
+            for row in full:
+                row.start = len(row.ids) - max(1, window // 2)
+            stay = [index for index, row in enumerate(self._running) if row not in full]
+            tokens = [tokens[index] for index in stay]
+            self._keep(stay)
+        self._logits = self.decoder.step(torch.tensor(tokens)) if tokens else None
+        if full:
+            self._read(full)
+
+    def _read(self, rows: list[_Row]) -> None:
+        """Read the windows of `rows` and put them below the running ones; equal ones are read once."""
+        places: dict[tuple[int, ...], int] = {}
+        copies = [places.setdefault(tuple(row.ids[row.start :]), len(places)) for row in rows]
+        logits = self.decoder.add([list(window) for window in places], copies)
+        self._logits = logits if self._logits is None else torch.cat((self._logits, logits))
+        self._running += rows
+
+    @torch.inference_mode()
+    def _keep(self, rows: list[int]) -> None:
+        if len(rows) == len(self._running):
+            return
+        self.decoder.select(rows)
+        self._running = [self._running[index] for index in rows]
+        assert self._logits is not None
+        self._logits = self._logits[rows] if rows else None
+
+
+def first_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """Return the ids a text begins with: the tokenizer's BOS where it puts one, and for an empty text the separator."""
+    ids = tokenizer.encode(prompt)
+    if tokenizer.bos_id is not None:
+        return [tokenizer.bos_id, *ids]
+    return ids or [tokenizer.eot_id]
+
+
+def window_start(tokens: int, window: int | None, context: Context) -> int:
+    """Return where the window of a prompt begins; ConfigError when it does not fit and must not slide."""
+    if window is None or tokens <= window:
+        return 0
+    facts = f"the prompt has {tokens:,} tokens and the model reads {window:,} at once"
+    if context is Context.refuse:
+        raise ConfigError(f"{facts}; shorten it by {tokens - window:,}, or let only its end count with context=slide")
+    log.warning("%s: only the last of them count", facts)
+    return tokens - window
