@@ -17,6 +17,10 @@ import torch
 from prospero.checkpoints.model_folder import build_model, describe_model
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError
+from prospero.generation.decoder import ModelDecoder
+from prospero.generation.generate import generate
+from prospero.generation.onnx_decoder import OnnxDecoder
+from prospero.generation.sampling import SamplingConfig
 from prospero.interop.formats import Exported
 from prospero.interop.onnx_export import write_onnx
 from prospero.interop.onnx_int8 import BLOCK, pack
@@ -146,6 +150,26 @@ def test_a_transformer_gives_the_same_logits_and_text(served):
     wanted, written = greedy(model, OnnxSession(out, threads=1), [5, 6, 7], 16)
     assert wanted == written and len(set(wanted)) > 1
     assert [path.name for path in out.parent.iterdir()] == ["model.onnx"]
+
+
+def texts(decoder):
+    greedy = SamplingConfig(temperature=0.0, max_new_tokens=12)
+    tokenizer = ByteTokenizerConfig().build()
+    return [found.ids for found in generate(decoder, tokenizer, ["abc", "a longer one"], greedy)]
+
+
+def test_generation_writes_with_the_file_what_it_writes_with_the_model(served):
+    model, out = served
+    decoder = OnnxDecoder(out)
+    assert texts(decoder) == texts(ModelDecoder(model)) and decoder.window == T
+    assert decoder.tokenizer.eot_token == "<|endoftext|>" and decoder.tokenizer.bos_id is None
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru-tied"])
+def test_generation_writes_with_a_recurrent_file(name, tmp_path):
+    model, _ = write(RECURRENT[name], tmp_path / "model.onnx")
+    decoder = OnnxDecoder(tmp_path / "model.onnx")
+    assert texts(decoder) == texts(ModelDecoder(model)) and decoder.window is None
 
 
 def test_its_inputs_and_outputs_are_named(served):

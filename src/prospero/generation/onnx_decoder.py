@@ -2,8 +2,9 @@
 
 The file's inputs are `input_ids` [B, T] and what it looks back to, such as `past_key_0` [B, K, P, H]; its outputs are
 `logits` [B, T, V] and for each `past_x` a `present_x`, the past of the next step. At the beginning of a text an axis
-named `past` has length 0, and what remains is zeros. The file's notes hold what the model is (`prospero.description`)
-and its tokenizer (`prospero.tokenizer`), both as JSON. All rows of such a file are equally long, so each row runs by
+named `past` has length 0, and what remains is zeros. The file's notes hold what the model is (`prospero.description`),
+its tokenizer (`prospero.tokenizer`) and which of its tokens separates documents or stands before every text
+(`prospero.special_tokens`), all as JSON. All rows of such a file are equally long, so each row runs by
 itself here: a batch is no faster than its rows one after the other.
 
 Shapes: B rows, T time, P tokens held, K key/value heads, H head_dim, V vocabulary.
@@ -24,6 +25,7 @@ from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError, DataError
 
 DESCRIPTION, TOKENIZER = "prospero.description", "prospero.tokenizer"
+SPECIAL_TOKENS = "prospero.special_tokens"
 """Names in the file's metadata."""
 
 State = dict[str, np.ndarray]
@@ -49,7 +51,9 @@ class OnnxDecoder:
         if DESCRIPTION not in facts or TOKENIZER not in facts:
             raise DataError(f"{path} was not exported by Prospero: its metadata lack {DESCRIPTION} or {TOKENIZER}")
         self.description: dict[str, Any] = json.loads(facts[DESCRIPTION])
-        self.tokenizer = Tokenizer(tokenizers.Tokenizer.from_str(facts[TOKENIZER]))
+        special: dict[str, str | None] = json.loads(facts.get(SPECIAL_TOKENS, "{}"))
+        inner = tokenizers.Tokenizer.from_str(facts[TOKENIZER])
+        self.tokenizer = Tokenizer(inner, special.get("eot"), special.get("bos"))
         inputs = self.session_of_file.get_inputs()
         self.past = {node.name: list(node.shape) for node in inputs if node.name.startswith("past_")}
         self.outputs = [node.name for node in self.session_of_file.get_outputs()]
