@@ -9,6 +9,7 @@ from prospero.data.settings import PrepareConfig
 from prospero.errors import ConfigError
 from prospero.secret_values import scrub
 from prospero.training.parts import (
+    AdapterSettings,
     CallbackSettings,
     LoggerSettings,
     Losses,
@@ -35,6 +36,8 @@ class TrainConfig(PrepareConfig):
     """Noise on the inputs of training."""
     model: ModelSettings = MISSING
     """The network."""
+    adapter: AdapterSettings | None = None
+    """What of the network is trained; null (a config.yaml of before this setting): all of it."""
     loss: Losses = MISSING
     """What is minimised: one loss or several, each with its weight."""
     regularizers: dict[str, RegularizerSettings] = field(default_factory=dict)
