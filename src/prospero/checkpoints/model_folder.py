@@ -4,7 +4,8 @@ Nothing here executes what a file says: tensors are read by safetensors, all els
 rebuilt from plain values through the table of parts. Every folder has a manifest with the SHA-256 of its files, which
 are compared whenever it is read.
 
-    <run>/model/   model.safetensors, config.json, tokenizer.json: what is used, shared, converted
+    <run>/model/     model.safetensors, config.json, tokenizer.json: what is used, shared, converted
+    <run>/adapter/   adapter.safetensors, config.json: what an adapter has added to it, alone
 """
 
 import json
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 """Of the description of a model."""
 MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE = "model.safetensors", "config.json", "tokenizer.json"
+ADAPTER_FILE = "adapter.safetensors"
+"""In the place of MODEL_FILE where only what an adapter has added is kept: no model by itself."""
 EVALUATED_WEIGHTS = "the weights that were validated, an average of those of training"
+_SIZES = ("vocab_size", "max_seq_len")
 NO_ADAPTER = "none"
 """The adapter that changes nothing and is not described."""
 LAST_WEIGHTS = "the weights of the last step, not the average that was validated"
@@ -74,15 +78,9 @@ def build_model(description: Mapping[str, Any]) -> "LanguageModel":
 
     Raises DataError when its kind, or that of its adapter, is unknown here.
     """
-    version = description.get("format_version")
-    if version != FORMAT_VERSION:
-        raise DataError(f"the model is of format version {version}; this Prospero reads version {FORMAT_VERSION}")
-    sizes = {name: description.get(name) for name in ("vocab_size", "max_seq_len")}
-    for name, size in sizes.items():
-        if type(size) is not int or not 1 <= size < 2**31:
-            raise DataError(f"the model's {name} is {size}; a whole number from 1 to 2^31 was written there")
+    settings = model_settings(description)
     with _buildable():
-        model: LanguageModel = model_settings(description).build(**sizes)
+        model: LanguageModel = settings.build(**{name: description[name] for name in _SIZES})
         adapter = adapter_of(description)
         if adapter is not None:
             adapter.apply(model)
@@ -91,6 +89,13 @@ def build_model(description: Mapping[str, Any]) -> "LanguageModel":
 
 def model_settings(description: Mapping[str, Any]) -> Any:
     """Return the settings of the model that `describe_model` described; DataError when there is no such model."""
+    version = description.get("format_version")
+    if version != FORMAT_VERSION:
+        raise DataError(f"the model is of format version {version}; this Prospero reads version {FORMAT_VERSION}")
+    for name in _SIZES:
+        size = description.get(name)
+        if type(size) is not int or not 1 <= size < 2**31:
+            raise DataError(f"the model's {name} is {size}; a whole number from 1 to 2^31 was written there")
     return _settings_of("model", description)
 
 
@@ -143,6 +148,7 @@ def save_model_folder(
     description: Mapping[str, Any],
     *,
     facts: Mapping[str, Any] | None = None,
+    file: str = MODEL_FILE,
 ) -> Path:
     """Write `state` (whole tensors by the model's own names), the tokenizer and config.json, whole or not at all.
 
@@ -154,9 +160,9 @@ def save_model_folder(
     temporary = folders.unfinished(folder)
     temporary.mkdir(parents=True)
     try:
-        save_file(_without_shared(state), str(temporary / MODEL_FILE), metadata={"format": "pt"})
-        os.chmod(temporary / MODEL_FILE, 0o644)
-        fsync_file(temporary / MODEL_FILE)
+        save_file(_without_shared(state), str(temporary / file), metadata={"format": "pt"})
+        os.chmod(temporary / file, 0o644)
+        fsync_file(temporary / file)
         if tokenizer is not None:
             tokenizer.save(temporary / TOKENIZER_FILE)
         config = {"model": dict(description), "facts": dict(facts or {})}
@@ -188,9 +194,8 @@ def load_model(
         model, config = _model_of_checkpoint(place, raw=raw)
         tokenizer_places = [place.path.parent, RunFolder(place.path.parent.parent).model]
     else:
-        _verify_model_folder(place)
-        config = {"facts": {}, **_read_json(place / CONFIG_FILE)}
-        check_types(config, {"model": Mapping, "facts": Mapping}, place / CONFIG_FILE)
+        verify_model_folder(place)
+        config = read_description(place)
         with readable_damage(place / CONFIG_FILE):
             model = build_model(config["model"])
         _load_state(model, read_safetensors(place / MODEL_FILE), place / MODEL_FILE)
@@ -244,7 +249,18 @@ def locate(path: Path, *, raw: bool = False) -> Path | Checkpoint:
     return checkpoint
 
 
-def _verify_model_folder(folder: Path) -> None:
+def read_description(folder: Path, *, checked: bool = True) -> dict[str, Any]:
+    """Return {model, facts}, the config.json of a model folder; DataError when it is damaged, or not `checked` so."""
+    config = {"facts": {}, **_read_json(folder / CONFIG_FILE)}
+    if checked:
+        check_types(config, {"model": Mapping, "facts": Mapping}, folder / CONFIG_FILE)
+        if "model" not in config:
+            raise DataError(f"{folder / CONFIG_FILE} describes no model of Prospero")
+    return config
+
+
+def verify_model_folder(folder: Path) -> None:
+    """Compare the files of a model folder with its manifest; DataError at a difference."""
     if (folder / MANIFEST).is_file():
         verify_folder(folder)
     else:

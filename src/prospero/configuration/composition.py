@@ -19,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf, 
 
 from prospero import registry, secret_values
 from prospero.configuration import guard, repeated, whole_numbers
+from prospero.configuration.inherited import leave_to_source
 from prospero.configuration.schema import schema
 from prospero.configuration.written import join, remember_from_environment
 from prospero.errors import ConfigError, suggest
@@ -76,6 +77,7 @@ def one_job(root: str, words: list[str]) -> Any:
     cfg = composed(root, words, with_hydra=True)
     if cfg.hydra.mode is RunMode.MULTIRUN:
         return None
+    leave_to_source(cfg, words, lambda: composed(root, [], with_hydra=True))
     with open_dict(cfg.hydra):
         cfg.hydra.runtime.output_dir = cfg.hydra.runtime.cwd
     lookup = HydraConfig.instance()  # where ${hydra:...} looks

@@ -43,7 +43,8 @@ def flops_per_token(model: LanguageModel, seq_len: int) -> int:
     Matrix products only, a multiply-add being two operations, the backward pass twice the forward: 6 per weight of
     every `nn.Linear`, recurrent matrix and of the head (4 of a frozen one, which has no gradient of its own), and
     12 x heads x head_dim x seq_len per attention layer. For the standard Transformer this is PaLM's 6 N + 12 L H Q T
-    (Chowdhery et al. 2022, appendix B) with N without the embedding table: attention counts in full though half of it is masked, as usual in reports of MFU. Recomputation
+    (Chowdhery et al. 2022, appendix B) with N without the embedding table: attention counts in full though half of it
+    is masked, as usual in reports of MFU. Recomputation
     by activation checkpointing is not counted, as it is no useful work.
     """
     attention = 0

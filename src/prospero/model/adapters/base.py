@@ -5,7 +5,6 @@ so that whoever reads the model afterwards meets a plain one.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -29,10 +28,6 @@ class Adapter:
     def base_name(self, name: str) -> str:
         """Return the name that a tensor of the prepared model has in the plain one."""
         return name
-
-    def facts(self) -> dict[str, Any]:
-        """Return what `adapter_config.json` says of the added tensors beyond the names of their layers."""
-        return {}
 
 
 def stands_for(name: str, path: str) -> bool:

@@ -10,7 +10,6 @@ Shapes: r rank, I inputs, O outputs of a matrix.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +113,7 @@ class LoRA(Adapter):
             first = torch.empty(self.config.rank, weight.shape[1])
             first.uniform_(-1 / math.sqrt(weight.shape[1]), 1 / math.sqrt(weight.shape[1]), generator=generator)
             second = torch.zeros(weight.shape[0], self.config.rank)
-            pair = [nn.Parameter(part.to(weight.device, weight.dtype)) for part in (first, second)]
+            pair = (_parameter(first, weight), _parameter(second, weight))
             if matrix.recurrent:
                 parametrize.register_parametrization(matrix.layer, matrix.name, LowRank(*pair, self.scale))
             else:
@@ -126,8 +125,8 @@ class LoRA(Adapter):
         for layer in list(model.modules()):
             if isinstance(layer, LoRALinear):
                 layer.weight += layer.scale * (layer.lora_B @ layer.lora_A)
-                layer.__class__ = nn.Linear
                 del layer.lora_A, layer.lora_B, layer.scale, layer.lora_dropout
+                layer.__class__ = nn.Linear  # pyright: ignore[reportAttributeAccessIssue]
             elif isinstance(layer, nn.RNNBase) and parametrize.is_parametrized(layer):
                 for name in list(_parametrizations(layer)):
                     parametrize.remove_parametrizations(layer, name)
@@ -140,10 +139,6 @@ class LoRA(Adapter):
     def base_name(self, name: str) -> str:
         """Take out what a parametrization adds to a name: `parametrizations.weight_ih_l0.original`."""
         return name.replace("parametrizations.", "").removesuffix(".original")
-
-    def facts(self) -> dict[str, Any]:
-        """Return rank, alpha and dropout in PEFT's words."""
-        return {"r": self.config.rank, "lora_alpha": self.config.alpha, "lora_dropout": self.config.dropout}
 
     def _chosen(self, model: LanguageModel) -> list[_Matrix]:
         found = list(_matrices(model))
@@ -170,6 +165,10 @@ def _matrices(model: LanguageModel) -> Iterator[_Matrix]:
             for name, parameter in layer.named_parameters(recurse=False):
                 if parameter.dim() == 2:
                     yield _Matrix(f"{path}.{name.removesuffix(_LAYER_OF_RNN)}", layer, name)
+
+
+def _parameter(values: Tensor, weight: Tensor) -> nn.Parameter:
+    return nn.Parameter(values.to(weight.device, weight.dtype))
 
 
 def _adapt(layer: nn.Module, lora_A: nn.Parameter, lora_B: nn.Parameter, scale: float, dropout: float) -> None:
