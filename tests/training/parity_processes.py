@@ -68,6 +68,7 @@ def train(folder: Path, case: str) -> dict[str, Any]:
     model = MODEL.build(VOCAB, SEQ_LEN)
     if extra == "lora":
         LoRAConfig(rank=3).build().apply(model)
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     module = TrainingModule(model, objective, tiny_metrics(), how)
     ranks = settings["devices"] // settings.get("tensor_parallel", 2 if name == "tensor_parallel" else 1)
     accumulate = 4 if everything else 1
@@ -87,6 +88,7 @@ def train(folder: Path, case: str) -> dict[str, Any]:
     parameters = dict(module.model.named_parameters())
     return {
         "metrics": metric_series(run_dir / "metrics.csv") if trainer.is_global_zero else {},
+        "start": start,
         "weights": {key: whole(p) for key, p in parameters.items()},
         "average": {key: whole(p) for key, p in ema.weights.items()},
         "dtypes": sorted({str(p.dtype) for p in parameters.values()}),

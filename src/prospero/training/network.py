@@ -2,7 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
 
 from prospero.checkpoints.model_folder import describe_model
 from prospero.data.prepare import PreparedData
@@ -10,9 +15,10 @@ from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.model.adapters.none import NoAdapterConfig
 from prospero.model.base import LanguageModel
-from prospero.model.numerics import NumericsChoice, apply_numerics, measure_numerics
+from prospero.model.numerics import NumericsChoice, apply_numerics, keep_freed_memory, measure_numerics
 from prospero.training.initial_weights import InitialWeights
 from prospero.training.session import Session
+from prospero.training.settings import TrainConfig
 from prospero.training.tensor_parallel import check_tensor_parallel
 
 
@@ -36,20 +42,45 @@ def build_network(session: Session, prepared: PreparedData, *, begins: bool) -> 
     sizes = _sizes(session, prepared)
     adapter_settings = config.adapter or NoAdapterConfig()
     adapter = adapter_settings.build()
-    model: LanguageModel = config.model.build(**sizes)
+    spread = hardware.strategy.sharded
+    model = _without_memory(config, sizes) if spread and source is not None else None
+    model = model or config.model.build(**sizes)
     adapter.apply(model)
     check_tensor_parallel(model, hardware.tensor_parallel)
     model.compute_dtype = hardware.precision.compute_dtype
     _choose_numerics(session, model)
-    network = Network(model, describe_model(config.model, **sizes, adapter=adapter_settings))
-    if source is not None and begins:
-        initial = InitialWeights(source, adapter)
+    initial = None if source is None or not begins else InitialWeights(source, adapter)
+    if initial is not None:
         log.info("weights: begin as those of %s", initial.describe(model))
-        if hardware.strategy.sharded:
-            network.fill = initial.fill
-        else:
-            initial.fill(model)
+    network = Network(model, describe_model(config.model, **sizes, adapter=adapter_settings))
+    if spread:
+        network.fill = partial(_fill, initial, on_cpu=hardware.cpu_offload)
+    elif initial is not None:
+        initial.fill(model)
     return network
+
+
+def _without_memory(config: TrainConfig, sizes: dict[str, int]) -> LanguageModel | None:
+    """Return a network whose parameters take no memory until it is spread: its weights come from elsewhere.
+
+    None for recurrent layers, which torch does not build so.
+    """
+    with torch.device("meta"):
+        model: LanguageModel = config.model.build(**sizes)
+    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+        return None
+    keep_freed_memory()
+    return model
+
+
+def _fill(initial: InitialWeights | None, model: LanguageModel, *, on_cpu: bool) -> None:
+    """Give a network that is spread its memory, and its first weights; without `initial` a checkpoint brings them."""
+    if any(parameter.is_meta for parameter in model.parameters()):
+        spread = next(p for p in model.parameters() if isinstance(p, DTensor))
+        device = "cpu" if on_cpu else spread.device_mesh.device_type
+        model._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)
+    if initial is not None:
+        initial.fill(model)
 
 
 def _sizes(session: Session, prepared: PreparedData) -> dict[str, int]:

@@ -168,7 +168,8 @@ def _matrices(model: LanguageModel) -> Iterator[_Matrix]:
 
 
 def _parameter(values: Tensor, weight: Tensor) -> nn.Parameter:
-    return nn.Parameter(values.to(weight.device, weight.dtype))
+    device = values.device if weight.is_meta else weight.device  # these few are drawn now, whatever comes later
+    return nn.Parameter(values.to(device, weight.dtype))
 
 
 def _adapt(layer: nn.Module, lora_A: nn.Parameter, lora_B: nn.Parameter, scale: float, dropout: float) -> None:
