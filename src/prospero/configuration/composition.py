@@ -69,6 +69,18 @@ def composed(root: str, words: list[str], *, with_hydra: bool = False) -> DictCo
         return hydra.compose(root, overrides=words, return_hydra_config=with_hydra)
 
 
+def _choices(root: str, words: list[str]) -> dict[str, Any]:
+    """Return group -> the preset that a root chooses with `words`."""
+    return dict(composed(root, words, with_hydra=True).hydra.runtime.choices)
+
+
+def typed_job(root: str, words: list[str]) -> Any:
+    """Return the typed settings of a root, for one who is not on a command line."""
+    cfg = composed(root, words)
+    leave_to_source(cfg, words, lambda given: _choices(root, given))
+    return typed(cfg)
+
+
 def one_job(root: str, words: list[str]) -> Any:
     """Return the typed settings of a root for a single job, composed once; None where they ask for a sweep.
 
@@ -77,7 +89,7 @@ def one_job(root: str, words: list[str]) -> Any:
     cfg = composed(root, words, with_hydra=True)
     if cfg.hydra.mode is RunMode.MULTIRUN:
         return None
-    leave_to_source(cfg, words, lambda: composed(root, [], with_hydra=True))
+    leave_to_source(cfg, words, lambda given: _choices(root, given))
     with open_dict(cfg.hydra):
         cfg.hydra.runtime.output_dir = cfg.hydra.runtime.cwd
     lookup = HydraConfig.instance()  # where ${hydra:...} looks

@@ -5,7 +5,7 @@ experiment, or a config.yaml that spells all of it out), only what was set withi
 `commands.init_from` lays it over the settings of the source.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -14,19 +14,20 @@ GROUPS = ("model", "tokenizer")
 """What a source brings."""
 
 
-def leave_to_source(cfg: DictConfig, words: list[str], default: Callable[[], DictConfig]) -> None:
-    """Replace groups of `cfg`, composed with Hydra's own part, that were not chosen by what was set within them.
+def leave_to_source(cfg: DictConfig, words: list[str], choices: Callable[[list[str]], Mapping[str, Any]]) -> None:
+    """Replace groups of a composed root that were not chosen by what was set within them.
 
-    `default` composes the root without any words; nothing happens where `cfg` has no `init_from`.
+    `words` composed it; `choices(words)` are the presets that the root chooses with some words. Nothing happens where
+    `cfg` has no `init_from`.
     """
     if "init_from" not in cfg or cfg.init_from is None:
         return
-    usual = default().hydra.runtime.choices
+    usual, here = choices([]), choices(words)
     keys = [word.lstrip("+~").partition("=")[0] for word in words]
     for group in GROUPS:
-        chosen = group in keys or cfg.hydra.runtime.choices.get(group) != usual.get(group) or group not in usual
-        if not chosen:
-            inner = {key.split(".")[1] for key in keys if key.startswith(f"{group}.")}
-            values: Any = OmegaConf.to_container(cfg[group], resolve=True)
-            with open_dict(cfg):
-                cfg[group] = {name: value for name, value in values.items() if name in inner}
+        if group not in usual or group in keys or here.get(group) != usual[group]:
+            continue
+        inner = {key.split(".")[1] for key in keys if key.startswith(f"{group}.")}
+        values: Any = OmegaConf.to_container(cfg[group], resolve=True)
+        with open_dict(cfg):
+            cfg[group] = {name: value for name, value in values.items() if name in inner}
