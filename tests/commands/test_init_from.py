@@ -130,28 +130,46 @@ def losses(run):
         return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
 
 
-@pytest.mark.processes
-def test_a_run_by_an_adapter_goes_on_bit_for_bit_without_its_source_and_two_processes_train_the_same(tmp_path):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a source and a run of four steps that began there."""
+    folder = tmp_path_factory.mktemp("init_from")
     lines = [f"The {number}th line says that {number} plus {number} is {2 * number}.\n" for number in range(1000)]
-    (tmp_path / "text.txt").write_text("".join(lines))
-    write_source(tmp_path / "source")
-    said = program("run_dir=a", "max_steps=4", folder=tmp_path)
+    (folder / "text.txt").write_text("".join(lines))
+    write_source(folder / "source")
+    return folder, program("run_dir=a", "max_steps=4", folder=folder)
+
+
+@pytest.mark.processes
+def test_a_run_by_an_adapter_leaves_the_adapter_and_a_folded_model(trained):
+    folder, said = trained
     assert "weights: begin as those of source (transformer, " in said and "of them are trained" in said
-    program("run_dir=two", "max_steps=4", "trainer.strategy=fsdp", "trainer.devices=2", folder=tmp_path)
-    program("run_dir=b", "max_steps=2", folder=tmp_path)
-    shutil.move(tmp_path / "source", tmp_path / "elsewhere")
-    program("run_dir=b", "max_steps=4", "resume=auto", folder=tmp_path)
-
-    one, two = losses(tmp_path / "a"), losses(tmp_path / "two")
-    assert len(one) == 4 and two == pytest.approx(one, rel=1e-5)
-    saved = [next((tmp_path / name / "checkpoints" / "step_00000004").glob("*.safetensors")) for name in "ab"]
-    assert saved[0].read_bytes() == saved[1].read_bytes()
-
-    model, _, config = load_model(tmp_path / "a")
-    base, _, _ = load_model(tmp_path / "elsewhere")
+    model, _, config = load_model(folder / "a")
+    base, _, _ = load_model(folder / "source")
     assert config["facts"]["init_from"]["given"] == "source" and "adapter" not in config["model"]
     changed = [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, base.state_dict()[name])]
     assert {name.split(".")[0] for name in changed} == {"blocks"} and len(changed) == 7
-    assert sorted(path.name for path in (tmp_path / "a" / "adapter").iterdir()) == [
+    assert sorted(path.name for path in (folder / "a" / "adapter").iterdir()) == [
         "adapter.safetensors", "config.json", "manifest.json",
     ]  # fmt: skip
+
+
+@pytest.mark.processes
+def test_two_processes_that_share_the_weights_train_the_same(trained):
+    folder, _ = trained
+    program("run_dir=two", "max_steps=4", "trainer.strategy=fsdp", "trainer.devices=2", folder=folder)
+    one, two = losses(folder / "a"), losses(folder / "two")
+    assert len(one) == 4 and two == pytest.approx(one, rel=1e-5)
+
+
+@pytest.mark.processes
+def test_it_goes_on_bit_for_bit_without_its_source(trained):
+    folder, _ = trained
+    program("run_dir=b", "max_steps=2", folder=folder)
+    shutil.move(folder / "source", folder / "elsewhere")
+    try:
+        program("run_dir=b", "max_steps=4", "resume=auto", folder=folder)
+    finally:
+        shutil.move(folder / "elsewhere", folder / "source")
+    saved = [next((folder / name / "checkpoints" / "step_00000004").glob("*.safetensors")) for name in "ab"]
+    assert saved[0].read_bytes() == saved[1].read_bytes()
