@@ -15,10 +15,12 @@ import torch
 
 from prospero import compose
 from prospero.checkpoints.model_folder import describe_model, load_model, save_model_folder
+from prospero.commands.export import export
 from prospero.commands.init_from import begin_from
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.data.tokenizer.pretrained import PretrainedTokenizerConfig
 from prospero.errors import ConfigError, DataError
+from prospero.interop.settings import ExportConfig
 from prospero.model.rnn import LSTMConfig
 from prospero.model.transformer import TransformerConfig
 
@@ -30,6 +32,7 @@ VOCAB, SEQ_LEN = 257, 32
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     write_source(tmp_path / "source")
     return tmp_path
 
@@ -69,16 +72,13 @@ def test_without_it_nothing_changes():
         ({"model": {"d_embedding": 3}}, "has no setting 'd_embedding'"),
         ({"seq_len": 33}, "seq_len=33 is more than the 32 tokens that source reads at once; give seq_len=32 or less"),
         ({"tokenizer": {"vocab_size": 300}}, "tokenizer.vocab_size=300 contradicts init_from=source"),
-        ({"init_from": "sauce"}, "init_from=sauce is no folder here and no run.* prospero import source=sauce"),
+        ({"init_from": "sauce"}, "init_from=sauce: There is no run 'sauce'.* the hub did not give it"),
         ({"init_from": "./sauce"}, "There is no run './sauce'"),
         ({"init_from": "file"}, "init_from=file is a file"),
-        ({"init_from": "hf"}, "init_from=hf is a Hugging Face folder"),
     ],
 )
 def test_what_contradicts_the_source_or_is_none_is_refused(config, place, changes, said):
     (place / "file").write_text("")
-    (place / "hf").mkdir()
-    (place / "hf" / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(ConfigError, match=said):
         begin_from(replace(config, **changes))
     assert not (place / "out").exists()
@@ -107,6 +107,20 @@ def test_a_tokenizer_that_adds_tokens_is_taken_when_rows_may_be_added(config, pl
     other = PretrainedTokenizerConfig(path=str(place / "other.json"))
     with pytest.raises(ConfigError, match=r"adds tokens, and the tokenizer given has '[AB]' as"):
         begin_from(replace(grown, tokenizer=other))
+
+
+def test_a_hugging_face_folder_is_imported_once(config, place):
+    export(ExportConfig(run="source", out="hf"))
+    taken, source = begin_from(replace(config, init_from="hf", model={}))
+    assert Path(source.path).parent == Path("out", "models") and source.given == "hf"
+    assert taken.model.d_model == MODEL.d_model and taken.tokenizer.build().encode("hi") == [104, 105]
+    before = (Path(source.path) / "manifest.json").stat().st_mtime_ns
+    assert begin_from(replace(config, init_from="hf"))[1] == source
+    assert (Path(source.path) / "manifest.json").stat().st_mtime_ns == before
+    (place / "bare").mkdir()
+    (place / "bare" / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(DataError, match="bare"):
+        begin_from(replace(config, init_from="bare"))
 
 
 SETTINGS = [

@@ -4,6 +4,7 @@ Joins the rooms: a folder of ours is taken as it is, one of Hugging Face's is im
 source is refused before anything is written.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -56,6 +57,8 @@ def resolve_source(given: str, outputs_dir: str) -> Path:
     Raises ConfigError or DataError when there is none.
     """
     from prospero.checkpoints.source import is_source
+    from prospero.interop.hub import fetched
+    from prospero.interop.import_folder import is_foreign
 
     path = Path(given)
     if os.path.isfile(path):
@@ -64,31 +67,36 @@ def resolve_source(given: str, outputs_dir: str) -> Path:
         if os.path.isdir(place) and is_source(place):
             return place
     if os.path.isdir(path):
-        if not _is_hugging_face(path):
+        if not is_foreign(path):
             raise DataError(f"init_from={given} holds no model: neither one of Prospero's nor one of Hugging Face's")
-        return _imported(given)
+        return _imported(path, given, outputs_dir)
     try:
         return find_run.find(given, outputs_dir)
     except ConfigError as error:
         if given == "last" or given.startswith((".", "/", "~")):
             raise
-        raise ConfigError(
-            f"init_from={given} is no folder here and no run; {error} A model of the Hugging Face hub is imported "
-            f"first: prospero import source={given} name={Path(given).name}"
-        ) from error
+        try:
+            return _imported(fetched(given, "main"), given, outputs_dir)
+        except DataError as unreachable:
+            raise ConfigError(f"init_from={given}: {error} And as a name on the hub: {unreachable}") from unreachable
 
 
-def _imported(given: str) -> Path:
-    raise ConfigError(
-        f"init_from={given} is a Hugging Face folder; import it first: prospero import source={given} name=..."
-    )
+def _imported(folder: Path, given: str, outputs_dir: str) -> Path:
+    """Return the model folder that a Hugging Face folder becomes; made once, as long as its files are the same."""
+    from prospero.interop.import_folder import import_folder
+    from prospero.log import log
+    from prospero.processes.locks import locked
+    from prospero.runs.find import imported_models
 
-
-def _is_hugging_face(path: Path) -> bool:
-    try:
-        return "model_type" in json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
+    files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(folder.iterdir())]
+    name = f"{Path(given).name}-{hashlib.sha256(repr((str(folder.resolve()), files)).encode()).hexdigest()[:12]}"
+    out = imported_models(outputs_dir) / name
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with locked(out.with_name(f".{name}.lock"), lambda: log.info("another process imports %s; waiting for it", given)):
+        if not out.is_dir():
+            import_folder(folder, out, source=given)
+            log.info("%s is imported as %s", given, out)
+    return out
 
 
 def _of_the_run(config: TrainConfig) -> "Source | None":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FORMATS: dict[str, str] = {
     "huggingface": "prospero.interop.hugging_face:write_hugging_face",
+    "peft": "prospero.interop.peft_format:write_peft",
     "safetensors": "prospero.interop.safetensors_file:write_safetensors",
 }
 """Name -> "module:function" of (Exported, out, settings) -> what was written, in a few words."""
