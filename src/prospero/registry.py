@@ -57,6 +57,11 @@ PARTS: dict[str, dict[str, str]] = {
         "lstm": "prospero.model.rnn:LSTMConfig",
         "gru": "prospero.model.rnn:GRUConfig",
     },
+    "adapter": {
+        "none": "prospero.model.adapters.none:NoAdapterConfig",
+        "lora": "prospero.model.adapters.lora:LoRAConfig",
+        "freeze": "prospero.model.adapters.freeze:FreezeConfig",
+    },
     "loss": {
         "cross_entropy": "prospero.objective.losses.cross_entropy:CrossEntropyConfig",
         "focal": "prospero.objective.losses.focal:FocalConfig",

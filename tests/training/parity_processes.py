@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from prospero.model.adapters.lora import LoRAConfig
 from prospero.model.transformer import TransformerConfig
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
 from prospero.objective.objective import Objective
@@ -45,7 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
 """Case -> settings of the trainer.
 
 `+everything` behind a name adds clipping, accumulation, regularisers and EMA to AdamW; `+muon` is the default optimiser
-with clipping and regularisers; `+stopping` adds early stopping.
+with clipping and regularisers; `+lora` trains an adapter alone, `+stopping` adds early stopping.
 """
 
 
@@ -64,7 +65,11 @@ def train(folder: Path, case: str) -> dict[str, Any]:
         seed=3,
     )
     objective = Objective({"cross_entropy": CrossEntropyConfig().build()}, terms)
-    module = TrainingModule(MODEL.build(VOCAB, SEQ_LEN), objective, tiny_metrics(), how)
+    model = MODEL.build(VOCAB, SEQ_LEN)
+    if extra == "lora":
+        LoRAConfig(rank=3).build().apply(model)
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    module = TrainingModule(model, objective, tiny_metrics(), how)
     ranks = settings["devices"] // settings.get("tensor_parallel", 2 if name == "tensor_parallel" else 1)
     accumulate = 4 if everything else 1
     ema = EMA(EMAConfig(decay=0.9, start_step=2))
@@ -83,6 +88,7 @@ def train(folder: Path, case: str) -> dict[str, Any]:
     parameters = dict(module.model.named_parameters())
     return {
         "metrics": metric_series(run_dir / "metrics.csv") if trainer.is_global_zero else {},
+        "start": start,
         "weights": {key: whole(p) for key, p in parameters.items()},
         "average": {key: whole(p) for key, p in ema.weights.items()},
         "dtypes": sorted({str(p.dtype) for p in parameters.values()}),

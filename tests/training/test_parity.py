@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TWO = [name for name, settings in CASES.items() if settings["devices"] == 2 and name != "bf16"]
 STOPPED = ["fsdp+stopping"]
 MUON = ["ddp+muon", "fsdp+muon"]
+LORA = [f"{name}+lora" for name in TWO]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
 
@@ -35,9 +36,9 @@ def start(processes: int, folder: Path, cases: list[str]) -> None:
 def results(tmp_path_factory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("parity")
     bf16 = ["bf16"] if trainer._cpu_accepts_bf16() else []
-    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *MUON, *STOPPED, *bf16])
+    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *MUON, *LORA, *STOPPED, *bf16])
     start(4, folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
-    alone = {case: train(folder, case) for case in ("one", "one+everything", "one+muon")}
+    alone = {case: train(folder, case) for case in ("one", "one+everything", "one+muon", "one+lora")}
     return {file.stem: torch.load(file) for file in folder.glob("*.pt")} | alone
 
 
@@ -65,6 +66,18 @@ def test_the_default_optimiser_with_clipping_and_regularisers_trains_as_in_one_p
     assert {"train/loss/l2", "train/loss/z_loss"} <= theirs.keys()
     for metric in ("train/loss", "val/loss", "train/grad_norm"):
         assert ours[metric] == [(step, pytest.approx(value, rel=1e-5)) for step, value in theirs[metric]], metric
+
+
+@pytest.mark.parametrize("case", LORA)
+def test_an_adapter_alone_is_trained_as_in_one_process(results, case):
+    ours, theirs = results[case], results["one+lora"]
+    frozen = [name for name in theirs["weights"] if ".lora_" not in name]
+    for name in frozen:
+        torch.testing.assert_close(ours["weights"][name], theirs["start"][name], rtol=0, atol=0)
+    for metric in ("train/loss", "val/loss"):
+        series = theirs["metrics"][metric]
+        assert series[0][1] - series[-1][1] > 0.05
+        assert ours["metrics"][metric] == [(step, pytest.approx(value, rel=1e-5)) for step, value in series], metric
 
 
 @pytest.mark.parametrize("case", STOPPED)

@@ -4,13 +4,15 @@ Nothing here executes what a file says: tensors are read by safetensors, all els
 rebuilt from plain values through the table of parts. Every folder has a manifest with the SHA-256 of its files, which
 are compared whenever it is read.
 
-    <run>/model/   model.safetensors, config.json, tokenizer.json: what is used, shared, converted
+    <run>/model/     model.safetensors, config.json, tokenizer.json: what is used, shared, converted
+    <run>/adapter/   adapter.safetensors, config.json: what an adapter has added to it, alone
 """
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,56 +36,109 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from prospero.data.tokenizer.tokenizer import Tokenizer
+    from prospero.model.adapters.base import Adapter
     from prospero.model.base import LanguageModel
 
 FORMAT_VERSION = 1
 """Of the description of a model."""
 MODEL_FILE, CONFIG_FILE, TOKENIZER_FILE = "model.safetensors", "config.json", "tokenizer.json"
+ADAPTER_FILE = "adapter.safetensors"
+"""In the place of MODEL_FILE where only what an adapter has added is kept: no model by itself."""
 EVALUATED_WEIGHTS = "the weights that were validated, an average of those of training"
+_SIZES = ("vocab_size", "max_seq_len")
+NO_ADAPTER = "none"
+"""The adapter that changes nothing and is not described."""
 LAST_WEIGHTS = "the weights of the last step, not the average that was validated"
 
 
-def describe_model(config: Any, *, vocab_size: int, max_seq_len: int) -> dict[str, Any]:
-    """Return all that `build_model` needs, as plain values: the part's name in the table, settings and sizes."""
-    name = registry.name_of("model", type(config))
+def describe_model(config: Any, *, vocab_size: int, max_seq_len: int, adapter: Any = None) -> dict[str, Any]:
+    """Return all that `build_model` needs, as plain values: the part's name in the table, settings and sizes.
+
+    `adapter` are the settings of one that was applied, or None.
+    """
+    described = {"format_version": FORMAT_VERSION, **_described("model", config)}
+    described |= {"vocab_size": vocab_size, "max_seq_len": max_seq_len}
+    found = None if adapter is None else _described("adapter", adapter)
+    return described if found is None or found["name"] == NO_ADAPTER else {**described, "adapter": found}
+
+
+def _described(group: str, config: Any) -> dict[str, Any]:
+    name = registry.name_of(group, type(config))
     if name is None:
         kind = type(config)
         raise DataError(
             f"{kind.__module__}:{kind.__qualname__} is not in the table of parts, so a model saved with it could not "
-            "be loaded; register it: prospero.registry.register('model', <name>, <class>)"
+            f"be loaded; register it: prospero.registry.register('{group}', <name>, <class>)"
         )
-    return {
-        "format_version": FORMAT_VERSION,
-        "name": name,
-        "settings": plain(config),
-        "vocab_size": vocab_size,
-        "max_seq_len": max_seq_len,
-    }
+    return {"name": name, "settings": plain(config)}
 
 
 def build_model(description: Mapping[str, Any]) -> "LanguageModel":
-    """Return the untrained model that `describe_model` described; DataError when its kind is unknown here."""
-    version, name = description.get("format_version"), str(description.get("name", ""))
+    """Return the untrained model that `describe_model` described, its adapter applied.
+
+    Raises DataError when its kind, or that of its adapter, is unknown here.
+    """
+    settings = model_settings(description)
+    with _buildable():
+        model: LanguageModel = settings.build(**{name: description[name] for name in _SIZES})
+        adapter = adapter_of(description)
+        if adapter is not None:
+            adapter.apply(model)
+        return model
+
+
+def model_settings(description: Mapping[str, Any]) -> Any:
+    """Return the settings of the model that `describe_model` described; DataError when there is no such model."""
+    version = description.get("format_version")
     if version != FORMAT_VERSION:
         raise DataError(f"the model is of format version {version}; this Prospero reads version {FORMAT_VERSION}")
-    try:
-        kind: Any = registry.config_class("model", name)
-    except ConfigError as error:
-        known = registry.names("model")
-        raise DataError(
-            f"there is no model '{name}'.{suggest(name, known)} If a plugin brings it, name it in plugins="
-        ) from error
-    sizes = {name: description.get(name) for name in ("vocab_size", "max_seq_len")}
-    for name, size in sizes.items():
+    for name in _SIZES:
+        size = description.get(name)
         if type(size) is not int or not 1 <= size < 2**31:
             raise DataError(f"the model's {name} is {size}; a whole number from 1 to 2^31 was written there")
-    settings = description.get("settings")
-    if not isinstance(settings, Mapping):
-        raise DataError(f"the model's settings are {str(settings)[:60]!r}, no table")
+    return _settings_of("model", description)
+
+
+def adapter_of(description: Mapping[str, Any]) -> "Adapter | None":
+    """Return the adapter that was applied to a described model, or None."""
+    found = description.get("adapter")
+    if found is None:
+        return None
+    if not isinstance(found, Mapping):
+        raise DataError(f"the model's adapter is {str(found)[:60]!r}, no table")
+    return _settings_of("adapter", found).build()
+
+
+def merge_adapter(model: "LanguageModel", description: Mapping[str, Any]) -> dict[str, Any]:
+    """Fold the adapter of a described model into its weights, in place; return the description without it."""
+    adapter = adapter_of(description)
+    if adapter is not None:
+        adapter.merge(model)
+    return {name: value for name, value in description.items() if name != "adapter"}
+
+
+def _settings_of(group: str, description: Mapping[str, Any]) -> Any:
+    name, settings = str(description.get("name", "")), description.get("settings")
     try:
-        return from_plain(kind, settings).build(**sizes)
+        kind: Any = registry.config_class(group, name)
+    except ConfigError as error:
+        known = registry.names(group)
+        raise DataError(
+            f"there is no {group} '{name}'.{suggest(name, known)} If a plugin brings it, name it in plugins="
+        ) from error
+    if not isinstance(settings, Mapping):
+        raise DataError(f"the {group}'s settings are {str(settings)[:60]!r}, no table")
+    with _buildable(group):
+        return from_plain(kind, settings)
+
+
+@contextmanager
+def _buildable(group: str = "model") -> Iterator[None]:
+    """Turn what settings of no real part run into, into a DataError."""
+    try:
+        yield
     except (LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RuntimeError) as error:
-        raise DataError(f"the model's settings describe none that can be built ({str(error)[:120]})") from error
+        raise DataError(f"the {group}'s settings describe none that can be built ({str(error)[:120]})") from error
 
 
 def save_model_folder(
@@ -93,6 +148,7 @@ def save_model_folder(
     description: Mapping[str, Any],
     *,
     facts: Mapping[str, Any] | None = None,
+    file: str = MODEL_FILE,
 ) -> Path:
     """Write `state` (whole tensors by the model's own names), the tokenizer and config.json, whole or not at all.
 
@@ -104,9 +160,9 @@ def save_model_folder(
     temporary = folders.unfinished(folder)
     temporary.mkdir(parents=True)
     try:
-        save_file(_without_shared(state), str(temporary / MODEL_FILE), metadata={"format": "pt"})
-        os.chmod(temporary / MODEL_FILE, 0o644)
-        fsync_file(temporary / MODEL_FILE)
+        save_file(_without_shared(state), str(temporary / file), metadata={"format": "pt"})
+        os.chmod(temporary / file, 0o644)
+        fsync_file(temporary / file)
         if tokenizer is not None:
             tokenizer.save(temporary / TOKENIZER_FILE)
         config = {"model": dict(description), "facts": dict(facts or {})}
@@ -124,12 +180,13 @@ def sign_model_folder(folder: Path) -> None:
 
 
 def load_model(
-    source: "str | os.PathLike[str] | Checkpoint", *, device: Any = "cpu", raw: bool = False
+    source: "str | os.PathLike[str] | Checkpoint", *, device: Any = "cpu", raw: bool = False, merged: bool = True
 ) -> "tuple[LanguageModel, Tokenizer | None, dict[str, Any]]":
     """Return (model in evaluation mode, tokenizer, config) of a model folder, a run folder or a checkpoint.
 
     A run folder gives its `model/`, or the best checkpoint when the run has not ended. A checkpoint gives the weights
     that were validated (an average, where the run kept one), with `raw` those of the last step; which, the log says.
+    An adapter comes folded into the weights, unless `merged` is False: then it stands beside them as in training.
     `config` is config.json, or the same facts of a checkpoint. Raises DataError when something is missing or damaged.
     """
     place = source if isinstance(source, Checkpoint) else locate(Path(source), raw=raw)
@@ -137,13 +194,14 @@ def load_model(
         model, config = _model_of_checkpoint(place, raw=raw)
         tokenizer_places = [place.path.parent, RunFolder(place.path.parent.parent).model]
     else:
-        _verify_model_folder(place)
-        config = {"facts": {}, **_read_json(place / CONFIG_FILE)}
-        check_types(config, {"model": Mapping, "facts": Mapping}, place / CONFIG_FILE)
+        verify_model_folder(place)
+        config = read_description(place)
         with readable_damage(place / CONFIG_FILE):
             model = build_model(config["model"])
         _load_state(model, read_safetensors(place / MODEL_FILE), place / MODEL_FILE)
         tokenizer_places = [place]
+    if merged:
+        config = {**config, "model": merge_adapter(model, config["model"])}
     return model.to(device).eval(), _find_tokenizer(tokenizer_places), config
 
 
@@ -191,7 +249,18 @@ def locate(path: Path, *, raw: bool = False) -> Path | Checkpoint:
     return checkpoint
 
 
-def _verify_model_folder(folder: Path) -> None:
+def read_description(folder: Path, *, checked: bool = True) -> dict[str, Any]:
+    """Return {model, facts}, the config.json of a model folder; DataError when it is damaged, or not `checked` so."""
+    config = {"facts": {}, **_read_json(folder / CONFIG_FILE)}
+    if checked:
+        check_types(config, {"model": Mapping, "facts": Mapping}, folder / CONFIG_FILE)
+        if "model" not in config:
+            raise DataError(f"{folder / CONFIG_FILE} describes no model of Prospero")
+    return config
+
+
+def verify_model_folder(folder: Path) -> None:
+    """Compare the files of a model folder with its manifest; DataError at a difference."""
     if (folder / MANIFEST).is_file():
         verify_folder(folder)
     else:

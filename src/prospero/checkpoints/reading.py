@@ -104,8 +104,17 @@ def read_folder(folder: Path, lazy: Callable[[str], bool] = lambda name: False) 
 
 def read_tensors(folder: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a folder by name; nothing of them is read yet."""
+    return _tensors_in(sorted(folder.glob("tensors_*.safetensors")))
+
+
+def tensors_of_file(path: Path) -> dict[str, StoredTensor]:
+    """Return the tensors of a .safetensors file by name; nothing of them is read yet."""
+    return _tensors_in([path])
+
+
+def _tensors_in(paths: list[Path]) -> dict[str, StoredTensor]:
     found: dict[str, tuple[tuple[int, ...], torch.dtype, list[_StoredPiece]]] = {}
-    for path in sorted(folder.glob("tensors_*.safetensors")):
+    for path in paths:
         file = _opened(path)
         parts = json.loads((file.metadata() or {}).get(PIECES, "{}"))
         for key in file.keys():  # noqa: SIM118 - not a dict

@@ -42,13 +42,15 @@ class FindLRConfig(TrainConfig):
 
 def find_lr(config: FindLRConfig) -> int:
     """Raise the learning rate step by step, print the advice, write the curve; the weights are thrown away."""
+    from prospero.commands.init_from import begin_from
     from prospero.log import log
     from prospero.optim.lr_finder import lr_range_test
     from prospero.training.assembly import assemble
     from prospero.training.session import open_session
 
     config = replace(config, name=f"find_lr_{config.run_name()}")
-    with open_session(config) as session:
+    config, source = begin_from(config)
+    with open_session(config, source) as session:
         if session.hardware.world_size > 1:
             raise ConfigError("find_lr uses one device; add trainer.devices=1")
         run = assemble(session)

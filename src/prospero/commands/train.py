@@ -15,6 +15,7 @@ EXAMPLES = [
     ("python train.py max_minutes=10 'callbacks=[default,early_stopping]'", "stop by time or when val/loss rises"),
     ("python train.py logger=wandb name=first tags=[demo]", "W&B, offline when no key is found"),
     ("python train.py -m model=tiny,lstm_tiny optimizer.lr=1e-3,3e-3 seed=1,2", "a sweep, with a table at the end"),
+    ("python train.py init_from=last adapter=lora max_steps=50", "train the newest run's model on, here by an adapter"),
     ("python train.py run_dir=outputs/a resume=auto", "start, or continue after a kill, by the same command"),
     ("python train.py debug=overfit", "does it learn one batch by heart? (debug: see `ls conf/debug`)"),
     ("python train.py experiment=770m --cfg job", "a size and what belongs to it; prints settings, does nothing"),
@@ -23,6 +24,7 @@ EXAMPLES = [
 
 def train(config: TrainConfig) -> int:
     """Train a model as the settings say, measure it, and leave everything in the run folder; return the exit code."""
+    from prospero.commands.init_from import begin_from
     from prospero.commands.plan import plan_of
     from prospero.planning.preflight import say
     from prospero.training.assembly import assemble
@@ -30,7 +32,8 @@ def train(config: TrainConfig) -> int:
     from prospero.training.results import test_the_best, write_results
     from prospero.training.session import open_session
 
-    with open_session(config) as session:
+    config, source = begin_from(config)
+    with open_session(config, source) as session:
         run = assemble(session)
         session.begin()
         say(plan_of(run))

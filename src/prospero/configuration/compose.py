@@ -18,4 +18,4 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
         loaded = plugins.load_named(verb, given)
     readable = words.for_hydra(verb, given)
     with rewording.worded(verb, readable):
-        return composition.with_plugins(composition.typed(composition.composed(verb, readable)), loaded)
+        return composition.with_plugins(composition.typed_job(verb, readable), loaded)

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf, 
 
 from prospero import registry, secret_values
 from prospero.configuration import guard, repeated, whole_numbers
+from prospero.configuration.inherited import leave_to_source
 from prospero.configuration.schema import schema
 from prospero.configuration.written import join, remember_from_environment
 from prospero.errors import ConfigError, suggest
@@ -68,6 +69,18 @@ def composed(root: str, words: list[str], *, with_hydra: bool = False) -> DictCo
         return hydra.compose(root, overrides=words, return_hydra_config=with_hydra)
 
 
+def _choices(root: str, words: list[str]) -> dict[str, Any]:
+    """Return group -> the preset that a root chooses with `words`."""
+    return dict(composed(root, words, with_hydra=True).hydra.runtime.choices)
+
+
+def typed_job(root: str, words: list[str]) -> Any:
+    """Return the typed settings of a root, for one who is not on a command line."""
+    cfg = composed(root, words)
+    leave_to_source(cfg, words, lambda given: _choices(root, given))
+    return typed(cfg)
+
+
 def one_job(root: str, words: list[str]) -> Any:
     """Return the typed settings of a root for a single job, composed once; None where they ask for a sweep.
 
@@ -76,6 +89,7 @@ def one_job(root: str, words: list[str]) -> Any:
     cfg = composed(root, words, with_hydra=True)
     if cfg.hydra.mode is RunMode.MULTIRUN:
         return None
+    leave_to_source(cfg, words, lambda given: _choices(root, given))
     with open_dict(cfg.hydra):
         cfg.hydra.runtime.output_dir = cfg.hydra.runtime.cwd
     lookup = HydraConfig.instance()  # where ${hydra:...} looks

@@ -17,6 +17,7 @@ FORMATS: dict[str, str] = {
     "huggingface": "prospero.interop.hugging_face:write_hugging_face",
     "onnx": "prospero.interop.onnx_export:write_onnx",
     "gguf": "prospero.interop.gguf_export:write_gguf",
+    "peft": "prospero.interop.peft_format:write_peft",
     "safetensors": "prospero.interop.safetensors_file:write_safetensors",
 }
 """Name -> "module:function" of (Exported, out, settings) -> what was written, in a few words."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from prospero.model.adapters.lora import LoRALinear
 from prospero.model.base import LanguageModel
 from prospero.model.layers.attention import Attention
 
@@ -17,6 +18,8 @@ class ParameterCount:
     """In embedding tables (a tied head is one of them; an untied head is not)."""
     by_module: dict[str, int]
     """Name of each direct child, `blocks` as one, to its parameters."""
+    trained: int | None = None
+    """Those that want a gradient; None: all of them."""
 
     @property
     def non_embedding(self) -> int:
@@ -29,27 +32,32 @@ def count_parameters(model: nn.Module) -> ParameterCount:
     tables = {id(p): p.numel() for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     by_module = {name: sum(p.numel() for p in child.parameters()) for name, child in model.named_children()}
     total = sum(p.numel() for p in model.parameters())
-    return ParameterCount(total, sum(tables.values()), {name: n for name, n in by_module.items() if n})
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    named = {name: n for name, n in by_module.items() if n}
+    return ParameterCount(total, sum(tables.values()), named, trained if trained < total else None)
 
 
 def flops_per_token(model: LanguageModel, seq_len: int) -> int:
     """Return the floating-point operations of forward and backward per trained token, in sequences of `seq_len`.
 
     Matrix products only, a multiply-add being two operations, the backward pass twice the forward: 6 per weight of
-    every `nn.Linear`, recurrent matrix and of the head, and 12 x heads x head_dim x seq_len per attention layer. For
-    the standard Transformer this is PaLM's 6 N + 12 L H Q T (Chowdhery et al. 2022, appendix B) with N without the
-    embedding table: attention counts in full though half of it is masked, as usual in reports of MFU. Recomputation
+    every `nn.Linear`, recurrent matrix and of the head (4 of a frozen one, which has no gradient of its own), and
+    12 x heads x head_dim x seq_len per attention layer. For the standard Transformer this is PaLM's 6 N + 12 L H Q T
+    (Chowdhery et al. 2022, appendix B) with N without the embedding table: attention counts in full though half of it
+    is masked, as usual in reports of MFU. Recomputation
     by activation checkpointing is not counted, as it is no useful work.
     """
     attention = 0
-    linears = {id(m.weight): m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)}
-    weights = sum(linears.values())
+    weights = {id(m.weight): m.weight for m in model.modules() if isinstance(m, nn.Linear)}
     head = model.output_weight()
-    if id(head) not in linears:  # a tied head: the embedding table (behind a projection, a Linear, in an RNN)
-        weights += (head if isinstance(head, nn.Parameter) else model.get_parameter("embedding.weight")).numel()
+    if id(head) not in weights:  # a tied head: the embedding table (behind a projection, a Linear, in an RNN)
+        table = head if isinstance(head, nn.Parameter) else model.get_parameter("embedding.weight")
+        weights[id(table)] = table
     for module in model.modules():
         if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
-            weights += sum(p.numel() for p in module.parameters() if p.dim() == 2)
+            weights |= {id(p): p for p in module.parameters() if p.dim() == 2}
+        elif isinstance(module, LoRALinear):
+            weights |= {id(p): p for p in (module.lora_A, module.lora_B)}
         elif isinstance(module, Attention):
             attention += 12 * module.n_heads * module.head_dim * seq_len
-    return 6 * weights + attention
+    return sum((6 if p.requires_grad else 4) * p.numel() for p in weights.values()) + attention

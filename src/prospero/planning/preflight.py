@@ -60,6 +60,8 @@ def describe_plan(plan: RunPlan) -> list[str]:
     count, per_step = plan.parameters, plan.global_batch_size * plan.seq_len
     how = f"{plan.global_batch_size} x {plan.seq_len} = {per_step:,} tokens a step, on {plan.hardware}"
     lines = [f"model: {plan.model_name}, {count.total:,} parameters ({count.non_embedding:,} outside embeddings)"]
+    if count.trained is not None:
+        lines[0] += f"; {count.trained:,} of them are trained ({100 * count.trained / count.total:.2g} %)"
     evaluations = [f"validation {plan.validation.describe()}"]
     evaluations += [f"test {plan.test.describe()}"] if plan.test is not None else []
     doubt = _doubt(plan)

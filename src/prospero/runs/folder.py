@@ -21,6 +21,16 @@ class RunFolder:
         return self.path / "log.txt"
 
     @property
+    def init_from(self) -> Path:
+        """What the run's first weights were, where it has begun from others' (`init_from`)."""
+        return self.path / "init_from.json"
+
+    @property
+    def adapter(self) -> Path:
+        """What an adapter has added to the model, alone; it is folded into that of model/."""
+        return self.path / "adapter"
+
+    @property
     def environment(self) -> Path:
         """Versions, processor, commit, command line."""
         return self.path / "environment.json"

@@ -1,12 +1,11 @@
 """A run's parts, built from its settings: data, model, objective, metrics, module, trainer."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
 
-from prospero.checkpoints.model_folder import describe_model
 from prospero.data.datamodule import LanguageDataModule
 from prospero.data.prepare import PreparedData, prepare
 from prospero.evaluation.metrics.base import MetricFacts
@@ -14,7 +13,6 @@ from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor
 from prospero.evaluation.monitor import Monitor
 from prospero.log import log
 from prospero.model.base import LanguageModel
-from prospero.model.numerics import NumericsChoice, apply_numerics, measure_numerics
 from prospero.model.size import flops_per_token
 from prospero.objective.objective import Objective
 from prospero.processes import ranks
@@ -23,12 +21,12 @@ from prospero.training.bounds import check_micro_batch, evaluated_sequences
 from prospero.training.callbacks import pruning
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
+from prospero.training.network import Network, build_network
 from prospero.training.optimization import optimization_of
 from prospero.training.resume_check import check_data, fingerprints, part_names
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
 from prospero.training.settings import TrainConfig
-from prospero.training.tensor_parallel import check_tensor_parallel
 
 
 @dataclass(slots=True)
@@ -42,10 +40,13 @@ class RunParts:
     trainer: L.Trainer
     monitor: Monitor
 
-    def rebuilt(self) -> "RunParts":
-        """Return the run with a module and a trainer as at its start, the data as they are; for going back."""
-        model = build_model(self.session, self.prepared)
-        module, trainer, monitor = _build_trained(self.session, self.prepared, self.data, model)
+    def rebuilt(self, *, begins: bool) -> "RunParts":
+        """Return the run with a module and a trainer as at its start, the data as they are; for going back.
+
+        It `begins` anew where no checkpoint is to be loaded.
+        """
+        network = build_network(self.session, self.prepared, begins=begins)
+        module, trainer, monitor = _build_trained(self.session, self.prepared, self.data, network)
         return RunParts(self.session, self.prepared, self.data, module, trainer, monitor)
 
 
@@ -56,9 +57,9 @@ def assemble(session: Session) -> RunParts:
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
-    model = build_model(session, prepared)
-    data = build_data(session, prepared, model)
-    module, trainer, monitor = _build_trained(session, prepared, data, model)
+    network = build_network(session, prepared, begins=session.checkpoint is None)
+    data = build_data(session, prepared, network.model)
+    module, trainer, monitor = _build_trained(session, prepared, data, network)
     return RunParts(session, prepared, data, module, trainer, monitor)
 
 
@@ -71,32 +72,6 @@ def prepare_data(session: Session) -> PreparedData:
     prepared = one_per_folder(session.rendezvous, cache, lambda: prepare(session.config))
     session.rendezvous.same("data", {"fingerprint": prepared.fingerprint})
     return prepared
-
-
-def build_model(session: Session, prepared: PreparedData) -> LanguageModel:
-    """Return the network with its starting weights; how it computes on this machine is chosen once."""
-    config, hardware = session.config, session.hardware
-    model: LanguageModel = config.model.build(vocab_size=prepared.tokenizer.vocab_size, max_seq_len=config.seq_len)
-    check_tensor_parallel(model, hardware.tensor_parallel)
-    model.compute_dtype = hardware.precision.compute_dtype
-    if session.numerics is None:
-        measured = session.rendezvous.share("numerics", lambda: asdict(_measured_numerics(session, model)))
-        session.numerics = NumericsChoice(**measured)
-        log.info("numerics: %s", session.numerics.summary())
-    apply_numerics(model, session.numerics)
-    return model
-
-
-def _measured_numerics(session: Session, model: LanguageModel) -> NumericsChoice:
-    return measure_numerics(
-        model,
-        batch_size=session.micro_batch_size,
-        seq_len=session.config.seq_len,
-        precision=session.hardware.precision.name,
-        matmul_precision=session.config.trainer.matmul_precision.name,
-        device="cpu" if session.hardware.accelerator.name == "cpu" else "cuda",
-        remembered=session.folder.numerics,
-    )
 
 
 def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -> LanguageDataModule:
@@ -142,24 +117,23 @@ def build_metrics(config: TrainConfig, data: LanguageDataModule) -> TokenMetrics
 
 
 def _build_trained(
-    session: Session, prepared: PreparedData, data: LanguageDataModule, model: LanguageModel
+    session: Session, prepared: PreparedData, data: LanguageDataModule, network: Network
 ) -> tuple[TrainingModule, L.Trainer, Monitor]:
     config = session.config
     metrics = build_metrics(config, data)
     monitor = metrics.monitor(config.monitor)
-    module = build_module(session, prepared, model, metrics)
+    module = build_module(session, prepared, network, metrics)
     return module, build_trainer(session, prepared, module, monitor), monitor
 
 
-def build_module(
-    session: Session, prepared: PreparedData, model: LanguageModel, metrics: TokenMetrics
-) -> TrainingModule:
+def build_module(session: Session, prepared: PreparedData, network: Network, metrics: TokenMetrics) -> TrainingModule:
     """Return the LightningModule: model, objective, metrics and how they are optimised."""
-    config = session.config
-    how, sizes = optimization_of(config), {"vocab_size": prepared.tokenizer.vocab_size, "max_seq_len": config.seq_len}
-    facts = {"model": describe_model(config.model, **sizes), "config": session.plain_config}
+    config, how = session.config, optimization_of(session.config)
+    facts = {"model": network.description, "config": session.plain_config}
+    facts |= {"init_from": session.source.plain()} if session.source is not None else {}
     facts |= {"parts": part_names(config), **fingerprints(prepared)}
-    return TrainingModule(model, build_objective(config), metrics, how, guards=config.trainer.guards, facts=facts)
+    model, objective, guards = network.model, build_objective(config), config.trainer.guards
+    return TrainingModule(model, objective, metrics, how, guards=guards, facts=facts, fill=network.fill)
 
 
 def build_trainer(session: Session, prepared: PreparedData, module: TrainingModule, monitor: Monitor) -> L.Trainer:

@@ -5,7 +5,7 @@ step that logs.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -44,7 +44,8 @@ class TrainingModule(L.LightningModule):
     """A model, its objective, its metrics, and how they are optimised, for `lightning.Trainer`.
 
     `facts` are plain values that every checkpoint carries (settings of the model, the run's configuration, the data's
-    fingerprint). What the run remembers is `state`; what watches its steps is `watch`.
+    fingerprint). `fill` reads weights into a model that has been spread over processes. What the run remembers is
+    `state`; what watches its steps is `watch`.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class TrainingModule(L.LightningModule):
         *,
         guards: GuardsConfig | None = None,
         facts: Mapping[str, Any] | None = None,
+        fill: Callable[[Any], None] = lambda model: None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -63,6 +65,7 @@ class TrainingModule(L.LightningModule):
         self.metrics = metrics
         self.how = how
         self.facts = dict(facts or {})
+        self.fill = fill
         self.state = RunState()
         self.watch = StepWatch(guards, self.state, self.where)
         self.numbers = StepNumbers()
@@ -84,6 +87,7 @@ class TrainingModule(L.LightningModule):
             self.objective.compile("whole")
         if isinstance(self.trainer.strategy, FSDP2Strategy):
             self.trainer.strategy.parallelize(self.model)
+            self.fill(self.model)
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser over the (perhaps sharded) model and the schedule over the horizon."""

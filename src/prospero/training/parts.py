@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from prospero.evaluation.metrics.base import MetricFacts, TokenMetric
     from prospero.generation.sampling import SamplingConfig as SamplingSettings
+    from prospero.model.adapters.base import Adapter
     from prospero.model.base import LanguageModel
     from prospero.objective.losses.base import Loss
     from prospero.objective.regularizers.base import Regularizer
@@ -28,6 +29,14 @@ class ModelSettings(Protocol):
 
     def build(self, vocab_size: int, max_seq_len: int) -> "LanguageModel":
         """Return the network with its starting weights, drawn from torch's generator."""
+        ...
+
+
+class AdapterSettings(Protocol):
+    """What of the network is trained, and what is added to it for that."""
+
+    def build(self) -> "Adapter":
+        """Return the adapter; it prepares the network before that is spread over processes."""
         ...
 
 

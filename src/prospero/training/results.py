@@ -5,7 +5,13 @@ import time
 from dataclasses import dataclass, field
 
 from prospero import paths
-from prospero.checkpoints.model_folder import load_model, save_model_folder
+from prospero.checkpoints.model_folder import (
+    ADAPTER_FILE,
+    adapter_of,
+    load_model,
+    merge_adapter,
+    save_model_folder,
+)
 from prospero.checkpoints.run_checkpoints import Checkpoint
 from prospero.data.describe import describe
 from prospero.log import log
@@ -100,12 +106,19 @@ def write_results(run: RunParts, outcome: Outcome) -> int:
 def _write_model(run: RunParts, best: Checkpoint, measured: dict[str, float]) -> None:
     """Write model/: the weights that were evaluated, unless the callback ema says which of the two to keep."""
     ema = next((part for part in run.session.config.callbacks.values() if isinstance(part, EMAConfig)), None)
-    model, _, description = load_model(best, raw=ema is not None)
+    model, _, config = load_model(best, raw=ema is not None, merged=False)
     if ema is not None and ema.keep:
         put_average(model, best.read(lazy=True)[EMA_KEY]["weights"])
     facts = {"metrics": measured, "checkpoint": best.path.name, "data_fingerprint": run.prepared.fingerprint}
+    facts |= {"init_from": run.session.source.plain()} if run.session.source is not None else {}
+    adapter = adapter_of(config["model"])
+    added = {} if adapter is None else adapter.added(model.state_dict())
+    if added:
+        save_model_folder(run.session.folder.adapter, added, None, config["model"], facts=facts, file=ADAPTER_FILE)
+        log.info("the adapter alone is %s; model/ holds it folded in", run.session.folder.adapter)
+    description = merge_adapter(model, config["model"])
     folder, tokenizer = run.session.folder.model, run.prepared.tokenizer
-    save_model_folder(folder, model.state_dict(), tokenizer, description["model"], facts=facts)
+    save_model_folder(folder, model.state_dict(), tokenizer, description, facts=facts)
 
 
 def _say_results(run: RunParts, outcome: Outcome, bigram: float) -> None:

@@ -4,6 +4,7 @@ A run that cannot be begun leaves nothing behind; one that has begun closes its 
 from its other processes, however it ends.
 """
 
+import json
 import os
 import shutil
 import time
@@ -20,6 +21,7 @@ from prospero import paths
 from prospero.checkpoints import folders
 from prospero.checkpoints.manifest import OtherFormat
 from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints, is_checkpoint
+from prospero.checkpoints.source import Source
 from prospero.configuration import written
 from prospero.errors import ConfigError, DataError, Interrupted
 from prospero.log import log
@@ -60,6 +62,8 @@ class Session:
     """Keeps a second process out of the folder; held by rank 0."""
     fresh: bool = True
     """Whether the folder held no run before."""
+    source: Source | None = None
+    """Where the first weights come from; None where they are drawn."""
     checkpoint: Checkpoint | None = None
     """The checkpoint to continue from."""
     checkpoints: RunCheckpoints = field(default_factory=lambda: RunCheckpoints(Path()))
@@ -92,6 +96,8 @@ class Session:
             self._put_later_aside()
             paths.write_text(self.folder.config, written.rerunnable(self.config))
             write_environment(self.folder.path, gpus=gpus())
+            if self.source is not None:
+                paths.write_text(self.folder.init_from, json.dumps(self.source.plain(), indent=1) + "\n")
         self.begun = True
 
     @property
@@ -146,7 +152,7 @@ class Session:
 
 
 @contextmanager
-def open_session(config: "TrainConfig") -> Iterator[Session]:
+def open_session(config: "TrainConfig", source: Source | None = None) -> Iterator[Session]:
     """Look at the machine, meet the other processes, and open the run's folder; see the head of this file."""
     with signals.watched():
         hardware = config.trainer.hardware()
@@ -164,7 +170,7 @@ def open_session(config: "TrainConfig") -> Iterator[Session]:
             resume=config.resume is not None,
         )
         settings = written.redact(plain(config))
-        session = Session(config, settings, hardware, rendezvous, RunFolder(folder), made=made)
+        session = Session(config, settings, hardware, rendezvous, RunFolder(folder), made=made, source=source)
         try:
             _occupy(session)
             _find_checkpoint(session)

@@ -9,6 +9,7 @@ from prospero.data.settings import PrepareConfig
 from prospero.errors import ConfigError
 from prospero.secret_values import scrub
 from prospero.training.parts import (
+    AdapterSettings,
     CallbackSettings,
     LoggerSettings,
     Losses,
@@ -21,8 +22,17 @@ from prospero.training.parts import (
     TrainerSettings,
 )
 
+RESUME = "auto, last, best or a folder"
 QUICK_START_STEPS = 300
 """Length of a run that no limit was given for: minutes on two CPU cores."""
+
+
+@dataclass(kw_only=True, slots=True)
+class InitConfig:
+    """How a run takes over what init_from names."""
+
+    resize_vocab: bool = False
+    """Let tokenizer= be one with more tokens: the embedding and the head get a row for each, the mean of the others."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,7 +44,9 @@ class TrainConfig(PrepareConfig):
     augmentation: AugmentationSettings = MISSING
     """Noise on the inputs of training."""
     model: ModelSettings = MISSING
-    """The network."""
+    """The network; with init_from, where it is left alone, the source's."""
+    adapter: AdapterSettings | None = None
+    """What of the network is trained; null (a config.yaml of before this setting): all of it."""
     loss: Losses = MISSING
     """What is minimised: one loss or several, each with its weight."""
     regularizers: dict[str, RegularizerSettings] = field(default_factory=dict)
@@ -58,6 +70,11 @@ class TrainConfig(PrepareConfig):
     """Name of the run; without one it is made of the chosen data and model."""
     run_dir: str | None = None
     """Folder of the run; without one it is <outputs_dir>/train/<date>_<time>_<name>."""
+    init_from: str | None = None
+    """Begin with the weights, architecture and tokenizer of a run, a model folder, a checkpoint, or a Hugging Face
+    folder or hub name."""
+    init: InitConfig = field(default_factory=InitConfig)
+    """How a run takes over what init_from names."""
     resume: str | None = None
     """Continue a run: auto (whatever run_dir holds), last, best, or the path of a checkpoint."""
     monitor: str = "val/loss"
@@ -83,7 +100,7 @@ class TrainConfig(PrepareConfig):
 
     def __post_init__(self) -> None:
         PrepareConfig.__post_init__(self)  # not super(): a dataclass with slots is another class than the one written
-        for name, what in (("run_dir", "a folder"), ("resume", "auto, last, best or a folder")):
+        for name, what in (("run_dir", "a folder"), ("resume", RESUME), ("init_from", "a run or a folder")):
             if (value := getattr(self, name)) is not None and not value.strip():
                 raise ConfigError(f"{name}= is empty; give {what}, or leave it out")
         for name in (
@@ -102,6 +119,8 @@ class TrainConfig(PrepareConfig):
             raise ConfigError(f"seed={self.seed} is not possible; give a whole number from 0 to {2**32 - 1}")
         if "ema" in self.callbacks and registry.name_of("optimizer", type(self.optimizer)) == "schedule_free":
             raise ConfigError("optimizer=schedule_free keeps an average of its own; leave the callback ema out")
+        if self.init.resize_vocab and self.init_from is None:
+            raise ConfigError("init.resize_vocab=true is for init_from=, which is not given")
         if self.micro_batch_size and self.global_batch_size % self.micro_batch_size:
             raise ConfigError(
                 f"micro_batch_size={self.micro_batch_size} does not divide global_batch_size={self.global_batch_size}"

@@ -20,6 +20,7 @@ from torch.distributed.tensor.parallel import (
 )
 
 from prospero.errors import ConfigError
+from prospero.model.adapters.lora import LoRALinear
 from prospero.model.base import LanguageModel
 from prospero.model.layers.attention import QKNormWidth
 from prospero.model.layers.block import Block
@@ -70,7 +71,10 @@ def tensor_parallelize(model: LanguageModel, mesh: DeviceMesh) -> None:
     check_tensor_parallel(model, mesh.size())
     assert isinstance(model, Transformer)
     for block in _blocks(model):
-        parallelize_module(block, mesh, _block_plan(block))
+        plan, added = _block_plan(block), _taken_off(block)
+        parallelize_module(block, mesh, plan)
+        for name, pair in added.items():
+            _put_beside(block.get_submodule(name), pair, plan[name], mesh)
         if block.attention.dropout > 0:
             _own_dropout(block.attention, mesh.get_local_rank())
     by_vocabulary = model.vocab_size % mesh.size() == 0
@@ -112,6 +116,27 @@ def _block_plan(block: Block) -> dict[str, ParallelStyle]:
     if block.attention.q_norm is not None:
         plan |= {"attention.q_norm": Replicated(of_parts=True), "attention.k_norm": Replicated(of_parts=True)}
     return plan
+
+
+def _taken_off(block: Block) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
+    """Take the low-rank matrices off the layers of `block`, by name: torch's styles know weight and bias only."""
+    added = {}
+    for name, layer in block.named_modules():
+        if isinstance(layer, LoRALinear):
+            added[name] = (layer.lora_A, layer.lora_B)
+            del layer.lora_A, layer.lora_B
+    return added
+
+
+def _put_beside(
+    layer: nn.Module, pair: tuple[nn.Parameter, nn.Parameter], style: ParallelStyle, mesh: DeviceMesh
+) -> None:
+    """Put the matrices A, B back, cut as the weight beside them is: B by its rows or A by its columns."""
+    by_inputs = isinstance(style, RowwiseParallel)
+    places = (Shard(1), Replicate()) if by_inputs else (Replicate(), Shard(0))
+    for name, parameter, place in zip(("lora_A", "lora_B"), pair, places):
+        layer.register_parameter(name, parameter)
+        _distribute_one(layer, name, parameter, mesh, place)
 
 
 class Replicated(ParallelStyle):
@@ -164,8 +189,14 @@ def _summed_local(parameter: Any) -> Any:
 def _distribute(module: nn.Module, mesh: DeviceMesh, placement: Placement) -> None:
     """Make the module's own parameters DTensors; every process already has the same whole values."""
     for name, parameter in list(module.named_parameters(recurse=False)):
-        spread = distribute_tensor(parameter.data, mesh, [placement], src_data_rank=None)
-        module.register_parameter(name, nn.Parameter(spread, requires_grad=parameter.requires_grad))
+        _distribute_one(module, name, parameter, mesh, placement)
+
+
+def _distribute_one(
+    module: nn.Module, name: str, parameter: nn.Parameter, mesh: DeviceMesh, placement: Placement
+) -> None:
+    spread = distribute_tensor(parameter.data, mesh, [placement], src_data_rank=None)
+    module.register_parameter(name, nn.Parameter(spread, requires_grad=parameter.requires_grad))
 
 
 def _project_locally(model: Transformer, mesh: DeviceMesh) -> None:

@@ -72,7 +72,7 @@ def fit(run: RunParts) -> RunParts:
             checkpoint = rollbacks.go_back(error, run)
         run.data.load_state_dict({"consumed_sequences": 0, "skipped": []})  # the checkpoint, if any, says more
         seed_everything(session.config.seed)
-        run = run.rebuilt()
+        run = run.rebuilt(begins=checkpoint is None)
     if run.module.state.validation_pending and not run.module.state.stopping_to_resume:
         run.trainer.validate(run.module, datamodule=run.data, verbose=False)
     return run
