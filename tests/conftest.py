@@ -17,14 +17,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the cases marked `deep` to --long; begin with the files that start processes, which take longest."""
+    """Leave the cases marked `deep` to --long; begin with the files that start processes, which take longest.
+
+    What is marked `heavy` counts as `processes`, so that `-m "not processes"` answers in a minute.
+    """
+    for item in items:
+        if item.get_closest_marker("heavy") is not None:
+            item.add_marker("processes")
     if not config.getoption("--long"):
         deep = [item for item in items if item.get_closest_marker("deep") is not None]
         config.hook.pytest_deselected(items=deep)
         items[:] = [item for item in items if item.get_closest_marker("deep") is None]
-    heavy = {item.path for item in items if item.get_closest_marker("processes") is not None}
-    items.sort(key=lambda item: item.path not in heavy)
+    longest = {item.path for item in items if item.get_closest_marker("processes") is not None}
+    items.sort(key=lambda item: item.path not in longest)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +55,8 @@ def _own_logging() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _processes_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold `pytest -m "not processes"` to its word: a test without the mark starts no Python of its own."""
-    if request.node.get_closest_marker("processes") is not None:
+    marked = request.node.get_closest_marker("processes") is not None
+    if marked and request.node.get_closest_marker("heavy") is None:
         return
     start = subprocess.Popen.__init__
 

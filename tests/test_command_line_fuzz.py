@@ -79,6 +79,7 @@ def outside(tmp_path, monkeypatch):
     registry.ADDED.clear()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("part", range(10))
 def test_random_mistakes_are_one_line_or_work(part, outside, monkeypatch, capfd, long_form):
     reached = []

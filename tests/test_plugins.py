@@ -128,6 +128,7 @@ def said(tmp_path, monkeypatch, capsys):
             del sys.modules[name]
 
 
+@pytest.mark.heavy
 def test_help_lists_its_parts_and_shows_their_settings(said, tmp_path):
     shutil.copytree(ROOT / "tests" / "plugins", tmp_path, dirs_exist_ok=True)
     _, out, _ = said("plugins=[my_lab]", "--help")
@@ -188,6 +189,7 @@ def test_debug_shows_where_a_plugin_broke(said, tmp_path):
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
 
 
+@pytest.mark.heavy
 def test_a_typo_in_its_settings_gets_a_suggestion(said, tmp_path):
     (tmp_path / "mine.py").write_text(GOOD)
     code, _, errors = said("plugins=[mine]", "optimizer=mine", "optimizer.lrr=1")

@@ -109,6 +109,7 @@ def test_a_check_runs_the_program_itself(checks, tmp_path):
     assert failed.verdict == "FAILED" and failed.detail.startswith("exit code 2: ") and "optimizer.lr" in failed.detail
 
 
+@pytest.mark.heavy
 def test_the_cost_of_a_token_is_palms_formula(speed):
     parameters, flops, seq_len = speed.cost("124m")
     n_layers, d_model, vocab_size = 12, 768, 50257
@@ -133,6 +134,7 @@ class Stop(Exception):
     """Ends a loop that has no end."""
 
 
+@pytest.mark.heavy
 def test_the_plain_loop_learns(speed):
     import numpy as np
 
@@ -209,6 +211,7 @@ def test_the_json_holds_every_number(gpu, checks, speed):
     assert read["speed"][0]["tokens_per_second"] == 120_000.0 and read["speed"][2]["mfu"] is None
 
 
+@pytest.mark.heavy
 def test_what_there_is_no_time_for_is_left_out(gpu, speed, tmp_path):
     asked = []
 

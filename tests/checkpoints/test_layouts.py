@@ -101,6 +101,7 @@ def saved(tmp_path_factory) -> dict[str, Path]:
     return {name: place / name for name in LAYOUTS if name != "warm"}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("target", [name for name in LAYOUTS if name != "warm"])
 def test_every_layout_goes_on_from_every_other(saved, target):
     def compare() -> None:

@@ -47,6 +47,7 @@ def test_it_says_what_was_signed(folder):
     assert (folder / MANIFEST).read_text() == render({"step": 3, "metrics": {"val/loss": 1.5}}, found["files"])
 
 
+@pytest.mark.heavy
 def test_each_flipped_bit_is_found(folder):
     for name in ("b", MANIFEST):
         for bit in range(8 * (folder / name).stat().st_size):

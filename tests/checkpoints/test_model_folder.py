@@ -94,6 +94,7 @@ def test_loading_needs_no_lightning(folder):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=180)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["checkpoint", "model"])
 def test_every_flipped_bit_and_every_cut_is_found(run_dir, folder, kind):
     place = run_dir / "checkpoints" / "step_00000006" if kind == "checkpoint" else folder

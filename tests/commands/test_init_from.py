@@ -49,6 +49,7 @@ def config(place):
     return compose("train", ["init_from=source", "seq_len=32", "outputs_dir=out"])
 
 
+@pytest.mark.heavy
 def test_architecture_and_tokenizer_come_from_the_source(config):
     taken, source = begin_from(replace(config, model={"dropout": 0.25}))
     assert taken.model == replace(MODEL, dropout=0.25)
@@ -64,6 +65,7 @@ def test_without_it_nothing_changes():
     assert begin_from(config) == (config, None)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -36,6 +36,7 @@ WITHOUT_EFFECT = [
 ]  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("setting", "multirun"),
     grid(

@@ -9,12 +9,14 @@ from prospero.model.rnn import LSTMConfig
 from prospero.model.transformer import TransformerConfig
 
 
+@pytest.mark.heavy
 def test_groups_left_alone_are_the_sources():
     config = compose("train", ["init_from=a", "model.dropout=0.25", "seq_len=32"])
     assert config.model == {"dropout": 0.25} and config.tokenizer == {}
     assert compose("train", ["init_from=a", "tokenizer.vocab_size=300"]).tokenizer == {"vocab_size": 300}
 
 
+@pytest.mark.heavy
 def test_groups_that_were_chosen_are_kept_by_a_word_or_an_experiment():
     config = compose("train", ["init_from=a", "model=lstm", "tokenizer=byte"])
     assert isinstance(config.model, LSTMConfig) and isinstance(config.tokenizer, ByteTokenizerConfig)

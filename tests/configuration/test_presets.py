@@ -51,11 +51,13 @@ def one_of_each() -> list[list[Path]]:
     return [[one for one in row if one] for row in zip_longest(*groups.values())]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("preset", [preset for preset in PRESETS if preset.parts[0] in WHOLE], ids=str)
 def test_a_layer_composes_and_types(preset):
     composition.typed(composed(choose(preset)))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("presets", one_of_each(), ids=lambda row: f"{len(row)} groups")
 def test_presets_compose_and_type(presets):
     words = [f"+{choose(preset)}" for preset in presets] + [word for p in presets for word in NEEDS.get(str(p), [])]
@@ -69,6 +71,7 @@ def test_presets_compose_and_type(presets):
             assert registry.name_of(group, type(value)), f"{preset} is not of a registered part"
 
 
+@pytest.mark.heavy
 def test_a_preset_restates_no_default():
     for preset in PRESETS:
         check_restates_no_default(preset)
@@ -100,6 +103,7 @@ def test_every_registered_part_has_a_preset(group):
         assert f"/schema/{group}/{part}@" in text, f"conf/{group} has no preset of '{part}'"
 
 
+@pytest.mark.heavy
 def test_a_saved_config_composes_to_itself(tmp_path):
     config = composition.typed(
         composed("model=lstm", "regularizers=[l2,z_loss]", "cleaning=[prose,stop_words]", "seq_len=32", "tags=[a,b]")

@@ -50,6 +50,7 @@ WORDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_a_composition_is_what_hydra_alone_makes_of_it(words, monkeypatch):
     def outcome():
@@ -66,6 +67,7 @@ def test_a_composition_is_what_hydra_alone_makes_of_it(words, monkeypatch):
     assert (theirs[0] is DictConfig) == (words != ["model=${packing}_model"]), theirs
 
 
+@pytest.mark.heavy
 def test_the_merged_are_known_from_the_third_time_on():
     composed = [composition.composed("train", ["seq_len=32"]) for _ in range(3)]
     assert len(repeated._merged) == 1 and all(repeated._merged.values())
@@ -76,6 +78,7 @@ def test_the_merged_are_known_from_the_third_time_on():
     assert again == composed[0] and again.model.n_layers != 99
 
 
+@pytest.mark.heavy
 def test_a_changed_file_is_seen_whatever_its_time_says(tmp_path):
     file = tmp_path / "app.yaml"
     seen = []
@@ -105,6 +108,7 @@ def test_a_file_that_comes_goes_or_is_chosen_elsewhere_is_seen(tmp_path):
     assert x() == 2
 
 
+@pytest.mark.heavy
 def test_another_stored_node_of_the_same_name_is_seen(tmp_path):
     (tmp_path / "app.yaml").write_text("defaults: [stored_for_this_test/one]\n")
     seen = []

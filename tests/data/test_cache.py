@@ -66,6 +66,7 @@ def test_left_overs_go_and_work_under_way_stays(tmp_path):
         assert not list(tmp_path.glob(f"{PREFIX}*"))
 
 
+@pytest.mark.heavy
 def test_a_second_process_waits(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready = context.Event()

@@ -24,6 +24,7 @@ def flipped(written: bytes, randomness: random.Random) -> bytes:
     return bytes(content)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("tokenizer", [CharTokenizerConfig(), BPETokenizerConfig(vocab_size=300)], ids=["char", "bpe"])
 def test_flipped_bits_are_never_silent(tmp_path, tokenizer, long_form):
     prepared = prepare(settings(write_corpus(tmp_path, sentences(100)), tmp_path, tokenizer=tokenizer))

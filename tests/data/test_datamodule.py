@@ -79,6 +79,7 @@ def of_one_process(request, prepared):
     return request.param, noise, *global_batches(prepared, 40, packing=request.param, augmentation=noise)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("ranks", "micro", "workers"), [(1, 1, 0), (1, 4, 1), (2, 1, 0), (2, 4, 0), (4, 2, 0), (4, 1, 0)]
 )

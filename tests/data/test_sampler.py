@@ -45,6 +45,7 @@ def test_each_epoch_has_every_sequence_once(n):
         assert order(0, n).tolist() != order(n, 2 * n).tolist()
 
 
+@pytest.mark.heavy
 def test_a_range_is_the_same_however_it_is_asked_for():
     order = SequenceOrder(700, seed=9)
     whole = order(0, 10_000)

@@ -65,6 +65,7 @@ def counts(long_form: bool) -> range:
     return range(500 if long_form else 8)
 
 
+@pytest.mark.heavy
 def test_a_bit_of_one_of_several_checkpoints(place, long_form):
     """The newest whole one is gone on from; the damaged one stays where and as it is until then."""
     draw = random.Random(8)
@@ -84,6 +85,7 @@ def test_a_bit_of_one_of_several_checkpoints(place, long_form):
         shutil.rmtree(copy)
 
 
+@pytest.mark.heavy
 def test_a_bit_of_the_only_checkpoint(place, long_form):
     """Nothing can be gone on from: that is refused, with the place, and every byte stays."""
     draw = random.Random(9)
@@ -115,6 +117,7 @@ def test_a_bit_of_a_model_folder(place, long_form):
         shutil.rmtree(copy)
 
 
+@pytest.mark.heavy
 def test_going_on_puts_the_damaged_one_aside_and_keeps_every_byte(place):
     copy = place / "aside"
     shutil.copytree(place / "run", copy)

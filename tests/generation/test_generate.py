@@ -51,6 +51,7 @@ def reference(model: LanguageModel, tokenizer: Tokenizer, prompt: str, count: in
     return ids[-count:]
 
 
+@pytest.mark.heavy
 def test_greedy_equals_decoding_without_a_cache_even_beyond_the_window(
     model: LanguageModel, tokenizer: Tokenizer
 ) -> None:
@@ -63,6 +64,7 @@ def test_greedy_equals_decoding_without_a_cache_even_beyond_the_window(
         assert completion.ids == expected
 
 
+@pytest.mark.heavy
 def test_a_batch_writes_what_each_prompt_writes_alone(model: LanguageModel, tokenizer: Tokenizer) -> None:
     sampling = SamplingConfig(max_new_tokens=40, top_k=20, repetition_penalty=1.3, no_repeat_ngram=4)
     together = generate(model, tokenizer, PROMPTS, sampling)

@@ -55,6 +55,7 @@ def test_logits_are_those_of_forward(model):
         torch.testing.assert_close(decoder.step(more[0, -1:]), model(more).logits[:, -1], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.heavy
 def test_texts_are_those_of_forward_in_any_batch(model):
     """Ragged, joining and leaving, beyond the window; and their odds, and those of a given text."""
     prompts = ["The import", "x", "def f(a):", "", "0", "0", "yes and no, " * 2]

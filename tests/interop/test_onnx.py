@@ -144,6 +144,7 @@ def served(tmp_path_factory):
     return model, out
 
 
+@pytest.mark.heavy
 def test_a_transformer_gives_the_same_logits_and_text(served):
     model, out = served
     assert max(differences(model, out).values()) < 1e-4
@@ -158,6 +159,7 @@ def texts(decoder):
     return [found.ids for found in generate(decoder, tokenizer, ["abc", "a longer one"], greedy)]
 
 
+@pytest.mark.heavy
 def test_generation_writes_with_the_file_what_it_writes_with_the_model(served):
     model, out = served
     decoder = OnnxDecoder(out)
@@ -172,6 +174,7 @@ def test_generation_writes_with_a_recurrent_file(name, tmp_path):
     assert texts(decoder) == texts(ModelDecoder(model)) and decoder.window is None
 
 
+@pytest.mark.heavy
 def test_its_inputs_and_outputs_are_named(served):
     session = OnnxSession(served[1]).session
     inputs = {item.name: item.shape for item in session.get_inputs()}
@@ -186,6 +189,7 @@ def test_its_inputs_and_outputs_are_named(served):
     assert outputs["present_value_0"] == ["batch", 2, "past + time", 8]
 
 
+@pytest.mark.heavy
 def test_the_file_holds_what_it_takes_and_nothing_of_this_machine(served):
     model, out = served
     notes = OnnxSession(out).session.get_modelmeta().custom_metadata_map
@@ -201,6 +205,7 @@ def test_the_file_holds_what_it_takes_and_nothing_of_this_machine(served):
     ]
 
 
+@pytest.mark.heavy
 def test_the_model_is_as_it_was(served):
     model, _ = served
     assert model.max_seq_len == T and {block.attention.kernel.value for block in model.blocks} == {"sdpa"}

@@ -32,6 +32,7 @@ def run_of(folder, config, adapter):
     return model.eval()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=[name for name, _ in CASES])
 @pytest.mark.parametrize("targets", [None, ["v", "up"]], ids=["all", "v-up"])
 def test_peft_computes_what_the_folded_model_does(name, settings, targets, tmp_path):

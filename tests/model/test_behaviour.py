@@ -86,6 +86,7 @@ LEARNED = {"registered transformer", "registered lstm", "registered gru", "gpt2"
 """Every kind of model, and the two most different transformers; the others learn with --long."""
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", grid(CONFIGS, always=LEARNED.__contains__))
 def test_one_batch_can_be_learned_by_heart(model: LanguageModel) -> None:
     ids = tokens(batch=2, time=12)
@@ -153,6 +154,7 @@ def test_a_packed_document_reads_as_it_would_alone(name: str) -> None:
             torch.testing.assert_close(logits, model(document[None]).logits[0], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_documents_are_one_graph(name: str) -> None:
     model, ids = build(name, document_attention=True).eval(), tokens()

@@ -15,6 +15,7 @@ def gradients(output: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Te
     return [output.detach(), *torch.autograd.grad(output, inputs, weights)]
 
 
+@pytest.mark.heavy
 def test_rms_norm_equals_torch() -> None:
     torch.manual_seed(0)
     norm = RMSNorm(48, 1e-5).double()

@@ -52,6 +52,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path):
     os.close(handle)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("patience", "said"), [(0.1, ["waits"]), (100.0, [])])
 def test_who_waits_says_it_once_and_after_a_while(tmp_path, monkeypatch, patience, said):
     monkeypatch.setattr(locks, "SECONDS_BEFORE_A_WORD", patience)

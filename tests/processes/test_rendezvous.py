@@ -104,12 +104,14 @@ def test_an_error_of_rank_zero_stops_those_that_wait(members):
     assert [str(error) for error in errors[1:]] == ["no disk"] * 2
 
 
+@pytest.mark.heavy
 def test_nobody_at_the_address_is_one_line():
     with pytest.raises(ConfigError, match="rank 3 found no rank 0 at ") as error:
         room.join("127.0.0.1", 1, 3, 4, seconds=1.0)
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.heavy
 def test_one_prepares_for_those_that_share_the_folder(members, tmp_path):
     folders = [tmp_path / "shared", tmp_path / "shared", tmp_path / "own disk"]
     order = []

@@ -22,6 +22,7 @@ def test_before_training_a_signal_ends_the_program_there(number):
     assert signal.getsignal(number) == before and not signals.watch.active
 
 
+@pytest.mark.heavy
 def test_a_signal_of_one_program_does_not_end_the_next_in_the_same_process(monkeypatch):
     left = []
     monkeypatch.setattr(signals, "GRACE_SECONDS", 0.3)

@@ -12,6 +12,7 @@ from prospero.secret_values import redacted_word
 from prospero.training.loggers.metrics_file import MetricsFile
 
 
+@pytest.mark.heavy
 def test_the_page_shows_everything_and_executes_nothing(tmp_path):
     logger = MetricsFile(tmp_path)
     for step in range(1, 30):

@@ -121,6 +121,7 @@ def test_a_job_that_needs_more_room_than_there_ever_is_fails(tmp_path, monkeypat
     assert len(starts(tmp_path / "s" / "0")) == 3
 
 
+@pytest.mark.heavy
 def test_a_job_is_held_while_a_sweep_is_told_to_end(tmp_path):
     """A job that waits is neither started nor failed: the same command goes on with it."""
     from tests.sweeps.fakes import open_sweep

@@ -56,6 +56,7 @@ def test_last_and_best_are_kept_and_named(tmp_path, monkeypatch):
     assert names(tmp_path) == ["step_00000006", "step_00000010", "step_00000011"]
 
 
+@pytest.mark.heavy
 def test_saves_by_the_clock_are_as_frequent_as_they_are_cheap(tmp_path, monkeypatch):
     assert [seconds_to_next_save(10.0, seconds) for seconds in (0.0, 0.02, 0.5, 60.0)] == [10.0, 10.0, 100.0, 600.0]
     assert seconds_to_next_save(0.1, 0.0) == pytest.approx(6.0)
@@ -194,6 +195,7 @@ def fit_whole(folder):
     return metric_series(folder / "metrics.csv")["train/loss"]
 
 
+@pytest.mark.heavy
 def test_max_minutes_ends_the_run_validates_it_and_moves_the_horizon(tmp_path):
     module = tiny_module(total_steps=10**9)
     horizons = []
@@ -292,6 +294,7 @@ def test_a_run_that_early_stopping_ended_trains_no_further_unless_the_rule_is_an
     assert again.step == 4 + trained and again.state.stop_reason.startswith("early stopping: ")
 
 
+@pytest.mark.heavy
 def test_a_run_whose_time_is_over_trains_no_further_and_keeps_its_horizon_until_there_is_another(tmp_path):
     horizons = []
 

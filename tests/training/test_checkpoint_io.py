@@ -87,6 +87,7 @@ def all_tensors(value):
 OPTIMIZERS = [registry.config_class("optimizer", name)() for name in registry.names("optimizer")]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda config: type(config).__name__)
 def test_every_optimizer_goes_on_bit_for_bit(tmp_path, optimizer):
     whole = run(tmp_path / "whole", optimizer=optimizer)

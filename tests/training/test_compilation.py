@@ -59,6 +59,7 @@ def test_what_is_compiled_has_the_same_loss_parts_and_gradients(part, chunk_toke
         )
 
 
+@pytest.mark.heavy
 def test_it_can_be_left_again():
     objective = Objective({"cross_entropy": CrossEntropyConfig().build()})
     as_written = objective._forward, objective._term_sums

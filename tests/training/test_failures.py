@@ -59,6 +59,7 @@ def test_a_micro_batch_beyond_the_memory_is_refused():
     check_micro_batch(config, 8)
 
 
+@pytest.mark.heavy
 def test_the_limit_that_ends_a_run_is_the_one_that_was_given():
     assert limit_of_steps(compose("train", [*WORDS, "max_steps=3"])) == "max_steps"
     said = "max_tokens: 1,000 tokens are 2 steps of 512"

@@ -65,6 +65,7 @@ def test_val_loss_is_the_mean_over_targets_and_bits_follow(tmp_path):
     assert module.state.metrics["val/bits_per_byte"] == pytest.approx(nats / targets / math.log(2), rel=1e-5)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("micro_batch_size", [1, 2])
 def test_accumulation_does_not_change_the_training(tmp_path, micro_batch_size):
     whole, _ = run(tmp_path / "whole", dropout=0.0)
@@ -84,6 +85,7 @@ def whole(request, tmp_path_factory):
     return request.param, module, folder
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("stopped_at", [3, 5, 9])  # 5 is a validation step
 def test_a_resumed_run_equals_the_whole_one_bit_for_bit(tmp_path, stopped_at, whole):
     micro_batch_size, uninterrupted, folder = whole
@@ -95,6 +97,7 @@ def test_a_resumed_run_equals_the_whole_one_bit_for_bit(tmp_path, stopped_at, wh
     assert repeatable_metrics(tmp_path / "parts") == repeatable_metrics(folder)
 
 
+@pytest.mark.heavy
 def test_a_run_is_repeatable_and_its_seed_matters(tmp_path):
     one, _ = run(tmp_path / "1")
     two, _ = run(tmp_path / "2")

@@ -15,6 +15,7 @@ WORDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("callbacks", ["", "progress"])
 def test_a_run_without_checkpoints_has_its_results_too(callbacks, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

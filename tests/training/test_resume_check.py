@@ -79,6 +79,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("words", "said"), REFUSED, ids=lambda value: value[0] if isinstance(value, list) else "")
 def test_another_run_is_refused_before_anything_is_written(a, words, said):
     before = content(a.path)
@@ -89,6 +90,7 @@ def test_another_run_is_refused_before_anything_is_written(a, words, said):
     assert content(a.path) == before and not a.lock.exists()
 
 
+@pytest.mark.heavy
 def test_changed_rates_and_decay_take_effect_and_are_said(a):
     words = ["optimizer.lr=1e-5", "optimizer.weight_decay=10", "optimizer.betas=[0.5,0.6]", "regularizers=[z_loss]"]
     run("run_dir=a", "resume=auto", "max_steps=6", *words)
@@ -106,6 +108,7 @@ def test_changed_rates_and_decay_take_effect_and_are_said(a):
     assert any(line.startswith("regularizers.z_loss.weight none -> ") for line in said)
 
 
+@pytest.mark.heavy
 def test_what_does_not_change_the_run_goes_on_to_the_same_bytes(a, place):
     """The text at another place, other devices' batches, other rhythm of the log: the weights are those without."""
     run("run_dir=b", "max_steps=6")
@@ -114,6 +117,7 @@ def test_what_does_not_change_the_run_goes_on_to_the_same_bytes(a, place):
     assert (place / "a/model/model.safetensors").read_bytes() == (place / "b/model/model.safetensors").read_bytes()
 
 
+@pytest.mark.heavy
 def test_other_text_of_the_same_tokenizer_needs_a_folder_of_its_own(a, place):
     tokenizer = ["tokenizer=byte"]
     run("run_dir=b", "max_steps=2", *tokenizer)
@@ -132,6 +136,7 @@ def test_other_text_of_the_same_tokenizer_needs_a_folder_of_its_own(a, place):
         shutil.rmtree(place / "c", ignore_errors=True)
 
 
+@pytest.mark.heavy
 def test_going_back_keeps_what_came_after(a):
     before = content(a.path)
     run("run_dir=a", f"resume={a.checkpoints / 'step_00000002'}", "max_steps=4", "optimizer.lr=1e-4")
@@ -190,6 +195,7 @@ def test_settings_that_came_later_or_are_gone_are_no_change():
     assert changes(None, {}, config, settings) == []
 
 
+@pytest.mark.heavy
 def test_another_spelling_of_the_same_is_no_change():
     from prospero.plain import plain
 

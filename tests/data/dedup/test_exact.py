@@ -21,6 +21,7 @@ def test_what_counts_as_equal(ignore_case, ignore_white_space, expected):
     assert [dedup.is_duplicate(text) for text in ("a b", "a b", " a\n\tb ", "A B", "ab")] == expected
 
 
+@pytest.mark.heavy
 def test_memory_for_each_document_is_what_the_help_says():
     dedup = ExactDedupConfig().build()
     tracemalloc.start()

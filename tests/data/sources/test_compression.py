@@ -109,6 +109,7 @@ def test_archives_and_their_like_are_no_text(tmp_path, content, what, ending):
         texts(path)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("ending", grid(PACK, always=lambda ending: ending in (".gz", ".zst")))
 def test_what_unpacks_to_more_than_any_text_is_refused(tmp_path, ending):
     path = tmp_path / f"a.txt{ending}"

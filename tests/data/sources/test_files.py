@@ -212,6 +212,7 @@ def test_bad_files_can_be_skipped(tmp_path):
     assert any(note.startswith("bad files skipped") for note in source.notes)
 
 
+@pytest.mark.heavy
 def test_memory_stays_flat(tmp_path):
     """Twenty megabytes in four forms, with documents of one megabyte at most."""
     line = "All work and no play makes Jack a dull boy. " * 20

@@ -45,6 +45,7 @@ def error(folder, **settings) -> str:
     return str(caught.value)
 
 
+@pytest.mark.heavy
 def test_rows_of_a_split(folder):
     source = HubConfig(dataset=str(folder)).build()
     assert [(d.id, d.text) for d in source.documents()] == [(f"train#{n + 1}", f"story {n}") for n in range(5)]

@@ -1,5 +1,7 @@
 """Prose alone: topics and docstrings."""
 
+import pytest
+
 from prospero.data.sources.stdlib_docs import StdlibDocsConfig, docstrings
 
 SOURCE = '''"""Module
@@ -24,6 +26,7 @@ def test_docstrings_in_order_and_without_indentation():
     assert docstrings(SOURCE) == ["Module\nsecond line.", "F.\n\nFlush.\n    Indented.", "G.", "H ?."]
 
 
+@pytest.mark.heavy
 def test_the_corpus_of_this_python():
     source = StdlibDocsConfig().build()
     read = list(source.documents())

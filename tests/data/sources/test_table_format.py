@@ -24,6 +24,7 @@ def test_short_rows_and_blank_lines(tmp_path):
     assert source.notes == {"rows left out: no text field": 1, "rows left out: the text field is empty or not text": 1}
 
 
+@pytest.mark.heavy
 def test_large_parquet_rows_are_read_a_few_at_a_time(tmp_path):
     texts_of_a_megabyte = [bytes([97 + number % 26]).decode() * 1_000_000 for number in range(64)]
     table = pyarrow.table({"text": texts_of_a_megabyte})
@@ -107,6 +108,7 @@ def test_two_parquet_columns_of_one_name_are_one_line(tmp_path):
         read(tmp_path / "d.parquet")
 
 
+@pytest.mark.heavy
 def test_parquet_that_unpacks_to_what_no_text_does_is_refused(tmp_path):
     column = pyarrow.array(["x" * 1_000_000] * 100).dictionary_encode()
     pyarrow.parquet.write_table(pyarrow.table({"text": column}), tmp_path / "a.parquet")

@@ -52,6 +52,7 @@ def series(folder):
     return {name: values for name, values in found.items() if "checkpoint" not in name}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("micro_batch_size", [4, 2])
 @pytest.mark.parametrize("in_validation", [True, False])
 def test_a_signal_in_or_before_a_validation_leaves_it_to_the_run_that_goes_on(

@@ -3,6 +3,7 @@
 import threading
 import time
 
+import pytest
 from lightning.pytorch.callbacks import Callback
 
 from prospero.runs.folder import RunFolder
@@ -26,6 +27,7 @@ def fit(tmp_path, hangs, watchdog):
     trainer.fit(tiny_module(), datamodule=TinyData())
 
 
+@pytest.mark.heavy
 def test_stacks_are_written_and_the_process_leaves_with_4(tmp_path, capfd):
     codes = []
     fit(tmp_path, 1.5, Watchdog(tmp_path, 0.5 / 60, leave=codes.append))
@@ -36,6 +38,7 @@ def test_stacks_are_written_and_the_process_leaves_with_4(tmp_path, capfd):
     assert "nothing has moved" in capfd.readouterr().err
 
 
+@pytest.mark.heavy
 def test_one_process_tells_the_others(tmp_path):
     codes = []
     watchdog = Watchdog(tmp_path, 30, leave=codes.append)
@@ -46,6 +49,7 @@ def test_one_process_tells_the_others(tmp_path):
     assert "another process" in (tmp_path / "stacks_rank0.txt").read_text()
 
 
+@pytest.mark.heavy
 def test_a_run_that_moves_and_an_old_hang_are_left_alone(tmp_path):
     (RunFolder(tmp_path).hang).write_text("of another time")
     codes = []
