@@ -1,8 +1,10 @@
 """`init_from`: groups that nobody chose come from the source; what was set within them is kept."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from prospero import compose
+from prospero.configuration.inherited import leave_to_source
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError
 from prospero.model.rnn import LSTMConfig
@@ -35,3 +37,14 @@ def test_a_mistyped_setting_is_refused_as_ever_and_rows_need_a_source():
         compose("train", ["init.resize_vocab=true"])
     with pytest.raises(ConfigError, match="init_from= is empty; give a run or a folder"):
         compose("train", ["init_from=' '"])
+
+
+def test_what_an_experiment_sets_within_a_group_is_kept():
+    def composed(words):
+        model = {"dropout": 0.3 if words else 0.0, "n_layers": 4, "windows": []}
+        hydra = {"runtime": {"choices": {"model": "small", "tokenizer": "bpe"}}}
+        return OmegaConf.create({"init_from": "a", "model": model, "tokenizer": {"vocab_size": 300}, "hydra": hydra})
+
+    cfg = composed(["experiment=mine"])
+    leave_to_source(cfg, ["experiment=mine", "init_from=a"], composed)
+    assert cfg.model == {"dropout": 0.3} and cfg.tokenizer == {}

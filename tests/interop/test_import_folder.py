@@ -8,9 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prospero.checkpoints.model_folder import load_model
+from prospero.commands.generate import GenerateConfig, generate
 from prospero.commands.import_model import ImportConfig, import_model
 from prospero.errors import ConfigError, DataError
+from prospero.generation.sampling import SamplingConfig
 from prospero.interop import hub
+from prospero.printable import printable_lines
 from prospero.runs.find import find
 from tests.interop.foreign import foreign_model, input_ids, saved, trained_tokenizer, transformers
 
@@ -43,6 +46,19 @@ def test_a_model_is_found_by_its_name_and_says_where_it_came_from(folder, tmp_pa
     with torch.no_grad():
         wanted = foreign_model("gpt2")(input_ids()).logits
         torch.testing.assert_close(model(input_ids()).logits, wanted, atol=1e-4, rtol=0)
+
+
+def test_the_text_of_the_folder_and_of_the_imported_model_is_transformers_own(folder, tmp_path, capsys):
+    theirs, prompt = foreign_model("gpt2"), "Once upon a time"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer.encode(prompt, return_tensors="pt")
+    wanted = tokenizer.decode(theirs.generate(ids, max_new_tokens=12, do_sample=False)[0])
+    run(folder, tmp_path, name="mine")
+    capsys.readouterr()
+    greedy = SamplingConfig(temperature=0.0, max_new_tokens=12)
+    for place in ("mine", str(folder)):
+        generate(GenerateConfig(sampling=greedy, run=place, outputs_dir=str(tmp_path / "outputs"), prompt=prompt))
+        assert capsys.readouterr().out.rstrip("\n") == printable_lines(wanted).rstrip("\n")
 
 
 def test_a_name_that_is_taken_is_not_replaced(folder, tmp_path):

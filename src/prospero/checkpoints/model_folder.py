@@ -198,7 +198,7 @@ def load_model(
         config = read_description(place)
         with readable_damage(place / CONFIG_FILE):
             model = build_model(config["model"])
-        _load_state(model, read_safetensors(place / MODEL_FILE), place / MODEL_FILE)
+        load_state(model, read_safetensors(place / MODEL_FILE), place / MODEL_FILE)
         tokenizer_places = [place]
     if merged:
         config = {**config, "model": merge_adapter(model, config["model"])}
@@ -224,7 +224,7 @@ def _model_of_checkpoint(checkpoint: Checkpoint, *, raw: bool) -> "tuple[Languag
             raise DataError(f"{checkpoint.path}: the validated weights are of another model; they differ in {odd}")
         own = model.state_dict(keep_vars=True)
         state |= {name: evaluated[names[id(tensor)]] for name, tensor in own.items() if id(tensor) in names}
-    _load_state(model, {name: tensor.whole() for name, tensor in state.items()}, checkpoint.path)
+    load_state(model, {name: tensor.whole() for name, tensor in state.items()}, checkpoint.path)
     return model, {"model": memory["model"], "facts": facts}
 
 
@@ -293,7 +293,7 @@ def _without_shared(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     return kept
 
 
-def _load_state(model: "LanguageModel", state: Mapping[str, "Tensor"], source: Path) -> None:
+def load_state(model: "LanguageModel", state: Mapping[str, "Tensor"], source: Path) -> None:
     """Load `state`; a name that is left out must be another name of a tensor that is there."""
     own = model.state_dict(keep_vars=True)
     present = {id(own[name]) for name in state if name in own}

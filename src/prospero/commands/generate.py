@@ -34,7 +34,7 @@ class GenerateConfig:
     sampling: SamplingSettings = MISSING
     """How the next token is drawn."""
     run: str = "last"
-    """The run: last, a name, a folder (of a run, a checkpoint or a model), or an exported .onnx file."""
+    """The run: last, a name, a folder (of a run, a checkpoint, a model, or one of Hugging Face's), or an .onnx file."""
     prompt: str | None = None
     """The beginning of the text; an empty one (prompt=) lets the model start a document of its own."""
     prompt_file: str | None = None
@@ -91,6 +91,7 @@ def _open(config: GenerateConfig) -> "tuple[Decoder, Tokenizer, list[Any]]":
     from prospero.generation.fastest import decoder_for
     from prospero.generation.fingerprint import weights_mark
     from prospero.generation.validation_text import find_validation_text
+    from prospero.interop.import_folder import is_foreign, load_foreign
     from prospero.log import log
 
     place = Path(config.run) if os.path.isfile(config.run) else find_run.find(config.run, config.outputs_dir)
@@ -101,7 +102,8 @@ def _open(config: GenerateConfig) -> "tuple[Decoder, Tokenizer, list[Any]]":
             f"engine=onnx runs an exported file, and run={config.run} is none; write one with: prospero export "
             f"run={config.run} to=onnx out=model.onnx, then give run=model.onnx"
         )
-    model, tokenizer, description = load_model(place)
+    load = load_foreign if place.is_dir() and is_foreign(place) else load_model
+    model, tokenizer, description = load(place)
     if tokenizer is None:
         raise ConfigError(f"{place} has no tokenizer.json, so it cannot write text; give the run's folder")
     log.info(

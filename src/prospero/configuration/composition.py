@@ -69,15 +69,10 @@ def composed(root: str, words: list[str], *, with_hydra: bool = False) -> DictCo
         return hydra.compose(root, overrides=words, return_hydra_config=with_hydra)
 
 
-def _choices(root: str, words: list[str]) -> dict[str, Any]:
-    """Return group -> the preset that a root chooses with `words`."""
-    return dict(composed(root, words, with_hydra=True).hydra.runtime.choices)
-
-
 def typed_job(root: str, words: list[str]) -> Any:
     """Return the typed settings of a root, for one who is not on a command line."""
     cfg = composed(root, words)
-    leave_to_source(cfg, words, lambda given: _choices(root, given))
+    leave_to_source(cfg, words, lambda given: composed(root, given, with_hydra=True))
     return typed(cfg)
 
 
@@ -89,7 +84,7 @@ def one_job(root: str, words: list[str]) -> Any:
     cfg = composed(root, words, with_hydra=True)
     if cfg.hydra.mode is RunMode.MULTIRUN:
         return None
-    leave_to_source(cfg, words, lambda given: _choices(root, given))
+    leave_to_source(cfg, words, lambda given: composed(root, given, with_hydra=True))
     with open_dict(cfg.hydra):
         cfg.hydra.runtime.output_dir = cfg.hydra.runtime.cwd
     lookup = HydraConfig.instance()  # where ${hydra:...} looks

@@ -5,7 +5,7 @@ experiment, or a config.yaml that spells all of it out), only what was set withi
 `commands.init_from` lays it over the settings of the source.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -14,20 +14,23 @@ GROUPS = ("model", "tokenizer")
 """What a source brings."""
 
 
-def leave_to_source(cfg: DictConfig, words: list[str], choices: Callable[[list[str]], Mapping[str, Any]]) -> None:
-    """Replace groups of a composed root that were not chosen by what was set within them.
+def leave_to_source(cfg: DictConfig, words: list[str], composed: Callable[[list[str]], DictConfig]) -> None:
+    """Replace groups of a composed root that were not chosen by what was set within them, by a word or an experiment.
 
-    `words` composed it; `choices(words)` are the presets that the root chooses with some words. Nothing happens where
+    `words` composed it; `composed(words)` is the root with some words, and Hydra's own settings. Nothing happens where
     `cfg` has no `init_from`.
     """
     if "init_from" not in cfg or cfg.init_from is None:
         return
-    usual, here = choices([]), choices(words)
+    usual = composed([])
+    usually, here = usual.hydra.runtime.choices, composed(words).hydra.runtime.choices
     keys = [word.lstrip("+~").partition("=")[0] for word in words]
     for group in GROUPS:
-        if group not in usual or group in keys or here.get(group) != usual[group]:
+        if group not in usually or group in keys or here.get(group) != usually[group]:
             continue
-        inner = {key.split(".")[1] for key in keys if key.startswith(f"{group}.")}
         values: Any = OmegaConf.to_container(cfg[group], resolve=True)
+        inner = {key.split(".")[1] for key in keys if key.startswith(f"{group}.")}
+        usual_values: Any = OmegaConf.to_container(usual[group], resolve=True)
+        inner |= {name for name, value in values.items() if value != usual_values.get(name)}
         with open_dict(cfg):
             cfg[group] = {name: value for name, value in values.items() if name in inner}

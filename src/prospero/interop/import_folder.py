@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prospero.checkpoints.manifest import describe_file
-from prospero.checkpoints.model_folder import describe_model, save_model_folder
+from prospero.checkpoints.model_folder import build_model, describe_model, load_state, save_model_folder
 from prospero.errors import DataError
 from prospero.interop.families.family import Family
 from prospero.interop.families.table import family_of
@@ -21,6 +21,7 @@ from prospero.model.transformer import Transformer, TransformerConfig
 
 if TYPE_CHECKING:
     from prospero.data.tokenizer.tokenizer import Tokenizer
+    from prospero.model.base import LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,15 @@ def read_foreign(folder: Path, *, with_tokenizer: bool = True) -> Foreign:
     with opened(folder, family.prefix) as stored:
         state = to_ours(family, read.config, values, shapes, stored)
     return Foreign(family, read.config, state, tokenizer, read.vocab_size, read.max_seq_len)
+
+
+def load_foreign(folder: Path) -> "tuple[LanguageModel, Tokenizer | None, dict[str, Any]]":
+    """Return (model in evaluation mode, tokenizer, facts) of a Hugging Face folder, as `load_model` does of ours."""
+    foreign = read_foreign(folder)
+    model = build_model(foreign.description)
+    load_state(model, foreign.state, folder)
+    facts = {"checkpoint": foreign.family.architecture}
+    return model.eval(), foreign.tokenizer, {"model": foreign.description, "facts": facts}
 
 
 def import_folder(folder: Path, out: Path, *, source: str, revision: str | None = None) -> Foreign:
