@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from prospero import __version__
 from prospero.errors import ConfigError
+from prospero.generation.validation_text import find_validation_text
 from prospero.interop.formats import Exported
 from prospero.interop.onnx_int8 import quantize_products
 from prospero.interop.onnx_recurrent import recurrent_graph
-from prospero.interop.onnx_session import largest_difference
+from prospero.interop.onnx_session import OnnxSession, bits_per_byte, largest_difference
 from prospero.interop.onnx_transformer import OPSET, transformer_graph
 from prospero.interop.output import check_free, new_files
 from prospero.interop.settings import ExportConfig, ExportDtype, Quantize
@@ -51,8 +54,26 @@ def write_onnx(exported: Exported, out: Path, settings: ExportConfig) -> str:
         if settings.quantize is Quantize.none and not difference < LARGEST_DIFFERENCE:
             raise RuntimeError(f"the ONNX graph is wrong: its logits differ by {difference:.1e}; nothing was written")
         files = " and ".join(sorted(file.name for file in folder.iterdir()))
-    kind = "float32" if settings.quantize is Quantize.none else "matrices in 8 bits"
+        cost = _cost(exported, folder / out.name, settings) if settings.quantize is Quantize.int8 else ""
+    kind = "float32" if settings.quantize is Quantize.none else f"matrices in 8 bits ({cost})"
     return f"{files}, {kind}, logits within {difference:.1e} of the model's (onnxruntime, random ids)"
+
+
+def _cost(exported: Exported, file: Path, settings: ExportConfig) -> str:
+    """Return what the file loses on the run's own validation text, in words."""
+    text, data = None, Path(settings.outputs_dir, "data")
+    if exported.tokenizer is not None:
+        fingerprint = exported.description["facts"].get("data_fingerprint")
+        text = find_validation_text(data, fingerprint, exported.tokenizer)
+    if text is None:
+        return f"what it costs is not known: the run's prepared data are not in {data}"
+    window = exported.model.max_seq_len
+    rows = [row for start in range(0, len(text.ids), window) if len(row := text.ids[start : start + window + 1]) > 1]
+    before = bits_per_byte(lambda ids: exported.model(torch.from_numpy(ids)).logits.numpy(), rows, text.token_bytes)
+    session = OnnxSession(file)
+    after = bits_per_byte(lambda ids: session.step(ids, session.start(1))[0], rows, text.token_bytes)
+    change = f"{before:.4f} -> {after:.4f} ({100 * (after / before - 1):+.2f}%)"
+    return f"bits per byte {change} on {len(text.ids) - 1:,} tokens of validation"
 
 
 def graph_of(model: "LanguageModel", *, cache: bool) -> "ir.Model":

@@ -5,7 +5,7 @@ axis named `past` has length 0, `batch` that of the batch, and what remains is z
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,16 +65,19 @@ def largest_difference(model: "LanguageModel", file: Path, *, seed: int = 0) -> 
     return worst
 
 
-def bits_per_byte(file: Path, rows: Sequence[Sequence[int]], token_bytes: np.ndarray) -> float:
-    """Return the bits that the file's model needs for each byte of `rows`, texts of token ids.
+@torch.inference_mode()
+def bits_per_byte(
+    logits_of: Callable[[np.ndarray], np.ndarray], rows: Sequence[Sequence[int]], token_bytes: np.ndarray
+) -> float:
+    """Return the bits that a model needs for each byte of `rows`, texts of token ids.
 
-    The first token of a row is given. `token_bytes` [V] is how many bytes each id stands for (`Tokenizer.token_bytes`).
+    `logits_of` are its logits [1, T, V] after ids [1, T]; the first token of a row is given. `token_bytes` [V] is how
+    many bytes each id stands for (`Tokenizer.token_bytes`).
     """
-    session, nats, n_bytes = OnnxSession(file), 0.0, 0
+    nats, n_bytes = 0.0, 0
     for row in rows:
         ids = np.asarray(row, dtype=np.int64)[None]
-        logits, _ = session.step(ids[:, :-1], session.start(1))
-        scores, targets = logits[0].astype(np.float64), ids[0, 1:]
+        scores, targets = logits_of(ids[:, :-1])[0].astype(np.float64), ids[0, 1:]
         top = scores.max(-1)
         log_sum = top + np.log(np.exp(scores - top[:, None]).sum(-1))
         nats += float((log_sum - scores[np.arange(len(targets)), targets]).sum())
