@@ -21,7 +21,7 @@ from prospero.training.bounds import check_micro_batch, evaluated_sequences
 from prospero.training.callbacks import pruning
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
-from prospero.training.network import Network, build_network
+from prospero.training.network import Network, build_network, check_adapter
 from prospero.training.optimization import optimization_of
 from prospero.training.resume_check import check_data, fingerprints, part_names
 from prospero.training.run_facts import RunFacts
@@ -54,6 +54,7 @@ def assemble(session: Session) -> RunParts:
     """Prepare the data and build every part of the run."""
     check_micro_batch(session.config, session.micro_batch_size)
     check_monitor(session.config.monitor, session.config.metrics)
+    check_adapter(session.config)
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)

@@ -60,6 +60,20 @@ def build_network(session: Session, prepared: PreparedData, *, begins: bool) -> 
     return network
 
 
+def check_adapter(config: TrainConfig) -> None:
+    """Raise ConfigError, before data are prepared, for an adapter whose names the model does not have."""
+    if config.adapter is None or isinstance(config.adapter, NoAdapterConfig):
+        return
+    with torch.random.fork_rng([]), torch.device("meta"):
+        model: LanguageModel = config.model.build(vocab_size=8, max_seq_len=config.seq_len)
+    if not _recurrent(model):  # torch cannot adapt those without their memory: they are seen once they are built
+        config.adapter.build().apply(model)
+
+
+def _recurrent(model: LanguageModel) -> bool:
+    return any(isinstance(module, nn.RNNBase) for module in model.modules())
+
+
 def _without_memory(config: TrainConfig, sizes: dict[str, int]) -> LanguageModel | None:
     """Return a network whose parameters take no memory until it is spread: its weights come from elsewhere.
 
@@ -67,7 +81,7 @@ def _without_memory(config: TrainConfig, sizes: dict[str, int]) -> LanguageModel
     """
     with torch.device("meta"):
         model: LanguageModel = config.model.build(**sizes)
-    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+    if _recurrent(model):
         return None
     keep_freed_memory()
     return model
