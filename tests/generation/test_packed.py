@@ -14,6 +14,7 @@ from prospero.generation.settings import Precision
 from prospero.model.layers.feed_forward import Activation
 from prospero.model.layers.lookback import Lookback
 from prospero.model.layers.norms import Norm
+from prospero.model.layers.rotary import RopeScalingConfig, Scaling
 from prospero.model.transformer import Position, Transformer, TransformerConfig
 from tests.generation.presets import SEQ_LEN, TOKENIZER, presets, tiny, tiny_settings
 
@@ -25,6 +26,21 @@ SWITCHES = {
     "layer norm": TransformerConfig(**SHAPE, norm=Norm.layer, bias=True, qk_norm=True, rope_theta=50.0),
     "relu2": TransformerConfig(**SHAPE, activation=Activation.relu2, logit_softcap=2.0),
     "learned": TransformerConfig(**SHAPE, position=Position.learned, activation=Activation.gelu, d_ff=40),
+    "qwen 2, llama 3": TransformerConfig(
+        **SHAPE,
+        qkv_bias=True,
+        rope_scaling=RopeScalingConfig(kind=Scaling.llama3, factor=4.0, original_max_seq_len=16),
+        rope_theta=500.0,
+    ),
+    "gemma": TransformerConfig(
+        **SHAPE, activation=Activation.geglu, embedding_scale=5.7, tie_embeddings=True, feed_forward_bias=True
+    ),
+    "yarn": TransformerConfig(
+        **SHAPE,
+        activation=Activation.gelu_exact,
+        attention_out_bias=True,
+        rope_scaling=RopeScalingConfig(kind=Scaling.yarn, factor=4.0, original_max_seq_len=16),
+    ),
     "learned, qk_norm": TransformerConfig(**SHAPE, position=Position.learned, qk_norm=True),
 }
 PRESETS = {name: tiny_settings(name) for name in presets()}

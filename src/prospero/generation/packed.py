@@ -21,7 +21,7 @@ from prospero.generation.decoder import picked_log_probabilities
 from prospero.generation.products import Product, product_of
 from prospero.generation.settings import Precision
 from prospero.model.base import LanguageModel
-from prospero.model.layers.feed_forward import Activation
+from prospero.model.layers.feed_forward import GATED, Activation, apply_activation
 from prospero.model.layers.lookback import Lookback
 from prospero.model.layers.norms import Norm, RMSNorm
 from prospero.model.layers.rotary import rotation
@@ -33,14 +33,17 @@ TRAINING_ONLY = frozenset(
 """Settings that change no text."""
 SIZES = frozenset(("n_layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff"))
 SWITCHES = frozenset(
-    ("norm", "norm_eps", "position", "rope_theta", "activation", "qk_norm", "tie_embeddings", "bias", "logit_softcap")
-)
+    (
+        "norm", "norm_eps", "position", "rope_theta", "rope_scaling", "activation", "qk_norm", "embedding_scale",
+        "tie_embeddings", "bias", "qkv_bias", "attention_out_bias", "feed_forward_bias", "norm_bias", "logit_softcap",
+    )
+)  # fmt: skip
 KNOWN = TRAINING_ONLY | SIZES | SWITCHES
 """Settings that are followed here, or that concern training alone; any other has to stand at its default."""
 VALUES: dict[str, tuple[Any, ...]] = {
     "norm": (Norm.rms, Norm.layer),
     "position": (Position.rotary, Position.learned),
-    "activation": (Activation.swiglu, Activation.gelu, Activation.relu2),
+    "activation": tuple(Activation),
 }
 """The values known of settings that may get more."""
 OF_MODEL = ("embedding.weight", "positions.weight", "norm.weight", "norm.bias", "head.weight")
@@ -150,7 +153,7 @@ class PackedDecoder:
         heads, kv_heads, width = self.heads
         rows, groups, cache = self.rows, heads // kv_heads, self.cache
         places, mask = cache.open()
-        x = F.embedding(tokens.to(self.device), self.embedding)  # [B, D]
+        x = self._embedded(tokens.to(self.device))  # [B, D]
         if self.positions is not None:
             x = x + self.positions[places]
         turn = self._turn_of(places)  # [B, N + 2K, H / 2]
@@ -173,7 +176,7 @@ class PackedDecoder:
         if self.window is not None and time > self.window:
             raise ValueError(f"{time} tokens exceed max_seq_len={self.window}")
         padded = [[*prompt, *[0] * (time - len(prompt))] for prompt in prompts]
-        x = F.embedding(torch.tensor(padded, device=self.device), self.embedding)  # [B, T, D]
+        x = self._embedded(torch.tensor(padded, device=self.device))  # [B, T, D]
         if self.positions is not None:
             x = x + self.positions[:time]
         turn = self._turn_of(torch.arange(time, device=self.device))  # [T, N + 2K, H / 2]
@@ -189,6 +192,10 @@ class PackedDecoder:
             x = layer.out(y.transpose(1, 2).reshape(rows * time, heads * width), x)
             x = layer.down(self._activated(layer.up(layer.feed_forward_norm(x))), x)
         return self.norm(x).view(rows, time, -1), held
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        x, scale = F.embedding(ids, self.embedding), self.config.embedding_scale
+        return x if scale == 1.0 else x * scale
 
     def _turn_of(self, places: Tensor) -> Tensor | None:
         """Return the rotations [..., N + 2K, H / 2] at `places`, of each head of q, k and v (which does not turn)."""
@@ -212,10 +219,10 @@ class PackedDecoder:
 
     def _activated(self, x: Tensor) -> Tensor:
         activation = self.config.activation
-        if activation is Activation.swiglu:
+        if activation in GATED:
             gate, up = x.chunk(2, dim=-1)
-            return F.silu(gate).mul_(up)
-        return F.gelu(x, approximate="tanh") if activation is Activation.gelu else F.relu(x).square()
+            return apply_activation(activation, gate).mul_(up)
+        return apply_activation(activation, x)
 
     def _project(self, hidden: Tensor) -> Tensor:
         """Return the logits [..., V] in float32."""
@@ -378,6 +385,7 @@ def _rotation_table(model: Transformer) -> Tensor | None:
     if model.config.position is not Position.rotary:
         return None
     places = torch.arange(model.max_seq_len, device=model.device)
-    cos, sin = rotation(places, model.config.head_width, model.config.rope_theta)
+    c = model.config
+    cos, sin = rotation(places, c.head_width, c.rope_theta, c.rope_scaling)
     half = sin.shape[-1] // 2
     return torch.complex(cos[:, :half], sin[:, :half])
