@@ -1,7 +1,7 @@
 """Speed of writing text, beside Hugging Face's `generate` with the same weights.
 
     python benchmarks/generate.py                  both layouts, one row and sixteen, one thread
-    python benchmarks/generate.py --tokens 60 --rounds 3 --onnx model.onnx
+    python benchmarks/generate.py --tokens 60 --rounds 3 --rows 1 --onnx      exported files, float32 and 8 bits, too
 
 Greedy, a prompt of 16 tokens; every contender writes in turn in every round, so that a busy machine slows all alike.
 A line: tokens a second of the process's own processor time, min / median / max over the rounds; the same by the clock;
@@ -11,6 +11,7 @@ measured on a trained run, by `generate.py precision=int8`.
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +20,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prospero.checkpoints.model_folder import describe_model
+from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.generation.decoder import Decoder, ModelDecoder
 from prospero.generation.onnx_decoder import OnnxDecoder
 from prospero.generation.packed import PackedDecoder
 from prospero.generation.settings import Precision
+from prospero.interop.formats import Exported
+from prospero.interop.onnx_export import write_onnx
+from prospero.interop.settings import ExportConfig, Quantize
 from prospero.model.layers.feed_forward import Activation
 from prospero.model.layers.norms import Norm
 from prospero.model.transformer import Position, Transformer, TransformerConfig
@@ -52,7 +58,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--onnx", type=Path, help="an exported file of the llama layout's sizes, decoded too")
+    parser.add_argument("--onnx", action="store_true", help="export the same weights, and let onnxruntime write too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -61,8 +67,8 @@ def main() -> None:
         contenders = {"hugging face": hugging_face(layout, model), "forward": writer(ModelDecoder(model))}
         for precision in (Precision.float32, Precision.bf16, Precision.int8):
             contenders[f"packed {precision.name}"] = writer(PackedDecoder(model, precision))
-        if arguments.onnx is not None and layout == "llama":
-            contenders["onnx"] = writer(OnnxDecoder(arguments.onnx, threads=arguments.threads))
+        for quantize in Quantize if arguments.onnx else ():
+            contenders[f"onnx {quantize.name}"] = exported(model, quantize, arguments.threads)
         for rows in arguments.rows:
             prompt = torch.randint(VOCAB, (rows, PROMPT))
             print(f"\n{layout}, {rows} rows, {arguments.tokens} tokens, {arguments.threads} threads", flush=True)
@@ -109,6 +115,16 @@ def writer(decoder: Decoder) -> Writer:
         return torch.stack(written, dim=1)
 
     return write
+
+
+def exported(model: Transformer, quantize: Quantize, threads: int) -> Writer:
+    """Return greedy writing by onnxruntime with an exported file of `model`."""
+    description = describe_model(model.config, vocab_size=model.vocab_size, max_seq_len=model.max_seq_len)
+    source = Exported(model, ByteTokenizerConfig().build(), {"model": description, "facts": {}}, Path())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "model.onnx")
+        write_onnx(source, file, ExportConfig(to="onnx", out=str(file), quantize=quantize))
+        return writer(OnnxDecoder(file, threads=threads))
 
 
 def hugging_face(layout: str, model: Transformer) -> Writer:
