@@ -251,7 +251,7 @@ def locate(path: Path, *, raw: bool = False) -> Path | Checkpoint:
 
 def read_description(folder: Path, *, checked: bool = True) -> dict[str, Any]:
     """Return {model, facts}, the config.json of a model folder; DataError when it is damaged, or not `checked` so."""
-    config = {"facts": {}, **_read_json(folder / CONFIG_FILE)}
+    config = {"facts": {}, **read_json(folder / CONFIG_FILE)}
     if checked:
         check_types(config, {"model": Mapping, "facts": Mapping}, folder / CONFIG_FILE)
         if "model" not in config:
@@ -317,11 +317,12 @@ def _find_tokenizer(folders: list[Path]) -> "Tokenizer | None":
     return None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, advice: str = "") -> dict[str, Any]:
+    """Return the table in a JSON file; DataError, which ends with `advice`, when it is damaged."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged ({error})") from error
+        raise DataError(f"{path} is damaged ({error}){advice}") from error
     if not isinstance(value, dict):
-        raise DataError(f"{path} is damaged: it holds no table")
+        raise DataError(f"{path} is damaged: it holds no table{advice}")
     return value

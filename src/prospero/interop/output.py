@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prospero.checkpoints import folders
 from prospero.errors import ConfigError
-from prospero.paths import atomic_path, fsync_file, fsync_folder
+from prospero.paths import fsync_file, fsync_folder
 
 
 def check_free(out: Path) -> None:
@@ -41,16 +41,8 @@ def new_folder(out: Path) -> Iterator[Path]:
 @contextmanager
 def new_file(out: Path) -> Iterator[Path]:
     """Give a path to write to; when the block ends well it becomes the file `out`, else nothing is left of it."""
-    if os.path.isdir(out):
-        raise ConfigError(f"out={out} is a folder; this format is one file, name it")
-    check_free(out)
-    made = [place for place in out.parents if not os.path.exists(place)]
-    try:
-        with _said_in_one_line(out), atomic_path(out) as temporary:
-            yield temporary
-            os.chmod(temporary, 0o644)
-    finally:
-        _remove_empty(made)
+    with new_files(out) as folder:
+        yield folder / out.name
 
 
 @contextmanager

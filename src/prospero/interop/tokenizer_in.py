@@ -1,12 +1,12 @@
 """The tokenizer of a Hugging Face folder: tokenizer.json, or GPT-2's older pair vocab.json and merges.txt."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
+from prospero.checkpoints import model_folder
 from prospero.data.tokenizer.tokenizer import KNOWN_SEPARATORS, Tokenizer
 from prospero.errors import DataError
 from prospero.log import log
@@ -91,12 +91,4 @@ def _numbered(number: Any, inner: tokenizers.Tokenizer) -> str | None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the table in a JSON file, an empty one where there is no file; DataError when it is damaged."""
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged ({error}); fetch it again") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} is damaged: it holds no table; fetch it again")
-    return found
+    return model_folder.read_json(path, "; fetch it again") if path.is_file() else {}
