@@ -9,7 +9,7 @@ import torch
 from prospero.errors import DataError
 from prospero.generation.engine import Engine
 from prospero.generation.generate import generate, score
-from prospero.generation.onnx_decoder import DESCRIPTION, OnnxDecoder
+from prospero.generation.onnx_decoder import DESCRIPTION, SPECIAL_TOKENS, OnnxDecoder
 from prospero.generation.onnx_decoder import TOKENIZER as NOTE
 from prospero.generation.sampling import SamplingConfig
 from tests.generation.presets import TOKENIZER
@@ -21,7 +21,7 @@ V = TOKENIZER.vocab_size
 MATRIX = np.random.default_rng(0).normal(size=(V, V)).astype(np.float32)
 
 
-def write(path, notes=True):
+def write(path, notes=True, bos=None):
     """logits = (how often each token came until here) x MATRIX; the past are the one-hot rows of the tokens."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -55,7 +55,9 @@ def write(path, notes=True):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     if notes:
         description = {"name": "counts", "max_seq_len": 64}
-        helper.set_model_props(model, {DESCRIPTION: json.dumps(description), NOTE: TOKENIZER.inner.to_str()})
+        special = json.dumps({"eot": TOKENIZER.eot_token, "bos": bos})
+        tokenizer = TOKENIZER.inner.to_str()
+        helper.set_model_props(model, {DESCRIPTION: json.dumps(description), NOTE: tokenizer, SPECIAL_TOKENS: special})
     onnx.save(model, str(path))
     return path
 
@@ -79,6 +81,12 @@ def test_it_writes_what_the_graph_says(tmp_path):
     engine = Engine(decoder, decoder.tokenizer)
     engine.remove(engine.add("ab", greedy))
     assert engine.idle and decoder.rows == 0
+
+
+def test_it_knows_the_token_that_stands_before_every_text(tmp_path):
+    assert OnnxDecoder(write(tmp_path / "without.onnx")).tokenizer.bos_id is None
+    decoder = OnnxDecoder(write(tmp_path / "with.onnx", bos=TOKENIZER.eot_token))
+    assert decoder.tokenizer.bos_id == TOKENIZER.eot_id
 
 
 def test_it_scores(tmp_path):
