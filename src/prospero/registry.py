@@ -104,6 +104,7 @@ PARTS: dict[str, dict[str, str]] = {
         "loss_by_position": "prospero.evaluation.metrics.loss_by_position:LossByPositionConfig",
         "loss_by_source": "prospero.evaluation.metrics.loss_by_source:LossBySourceConfig",
     },
+    "tasks": {},
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
         "throughput": "prospero.training.callbacks.throughput:ThroughputConfig",
@@ -181,7 +182,7 @@ VERBS: dict[str, Verb] = {
 }
 """Name on the command line -> the verb."""
 
-MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "metrics", "callbacks", "logger"})
+MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "metrics", "tasks", "callbacks", "logger"})
 """Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
 
 ADDED: dict[str, dict[str, type]] = {}

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
@@ -82,11 +83,12 @@ class TextMetric(Metric):
         """Take samples in."""
         if samples:
             rows = np.asarray(self.statistics(samples), dtype=np.float64)
-            self.sums += torch.from_numpy(rows.sum(axis=0)).to(self.sums)
+            sums = cast(Tensor, self.sums)
+            sums += torch.from_numpy(rows.sum(axis=0)).to(sums)
 
     def compute(self) -> "Tensor | dict[str, Tensor]":
         """Return the number, or the numbers by name, over all samples of all ranks."""
-        sums = self.sums.cpu().numpy()
+        sums = cast(Tensor, self.sums).cpu().numpy()
         found = {quantity.name: torch.tensor(float(quantity.finish(sums))) for quantity in self.quantities}
         return found if self.parts else found[self.name]
 

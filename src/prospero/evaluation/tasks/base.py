@@ -1,0 +1,53 @@
+"""What the settings of a task are built with, and how a task finds the metrics it names."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from prospero import registry
+from prospero.errors import ConfigError, suggest
+from prospero.evaluation.measurement import Measurement
+from prospero.evaluation.metrics.base import MetricFacts
+from prospero.evaluation.metrics.text_base import TextMetric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFacts:
+    """The second argument of every task's `build`: what its host knows."""
+
+    metrics: Mapping[str, TextMetric] = field(default_factory=dict)
+    """Metrics of texts chosen with `metrics=[...]`, with their settings: every task that writes is measured by them too,
+    and a task that names one of them takes these settings."""
+    validation: Path | None = None
+    """The folder of the prepared data that the model was trained on, where they are there."""
+    seed: int = 1
+    """Of whatever a task draws: which items, which examples."""
+    limit: int | None = None
+    """Items a task has at most, unless its own `limit` says otherwise; None: all."""
+
+
+class TaskSettings(Protocol):
+    """Settings of a task: the group `tasks`."""
+
+    def build(self, name: str, facts: TaskFacts) -> Measurement:
+        """Return the task called `name`, its items read; DataError when they cannot be."""
+        ...
+
+
+def text_metrics(names: Sequence[str], facts: TaskFacts) -> list[TextMetric]:
+    """Return the metrics of texts called `names` and those that the host adds; ConfigError when one is none."""
+    wanted = list(dict.fromkeys([*names, *facts.metrics]))
+    return [facts.metrics[name] if name in facts.metrics else _by_default(name) for name in wanted]
+
+
+def _by_default(name: str) -> TextMetric:
+    known = registry.names("metrics")
+    if name not in known:
+        raise ConfigError(f"There is no metric '{name}'.{suggest(name, known)}")
+    metric = registry.config_class("metrics", name)().build(MetricFacts(token_bytes=np.zeros(0, np.int32), seq_len=1))
+    if not isinstance(metric, TextMetric):
+        raise ConfigError(f"'{name}' measures tokens, not written texts; it stands in metrics= of a run")
+    return metric
