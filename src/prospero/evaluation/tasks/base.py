@@ -19,8 +19,8 @@ class TaskFacts:
     """The second argument of every task's `build`: what its host knows."""
 
     metrics: Mapping[str, TextMetric] = field(default_factory=dict)
-    """Metrics of texts chosen with `metrics=[...]`, with their settings: every task that writes is measured by them too,
-    and a task that names one of them takes these settings."""
+    """Metrics of texts chosen with `metrics=[...]`, with their settings: every task that writes is measured by them,
+    and a task that names one of them itself takes these settings."""
     validation: Path | None = None
     """The folder of the prepared data that the model was trained on, where they are there."""
     seed: int = 1
