@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from prospero.model.layers.attention import AttentionKernel, attend, causal_mask, document_mask, positions_in
-from prospero.model.layers.feed_forward import Activation, default_d_ff
+from prospero.model.layers.feed_forward import Activation, apply_activation, default_d_ff
 from prospero.model.layers.norms import RMSNorm
 from prospero.model.layers.rotary import rotate, rotation
 
@@ -102,3 +102,14 @@ def test_width_of_the_feed_forward_layer(activation: Activation, width: int, exp
 def test_positions_begin_anew_with_each_document():
     starts = torch.tensor([[1, 0, 0, 1, 1, 0], [1, 0, 0, 0, 0, 0]], dtype=torch.bool)
     assert positions_in(starts).tolist() == [[0, 1, 2, 0, 0, 1], [0, 1, 2, 3, 4, 5]]
+
+
+def test_relu2_and_its_gradient_are_those_of_the_two_operations_bit_for_bit():
+    x = torch.randn(3, 5, 16, requires_grad=True)
+    upstream = torch.randn(3, 5, 16)
+    plain = F.relu(x).square()
+    (wanted,) = torch.autograd.grad(plain, x, upstream)
+    fast = apply_activation(Activation.relu2, x)
+    (found,) = torch.autograd.grad(fast, x, upstream)
+    assert torch.equal(fast, plain) and torch.equal(found, wanted)
+    assert torch.equal(apply_activation(Activation.relu2, x.detach()), plain)

@@ -39,7 +39,8 @@ ELSEWHERE = {
     "log_interval": "trainer.log_every_steps", "logging_steps": "trainer.log_every_steps",
     "save_interval": "callbacks.checkpoints.every_steps", "save_steps": "callbacks.checkpoints.every_steps",
     "temperature": "sampling.temperature", "top_k": "sampling.top_k", "top_p": "sampling.top_p",
-    "max_new_tokens": "sampling.max_new_tokens", "input": "data.path", "ckpt_path": "resume",
+    "max_new_tokens": "sampling.max_new_tokens", "samples": "sampling.n", "num_samples": "sampling.n",
+    "num_return_sequences": "sampling.n", "num_beams": "sampling.beams", "input": "data.path", "ckpt_path": "resume",
     "resume_from_checkpoint": "resume",
 }  # fmt: skip
 """What other programs call a setting -> what it is called here."""

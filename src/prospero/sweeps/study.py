@@ -108,9 +108,10 @@ def require_optuna() -> None:
 
 def _storage(journal: Path) -> "optuna.storages.JournalStorage":
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
-    return JournalStorage(JournalFileBackend(str(journal)))
+    from prospero.sweeps.journal import PatientJournal
+
+    return JournalStorage(PatientJournal(journal))
 
 
 def open_study(journal: Path, settings: StudySettings) -> "optuna.Study":

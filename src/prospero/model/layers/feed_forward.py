@@ -1,8 +1,11 @@
 """The feed-forward layer, plain or gated (GLU: Shazeer 2020, arXiv:2002.05202; relu2: So et al. 2021)."""
 
 from enum import Enum
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -32,7 +35,25 @@ def apply_activation(activation: Activation, x: Tensor) -> Tensor:
         return F.gelu(x, approximate="tanh")
     if activation in (Activation.gelu_exact, Activation.geglu_exact):
         return F.gelu(x, approximate="none")
-    return F.relu(x).square() if activation is Activation.relu2 else F.relu(x)
+    if activation is Activation.relu2:
+        return F.relu(x).square() if torch.compiler.is_compiling() or not x.requires_grad else _ReLU2.apply(x)
+    return F.relu(x)
+
+
+class _ReLU2(torch.autograd.Function):
+    """relu(x)^2, whose gradient 2 relu(x) takes two passes over memory; that of the two operations takes four."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        rectified = F.relu(x)
+        ctx.save_for_backward(rectified)
+        return rectified * rectified
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (rectified,) = ctx.saved_tensors
+        return torch.mul(grad, rectified).mul_(2)
 
 
 def default_d_ff(activation: Activation, d_model: int) -> int:
