@@ -36,6 +36,10 @@ class Batch:
         """Return the batch in page-locked memory, from which a GPU copies while it computes; for DataLoader."""
         return self._with(lambda tensor: tensor.pin_memory())
 
+    def first(self, rows: int) -> "Batch":
+        """Return the batch with its first `rows` sequences alone; the numbers of the whole stay."""
+        return self._with(lambda tensor: tensor[:rows])
+
     def _with(self, change: Callable[["Tensor"], "Tensor"]) -> "Batch":
         return Batch(
             inputs={name: change(tensor) for name, tensor in self.inputs.items()},

@@ -13,6 +13,9 @@ from prospero.model.size import ParameterCount
 from prospero.objective.objective import Objective, Share
 from prospero.planning.scale import scale_line
 
+WARM_UP_SHARE = 8
+"""The first of so many parts of a micro-batch warms up before the whole is timed."""
+
 
 @dataclass(kw_only=True, slots=True)
 class RunPlan:
@@ -99,23 +102,24 @@ def _time(plan: RunPlan) -> str:
 
 
 def measure_seconds(objective: Objective, model: Any, batch: Batch, metrics: Any, *, bf16: bool) -> StepSeconds:
-    """Time training and measuring of one micro-batch on a CPU.
+    """Time training and measuring of one micro-batch on a CPU, after a small part of it to warm up.
 
     Gradients and sums are dropped and the random state is put back: nothing of the run changes. Terms on parameters are
     left out, which are not bound yet.
     """
     share = Share(last_micro_step=False)
     rows = len(batch.labels)
+    parts = (batch.first(max(1, rows // WARM_UP_SHARE)), batch)  # a whole one to warm up is a second of the start
     training = measuring = 0.0
     with torch.random.fork_rng(devices=[]), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        for _ in range(2):  # the first warms up
+        for part in parts:
             start = time.perf_counter()
-            objective(model, batch, share).total.backward()
+            objective(model, part, share).total.backward()
             training = time.perf_counter() - start
         model.zero_grad(set_to_none=True)
-        for _ in range(2):
+        for part in parts:
             start = time.perf_counter()
-            objective.measure(model, batch, metrics.members.values())
+            objective.measure(model, part, metrics.members.values())
             measuring = time.perf_counter() - start
     metrics.reset()
     return StepSeconds(training=training / rows, measuring=measuring / rows)
