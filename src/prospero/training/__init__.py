@@ -1,5 +1,5 @@
 """Training: a session, its parts, the Lightning module and trainer, callbacks, guards, loggers and results."""
 
-from prospero.training.deferred_transformers import defer_transformers
+from prospero.training.deferred_imports import defer_optional_imports
 
-defer_transformers()
+defer_optional_imports()

@@ -47,3 +47,17 @@ assert sys.modules["transformers"] is transformers and bert.AutoModel is transfo
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_scipy_is_left_alone_too():
+    code = """
+import sys
+import prospero.training.assembly
+assert not [name for name in sys.modules if name.partition(".")[0] == "scipy"], "it was imported, or a stand-in stayed"
+import importlib.util
+if importlib.util.find_spec("scipy"):
+    import scipy.signal
+    assert scipy.signal.firwin(3, 0.5).shape == (3,)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
