@@ -156,7 +156,7 @@ class PackedDecoder:
         x = self._embedded(tokens.to(self.device))  # [B, D]
         if self.positions is not None:
             x = x + self.positions[places]
-        turn = self._turn_of(places)  # [B, N + 2K, H / 2]
+        turn = self._turn_of(places)  # [B, 1, H / 2]
         for index, layer in enumerate(self.layers):
             qkv = layer.qkv(layer.attention_norm(x)).reshape(rows, heads + 2 * kv_heads, width)
             qkv = self._turned(qkv, layer, turn)
@@ -179,7 +179,7 @@ class PackedDecoder:
         x = self._embedded(torch.tensor(padded, device=self.device))  # [B, T, D]
         if self.positions is not None:
             x = x + self.positions[:time]
-        turn = self._turn_of(torch.arange(time, device=self.device))  # [T, N + 2K, H / 2]
+        turn = self._turn_of(torch.arange(time, device=self.device))  # [T, 1, H / 2]
         x = x.view(rows * time, -1)
         held = []
         for layer in self.layers:
@@ -198,24 +198,20 @@ class PackedDecoder:
         return x if scale == 1.0 else x * scale
 
     def _turn_of(self, places: Tensor) -> Tensor | None:
-        """Return the rotations [..., N + 2K, H / 2] at `places`, of each head of q, k and v (which does not turn)."""
-        if self.turns is None:
-            return None
-        heads, kv_heads, _ = self.heads
-        turn = self.turns[places].unsqueeze(-2)
-        turning = turn.expand(*turn.shape[:-2], heads + kv_heads, -1)
-        return torch.cat((turning, torch.ones_like(turn).expand(*turn.shape[:-2], kv_heads, -1)), dim=-2)
+        """Return the rotations [..., 1, H / 2] at `places`, the same for each head."""
+        return None if self.turns is None else self.turns[places].unsqueeze(-2)
 
     def _turned(self, qkv: Tensor, layer: _Layer, turn: Tensor | None) -> Tensor:
-        """Return q, k and v [..., N + 2K, H], of which q and k are normalised and rotated."""
+        """Return q, k and v [..., N + 2K, H], of which q and k are normalised and rotated, in place where it can be."""
         if layer.qk_norm is not None:
             q_and_k = len(layer.qk_norm)
             qk = F.rms_norm(qkv[..., :q_and_k, :], qkv.shape[-1:], None, self.config.norm_eps) * layer.qk_norm
             qkv = torch.cat((qk, qkv[..., q_and_k:, :]), dim=-2)
         if turn is None:
             return qkv
-        pairs = torch.view_as_complex(qkv.view(*qkv.shape[:-1], -1, 2))
-        return torch.view_as_real(pairs * turn).view(qkv.shape)
+        turning = qkv.view(*qkv.shape[:-1], -1, 2).narrow(-3, 0, self.heads[0] + self.heads[1])
+        torch.view_as_complex(turning).mul_(turn)
+        return qkv
 
     def _activated(self, x: Tensor) -> Tensor:
         activation = self.config.activation
@@ -259,9 +255,10 @@ class _StaticCache:
         if self._ragged:
             held[self._rows, :, :, self._places] = new
         else:
-            held[:rows, :, :, self.lengths[0]] = new
-        held = held[:rows, :, :, : self._longest]
-        return held[:, 0], held[:, 1]
+            held = held if len(held) == rows else held[:rows]
+            held.select(3, self.lengths[0]).copy_(new)
+        keys, values = held.narrow(0, 0, rows).narrow(3, 0, self._longest).unbind(1)
+        return keys, values
 
     def close(self) -> None:
         """Count the tokens just written."""
@@ -371,13 +368,14 @@ def _norm(module: nn.Module) -> tuple[Normalise, Tensor | float]:
         return (lambda x: F.layer_norm(x, shape, weight, bias, eps)), 1.0
     assert isinstance(module, RMSNorm)
     width = module.weight.shape[0]
-    least = width * module.eps  # x / sqrt(|x|^2 / D + eps) = sqrt(D) x / sqrt(|x|^2 + D eps)
+    weight = module.weight.detach()
+    # x / sqrt(|x|^2 / D + eps) = sqrt(D) x / sqrt(|x|^2 + D eps), the last root as that of two sides: three kernels.
+    side = torch.tensor((width * module.eps) ** 0.5, device=weight.device)
 
     def normalise(x: Tensor) -> Tensor:
-        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().add_(least).rsqrt_()
-        return x * scale
+        return x / torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), side)
 
-    return normalise, module.weight.detach() * width**0.5
+    return normalise, weight * width**0.5
 
 
 def _rotation_table(model: Transformer) -> Tensor | None:
