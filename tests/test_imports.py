@@ -12,7 +12,7 @@ OURS = [path for path in FILES if path.is_relative_to(SOURCE)]
 GROUND = {"registry", "errors", "log", "paths", "secret_values", "plain", "batch", "printable"}
 """What imports nothing of ours but each other."""
 MAY_IMPORT = {
-    "configuration": GROUND | {"data", "training"},  # fit.py reads the Protocols of the roots' groups
+    "configuration": GROUND | {"data", "training", "evaluation"},  # fit.py reads the Protocols of the roots' groups
     "processes": GROUND | {"configuration"},
     "runs": GROUND | {"configuration", "processes"},
     "model": GROUND,

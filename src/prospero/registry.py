@@ -104,7 +104,9 @@ PARTS: dict[str, dict[str, str]] = {
         "loss_by_position": "prospero.evaluation.metrics.loss_by_position:LossByPositionConfig",
         "loss_by_source": "prospero.evaluation.metrics.loss_by_source:LossBySourceConfig",
     },
-    "tasks": {},
+    "tasks": {
+        "text": "prospero.evaluation.tasks.text:TextConfig",
+    },
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
         "throughput": "prospero.training.callbacks.throughput:ThroughputConfig",
@@ -157,6 +159,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.generate:generate",
         "prospero.commands.generate:GenerateConfig",
         "write text with the model of a run",
+    ),
+    "evaluate": Verb(
+        "prospero.commands.evaluate:evaluate",
+        "prospero.commands.evaluate:EvaluateConfig",
+        "measure a model on tasks, every number with its 95 % interval",
     ),
     "find_lr": Verb(
         "prospero.commands.find_lr:find_lr",

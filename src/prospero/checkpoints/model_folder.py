@@ -192,17 +192,15 @@ def load_model(
     place = source if isinstance(source, Checkpoint) else locate(Path(source), raw=raw)
     if isinstance(place, Checkpoint):
         model, config = _model_of_checkpoint(place, raw=raw)
-        tokenizer_places = [place.path.parent, RunFolder(place.path.parent.parent).model]
     else:
         verify_model_folder(place)
         config = read_description(place)
         with readable_damage(place / CONFIG_FILE):
             model = build_model(config["model"])
         load_state(model, read_safetensors(place / MODEL_FILE), place / MODEL_FILE)
-        tokenizer_places = [place]
     if merged:
         config = {**config, "model": merge_adapter(model, config["model"])}
-    return model.to(device).eval(), _find_tokenizer(tokenizer_places), config
+    return model.to(device).eval(), find_tokenizer(place), config
 
 
 def _model_of_checkpoint(checkpoint: Checkpoint, *, raw: bool) -> "tuple[LanguageModel, dict[str, Any]]":
@@ -308,10 +306,12 @@ def load_state(model: "LanguageModel", state: Mapping[str, "Tensor"], source: Pa
         raise DataError(f"{source} does not fit the model: {str(error).splitlines()[-1].strip()}") from error
 
 
-def _find_tokenizer(folders: list[Path]) -> "Tokenizer | None":
+def find_tokenizer(place: Path | Checkpoint) -> "Tokenizer | None":
+    """Return the tokenizer of a model folder or of a checkpoint's run; None where there is none."""
     from prospero.data.tokenizer.tokenizer import load_tokenizer
 
-    for folder in folders:
+    of_run = isinstance(place, Checkpoint)
+    for folder in [place.path.parent, RunFolder(place.path.parent.parent).model] if of_run else [place]:
         if (folder / TOKENIZER_FILE).is_file():
             return load_tokenizer(folder)
     return None

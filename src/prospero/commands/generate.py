@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from prospero.data.parts import MISSING
 from prospero.errors import ConfigError
 from prospero.generation.settings import Context, Engine, Precision
-from prospero.runs import find as find_run
 from prospero.training.parts import SamplingSettings
 
 if TYPE_CHECKING:
@@ -87,34 +86,24 @@ def generate(config: GenerateConfig) -> int:
 
 def _open(config: GenerateConfig) -> "tuple[Decoder, Tokenizer, list[Any]]":
     """Return what decodes, its tokenizer, and what tells this model from others."""
-    from prospero.checkpoints.model_folder import load_model
-    from prospero.generation.fastest import decoder_for
-    from prospero.generation.fingerprint import weights_mark
-    from prospero.generation.validation_text import find_validation_text
-    from prospero.interop.import_folder import is_foreign, load_foreign
-    from prospero.log import log
+    from prospero.commands.opening import ModelPlace, OpenModel
 
-    place = Path(config.run) if os.path.isfile(config.run) else find_run.find(config.run, config.outputs_dir)
-    if place.suffix == ".onnx" and place.is_file():
-        return _open_onnx(config, place)
+    is_file = os.path.isfile(config.run)
+    if is_file and config.run.endswith(".onnx"):
+        return _open_onnx(config, Path(config.run))
+    place = ModelPlace(Path(config.run)) if is_file else ModelPlace.find(config.run, config.outputs_dir)
     if config.engine is Engine.onnx:
         raise ConfigError(
             f"engine=onnx runs an exported file, and run={config.run} is none; write one with: prospero export "
             f"run={config.run} to=onnx out=model.onnx, then give run=model.onnx"
         )
-    load = load_foreign if place.is_dir() and is_foreign(place) else load_model
-    model, tokenizer, description = load(place)
+    model, tokenizer, description = place.load()
     if tokenizer is None:
-        raise ConfigError(f"{place} has no tokenizer.json, so it cannot write text; give the run's folder")
-    log.info(
-        "run: %s (%s, %s)", place, description["model"]["name"], description["facts"].get("checkpoint", "checkpoint")
-    )
-    mark = [description["model"], tokenizer.fingerprint(), weights_mark(model), config.precision.name]
-    narrow = config.precision is not Precision.float32
-    fingerprint = description["facts"].get("data_fingerprint")
-    text = find_validation_text(Path(config.outputs_dir, "data"), fingerprint, tokenizer) if narrow else None
+        raise ConfigError(f"{place.folder} has no tokenizer.json, so it cannot write text; give the run's folder")
+    opened = OpenModel(model, tokenizer, description)
     rows = 1 if config.prompts is None else config.batch_size
-    return decoder_for(model, config.precision, text, rows=rows), tokenizer, mark
+    decoder = opened.decoder(config.precision, rows=rows, outputs_dir=config.outputs_dir)
+    return decoder, tokenizer, opened.mark(config.precision)
 
 
 def _open_onnx(config: GenerateConfig, file: Path) -> "tuple[Decoder, Tokenizer, list[Any]]":

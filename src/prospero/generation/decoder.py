@@ -59,7 +59,7 @@ class Decoder(Protocol):
         ...
 
     def project(self, hidden: Tensor) -> Tensor:
-        """Return the logits [..., V] of `hidden` [..., D]."""
+        """Return the logits [N, V] of `hidden` [N, D]."""
         ...
 
     def session(self) -> AbstractContextManager[Any]:

@@ -67,6 +67,15 @@ def read_foreign(folder: Path, *, with_tokenizer: bool = True) -> Foreign:
     return Foreign(family, read.config, state, tokenizer, read.vocab_size, read.max_seq_len)
 
 
+def describe_foreign(folder: Path) -> "tuple[dict[str, Any], Tokenizer | None]":
+    """Return (the description that `load_foreign` returns, tokenizer) without reading weights."""
+    values = _config(folder)
+    family = family_of(values.get("model_type"), folder / "config.json")
+    read = family.read_config(Keys(values, folder / "config.json"))
+    model = describe_model(read.config, vocab_size=read.vocab_size, max_seq_len=read.max_seq_len)
+    return {"model": model, "facts": {"checkpoint": family.architecture}}, read_tokenizer(folder, values)
+
+
 def load_foreign(folder: Path) -> "tuple[LanguageModel, Tokenizer | None, dict[str, Any]]":
     """Return (model in evaluation mode, tokenizer, facts) of a Hugging Face folder, as `load_model` does of ours."""
     foreign = read_foreign(folder)

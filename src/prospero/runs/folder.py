@@ -1,4 +1,4 @@
-"""The folder of a run: the name of every file in it, once. Its writers and its readers both go through RunFolder."""
+"""The folders of a run and of an evaluation: the name of every file in them, once, for writers and readers alike."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +135,11 @@ class RunFolder:
         """What a job of a sweep printed."""
         return self.path / "console.log"
 
+    @property
+    def evaluations(self) -> Path:
+        """What was measured of its model afterwards, a folder for each (see `EvaluationFolder`)."""
+        return self.path / "evaluations"
+
     def metrics_until(self, step: int) -> Path:
         """A copy of the metrics of a course up to `step`, kept when the run goes back and takes another."""
         return self.path / f"metrics_until_{step:08d}.csv"
@@ -152,3 +157,38 @@ class RunFolder:
     def holds_weights(self) -> bool:
         """Whether there is a model or a place for checkpoints."""
         return self.model.is_dir() or self.checkpoints.is_dir()
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationFolder:
+    """Where the files of one evaluation are; a file need not exist."""
+
+    path: Path
+
+    @property
+    def samples(self) -> Path:
+        """Every item: what came of it, its score and its statistics, one JSON object a line."""
+        return self.path / "samples.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """The numbers with their intervals, and with what they were measured."""
+        return self.path / "results.json"
+
+    @property
+    def report(self) -> Path:
+        """The numbers, and the best, the worst and random items, on one page."""
+        return RunFolder(self.path).report
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that measures in the folder."""
+        return RunFolder(self.path).lock
+
+    def share(self, rank: int) -> Path:
+        """The items of one process while several measure; they end up in `samples`."""
+        return self.samples if rank == 0 else self.path / f"samples_rank{rank}.jsonl"
+
+    def shares(self) -> list[Path]:
+        """The files of other processes that are there: of an evaluation that runs, or was killed."""
+        return sorted(self.path.glob("samples_rank*.jsonl"))

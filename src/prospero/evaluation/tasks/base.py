@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from prospero import registry
+from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError, suggest
-from prospero.evaluation.measurement import Measurement
 from prospero.evaluation.metrics.base import MetricFacts
+from prospero.evaluation.metrics.collection import Settings as TokenMetricSettings
 from prospero.evaluation.metrics.text_base import TextMetric
 
 
@@ -21,20 +21,18 @@ class TaskFacts:
     metrics: Mapping[str, TextMetric] = field(default_factory=dict)
     """Metrics of texts chosen with `metrics=[...]`, with their settings: every task that writes is measured by them,
     and a task that names one of them itself takes these settings."""
+    token_metrics: Mapping[str, TokenMetricSettings] = field(default_factory=dict)
+    """Settings of the metrics of tokens chosen with `metrics=[...]`, for tasks that read given text."""
     validation: Path | None = None
     """The folder of the prepared data that the model was trained on, where they are there."""
+    tokenizer: Tokenizer | None = None
+    """The model's, known before its weights are read."""
+    seq_len: int | None = None
+    """Tokens of a sequence in the model's training, or those that it reads at once; None where it is not known."""
     seed: int = 1
     """Of whatever a task draws: which items, which examples."""
     limit: int | None = None
     """Items a task has at most, unless its own `limit` says otherwise; None: all."""
-
-
-class TaskSettings(Protocol):
-    """Settings of a task: the group `tasks`."""
-
-    def build(self, name: str, facts: TaskFacts) -> Measurement:
-        """Return the task called `name`, its items read; DataError when they cannot be."""
-        ...
 
 
 def text_metrics(names: Sequence[str], facts: TaskFacts) -> list[TextMetric]:

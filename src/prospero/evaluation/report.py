@@ -1,0 +1,122 @@
+"""report.html of an evaluation: its numbers, and per task the best, the worst and random items side by side."""
+
+import html
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from prospero.evaluation.measurement import Measured, Outcome
+from prospero.evaluation.results import CONFIDENCE, Estimate, between, shown
+from prospero.paths import write_text
+from prospero.plain import flat
+from prospero.runs.folder import EvaluationFolder
+from prospero.runs.page import page, panel, table, tiles
+from prospero.secret_values import scrub
+
+EXAMPLES = 5
+"""Items in each of the three columns."""
+MOST_CHARACTERS = 1500
+"""Of one field of an item; the rest stands in samples.jsonl."""
+_STYLE = """
+main { max-width: 1280px; }
+.columns { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 12px; }
+.columns h3 { font-size: 14px; margin: 8px 0; }
+.columns .panel { margin-bottom: 12px; }
+.columns dt { color: #656d76; font-size: 12px; margin-top: 6px; }
+.columns dd { margin: 0; }
+.numbers td:first-child { width: auto; }
+.numbers th { text-align: left; font-weight: 500; color: #656d76; padding: 3px 8px 3px 0; }
+@media (max-width: 800px) { .columns { grid-template-columns: 1fr; } }
+"""
+
+
+def write_evaluation_report(
+    folder: EvaluationFolder,
+    *,
+    title: str,
+    subtitle: str,
+    measured: Sequence[Measured],
+    found: Mapping[str, Mapping[str, Estimate]],
+    settings: Mapping[str, Any],
+    seed: int,
+) -> None:
+    """Write the page; `settings` must have their secrets redacted. All text is escaped."""
+    sections = [f"<h1>{html.escape(title)}</h1><p class=quiet>{html.escape(subtitle)}</p>", _tiles(found)]
+    for one in measured:
+        sections.append(f"<h2>{html.escape(one.name)}</h2>{_numbers(found[one.name])}{_examples(one, seed)}")
+        sections.append(_details(f"What {one.name} was measured with", table(flat(one.facts))))
+    sections.append(panel("Settings", table(flat(settings))))
+    write_text(folder.report, scrub(page(title, sections, style=_STYLE)))
+
+
+def _tiles(found: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """The first number of each task."""
+    firsts = [(task, *next(iter(numbers.items()))) for task, numbers in found.items() if numbers]
+    return tiles((shown(one.value), f"{task}/{name}: {between(one)}") for task, name, one in firsts)
+
+
+def _numbers(numbers: Mapping[str, Estimate]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in ("", "value", f"{CONFIDENCE * 100:.0f} % interval", "items", ""))
+    rows = []
+    for name, one in numbers.items():
+        better = "higher is better" if one.higher_is_better else "lower is better"
+        cells = (name, shown(one.value), between(one), f"{one.samples:,}", better)
+        rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<div class=panel><table class=numbers><tr>{head}</tr>{body}</table></div>"
+
+
+def _examples(measured: Measured, seed: int) -> str:
+    """Show items by the first quantity that tells them apart."""
+    name = judged_by(measured)
+    if name is None:
+        return ""
+    better, scores = measured.quantities[name].higher_is_better, measured.scores(name)
+    order = [int(place) for place in np.argsort(-scores if better else scores, kind="stable")]
+    order = [place for place in order if math.isfinite(scores[place])]
+    some = sorted(random.Random(seed).sample(range(len(scores)), min(EXAMPLES, len(scores))))
+    columns = {
+        f"Best by {name}": order[:EXAMPLES],
+        f"Worst by {name}": order[::-1][:EXAMPLES],
+        "At random": some,
+    }
+    shown_columns = [
+        f"<div><h3>{html.escape(head)}</h3>{''.join(_item(measured, place) for place in places)}</div>"
+        for head, places in columns.items()
+    ]
+    return f"<div class=columns>{''.join(shown_columns)}</div>"
+
+
+def judged_by(measured: Measured) -> str | None:
+    """Return the first quantity by which two items differ, else the first that any item has; None without one."""
+    with_number = [name for name in measured.quantities if np.isfinite(measured.scores(name)).any()]
+    telling = [name for name in with_number if len(set(measured.scores(name)[np.isfinite(measured.scores(name))])) > 1]
+    return next(iter(telling or with_number), None)
+
+
+def _item(measured: Measured, place: int) -> str:
+    outcome = measured.outcomes[place]
+    scores = [(name, float(measured.scores(name)[place])) for name in measured.quantities]
+    line = "  ".join(f"{name} {shown(score)}" for name, score in scores if math.isfinite(score))
+    fields = "".join(f"<dt>{html.escape(name)}</dt><dd>{_field(value)}</dd>" for name, value in _fields(outcome))
+    return f"<div class=panel><p class=quiet>item {outcome.item} · {html.escape(line)}</p><dl>{fields}</dl></div>"
+
+
+def _fields(outcome: Outcome) -> list[tuple[str, Any]]:
+    return [(str(name), value) for name, value in outcome.record.items() if value not in (None, "", [], {})]
+
+
+def _field(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return "".join(_field(one) for one in value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    more = f" … ({len(text) - MOST_CHARACTERS:,} characters more)" if len(text) > MOST_CHARACTERS else ""
+    return f"<pre>{html.escape(text[:MOST_CHARACTERS] + more)}</pre>"
+
+
+def _details(summary: str, body: str) -> str:
+    return f"<details><summary>{html.escape(summary)}</summary><div class=panel>{body}</div></details>" if body else ""

@@ -1,0 +1,94 @@
+"""results.json of an evaluation, and its table for the screen: every number with its 95 % interval."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from prospero.evaluation.measurement import Measured
+from prospero.evaluation.statistics.bootstrap import interval
+
+CONFIDENCE, RESAMPLES = 0.95, 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A measured number and how far it may be off by the choice of items."""
+
+    value: float | None
+    """None where nothing was measured."""
+    low: float | None
+    """The lower end of the interval; None with fewer than two items."""
+    high: float | None
+    higher_is_better: bool
+    samples: int
+    """Items that have the number."""
+
+
+def estimates(measured: Measured, *, seed: int = 0) -> dict[str, Estimate]:
+    """Return every number of a task with its interval, by the bootstrap over items."""
+    found = {}
+    for name, quantity in measured.quantities.items():
+        rows = measured.statistics(name)
+        low, high = interval(rows, quantity.finish, share=CONFIDENCE, resamples=RESAMPLES, seed=seed)
+        found[name] = Estimate(
+            value=_known(measured.value(name)),
+            low=_known(low),
+            high=_known(high),
+            higher_is_better=quantity.higher_is_better,
+            samples=int(np.isfinite(measured.scores(name)).sum()),
+        )
+    return found
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def task_results(
+    measured: Measured, found: Mapping[str, Estimate], *, seconds: float, items_done: int, made_with: str
+) -> dict[str, Any]:
+    """Return what results.json holds of one task, as plain values."""
+    return {
+        "values": {name: asdict(estimate) for name, estimate in found.items()},
+        "items": len(measured.outcomes),
+        "seconds": round(seconds, 3),
+        "items_of_earlier_calls": items_done,
+        "facts": measured.facts,
+        "made_with": made_with,
+    }
+
+
+def table(found: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+    """Return the lines of a table: task/quantity, value, interval, items, and which way is better."""
+    rows = [("", "value", f"{CONFIDENCE:.0%} interval".replace("%", " %"), "items", "")]
+    for task, numbers in found.items():
+        for name, one in numbers.items():
+            better = "higher is better" if one.higher_is_better else "lower is better"
+            rows.append((f"{task}/{name}", shown(one.value), between(one), f"{one.samples:,}", better))
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column in (0, 4) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def shown(value: float | None) -> str:
+    """Return a number to five digits; a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def between(one: Estimate) -> str:
+    """Return `0.1234 to 0.2345`, or a dash."""
+    return "-" if one.low is None or one.high is None else f"{shown(one.low)} to {shown(one.high)}"

@@ -1,0 +1,15 @@
+"""What the group of tasks asks of its parts; light at import, for the settings of commands."""
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from prospero.evaluation.measurement import Measurement
+    from prospero.evaluation.tasks.base import TaskFacts
+
+
+class TaskSettings(Protocol):
+    """Settings of a task: the group `tasks`."""
+
+    def build(self, name: str, facts: "TaskFacts") -> "Measurement":
+        """Return the task called `name`, its items read; DataError when they cannot be."""
+        ...
