@@ -103,6 +103,9 @@ PARTS: dict[str, dict[str, str]] = {
         "accuracy": "prospero.evaluation.metrics.accuracy:AccuracyConfig",
         "loss_by_position": "prospero.evaluation.metrics.loss_by_position:LossByPositionConfig",
         "loss_by_source": "prospero.evaluation.metrics.loss_by_source:LossBySourceConfig",
+        "bleu": "prospero.evaluation.metrics.bleu:BleuConfig",
+        "chrf": "prospero.evaluation.metrics.chrf:ChrfConfig",
+        "rouge": "prospero.evaluation.metrics.rouge:RougeConfig",
     },
     "tasks": {},
     "callbacks": {
