@@ -106,6 +106,12 @@ PARTS: dict[str, dict[str, str]] = {
         "bleu": "prospero.evaluation.metrics.bleu:BleuConfig",
         "chrf": "prospero.evaluation.metrics.chrf:ChrfConfig",
         "rouge": "prospero.evaluation.metrics.rouge:RougeConfig",
+        "exact_match": "prospero.evaluation.metrics.exact_match:ExactMatchConfig",
+        "token_f1": "prospero.evaluation.metrics.token_f1:TokenF1Config",
+        "edit_similarity": "prospero.evaluation.metrics.edit_similarity:EditSimilarityConfig",
+        "distinct": "prospero.evaluation.metrics.distinct:DistinctConfig",
+        "repetition": "prospero.evaluation.metrics.repetition:RepetitionConfig",
+        "parses": "prospero.evaluation.metrics.parses:ParsesConfig",
     },
     "tasks": {},
     "callbacks": {

@@ -4,28 +4,8 @@ import random
 
 from prospero.evaluation.metrics.text_base import TextSample
 
-VOCABULARY = [
-    "the",
-    "cat",
-    "sat",
-    "on",
-    "a",
-    "mat,",
-    "dog.",
-    "and",
-    "ran",
-    "fast",
-    "to",
-    "big",
-    "house!",
-    "élan",
-    "42",
-    "x-ray",
-    "中文",
-    "文字",
-    "Größe",
-    "don't",
-]
+TEXT = "the cat sat on a mat, dog. and ran fast to big house! élan 42 x-ray 中文 文字 Größe don't"
+VOCABULARY = TEXT.split()
 
 
 def generated_samples(n: int = 200, seed: int = 1) -> list[TextSample]:

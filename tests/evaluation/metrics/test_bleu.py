@@ -54,5 +54,5 @@ def test_what_was_not_measured_is_no_number_and_an_empty_text_is_zero():
 
 
 def test_a_tokenizer_that_would_be_downloaded_is_refused():
-    with pytest.raises(ConfigError, match="bleu: there is no tokenize=flores200; choose one of 13a, intl, zh"):
+    with pytest.raises(ConfigError, match="there is no tokenize=flores200; choose one of 13a, intl, zh"):
         BleuConfig(tokenize="flores200")

@@ -37,5 +37,5 @@ def test_it_reads_chinese_and_knows_what_it_has_not_measured():
 
 
 def test_runs_of_no_length_are_refused():
-    with pytest.raises(ConfigError, match="chrf: char_order=0 counts nothing; give 1 or more"):
+    with pytest.raises(ConfigError, match="char_order=0 counts nothing; give 1 or more"):
         ChrfConfig(char_order=0)

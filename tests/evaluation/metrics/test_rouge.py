@@ -52,5 +52,7 @@ def test_the_stemmer_needs_its_package_and_english(monkeypatch):
     with pytest.raises(ConfigError, match="stemmer=true is for English"):
         RougeConfig(stemmer=True, words=Words.unicode)
     monkeypatch.setitem(sys.modules, "rouge_score.tokenizers", None)
-    with pytest.raises(ConfigError, match="stemmer=true needs the package rouge-score: pip install rouge-score"):
+    with pytest.raises(
+        ConfigError, match="stemmer=true of rouge needs the package rouge-score: pip install rouge-score"
+    ):
         RougeConfig(stemmer=True).build(FACTS)

@@ -25,7 +25,7 @@ class BleuConfig:
 
     def __post_init__(self) -> None:
         if self.tokenize not in TOKENIZERS:
-            raise ConfigError(f"bleu: there is no tokenize={self.tokenize}; choose one of {', '.join(TOKENIZERS)}")
+            raise ConfigError(f"there is no tokenize={self.tokenize}; choose one of {', '.join(TOKENIZERS)}")
 
     def build(self, facts: MetricFacts) -> "Bleu":
         """Return the metric."""

@@ -27,7 +27,7 @@ class ChrfConfig:
     def __post_init__(self) -> None:
         for name, least in (("char_order", 1), ("word_order", 0), ("beta", 1)):
             if (value := getattr(self, name)) < least:
-                raise ConfigError(f"chrf: {name}={value} counts nothing; give {least} or more")
+                raise ConfigError(f"{name}={value} counts nothing; give {least} or more")
 
     def build(self, facts: MetricFacts) -> "Chrf":
         """Return the metric."""

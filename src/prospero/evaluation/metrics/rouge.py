@@ -28,7 +28,7 @@ class RougeConfig:
 
     def __post_init__(self) -> None:
         if self.stemmer and self.words is not Words.ascii:
-            raise ConfigError("rouge: stemmer=true is for English and for words=ascii; leave one of them out")
+            raise ConfigError("stemmer=true is for English and for words=ascii; leave one of them out")
 
     def build(self, facts: MetricFacts) -> "Rouge":
         """Return the metric; ConfigError when the stemmer is not installed."""
@@ -39,7 +39,7 @@ def _stems() -> Callable[[str], list[str]]:
     try:
         from rouge_score.tokenizers import DefaultTokenizer
     except ImportError as error:
-        raise ConfigError("rouge: stemmer=true needs the package rouge-score: pip install rouge-score") from error
+        raise ConfigError("stemmer=true of rouge needs the package rouge-score: pip install rouge-score") from error
     return DefaultTokenizer(use_stemmer=True).tokenize
 
 
