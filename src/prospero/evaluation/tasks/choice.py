@@ -38,7 +38,8 @@ class ChoiceConfig:
     separator: str = ""
     """What stands between context and candidate; no part of it when it is empty."""
     replace: dict[str, str] = field(default_factory=dict)
-    """Regular expression -> text that replaces its matches in context and candidates, in this order."""
+    """Regular expression -> text that replaces its matches in context and candidates, in this order, after white space
+    at their ends is taken off."""
     limit: int | None = None
     """Records that are used, drawn by the seed; null: as the command says, or all."""
 
@@ -71,9 +72,10 @@ class ChoiceConfig:
         return ChoiceItem(context=context, choices=choices, answer=answer)
 
     def _tidy(self, text: str) -> str:
+        text = text.strip() if self.replace else text
         for pattern, by in self.replace.items():
             text = re.sub(pattern, by, text)
-        return text.strip() if self.replace else text
+        return text
 
     def _right(self, record: Record, texts: Sequence[str]) -> int:
         assert self.answer is not None
