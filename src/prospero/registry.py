@@ -115,6 +115,12 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "tasks": {
         "text": "prospero.evaluation.tasks.text:TextConfig",
+        "generation": "prospero.evaluation.tasks.generation:GenerationTaskConfig",
+        "summarize": "prospero.evaluation.tasks.summarize:SummarizeConfig",
+        "dialogue": "prospero.evaluation.tasks.dialogue:DialogueConfig",
+        "content": "prospero.evaluation.tasks.content:ContentConfig",
+        "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",
+        "cloze": "prospero.evaluation.tasks.cloze:ClozeConfig",
     },
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
