@@ -56,7 +56,8 @@ def close_mounts(folder: str, size_bytes: int) -> tuple[bool, bool]:
     private = _mount(None, "/", None, MS_REC | MS_PRIVATE)
     attributes = (ctypes.c_uint64 * 4)(MOUNT_ATTR_RDONLY, 0, 0, 0)
     closed = private and (
-        _syscall(SYS_MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, ctypes.byref(attributes), ctypes.sizeof(attributes)) == 0
+        _syscall(SYS_MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, ctypes.byref(attributes), ctypes.sizeof(attributes))
+        == 0
     )
     if not closed:
         return False, False
@@ -186,7 +187,9 @@ def seccomp(*, keep_attributes: bool) -> bool:
         return False  # a 32-bit program on a 64-bit kernel makes other calls
     lines = [_Instruction(*line) for line in _filter(*_MACHINES[machine], keep_attributes)]
     program = _Program(len(lines), (_Instruction * len(lines))(*lines))
-    return _libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), ctypes.byref(program), ctypes.c_ulong(0), ctypes.c_ulong(0)) == 0
+    return (
+        _libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), ctypes.byref(program), ctypes.c_ulong(0), ctypes.c_ulong(0)) == 0
+    )
 
 
 def _filter(architecture: int, calls: dict, keep_attributes: bool) -> list[tuple[int, int, int, int]]:

@@ -1,8 +1,8 @@
 """Programs in, verdicts out: one process of its own for each, several at a time."""
 
+import contextlib
 import marshal
 import os
-import platform
 import secrets
 import selectors
 import shutil
@@ -25,8 +25,28 @@ GRACE = 15.0
 TAIL_BYTES = 4000
 """How much of the end of what was printed a result keeps."""
 _START = "import sys; sys.path.insert(0, {root!r}); from prospero.evaluation.cage import warden; sys.path.pop(0); warden.main()"
-_SYSTEM = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/localtime", "/dev/urandom", "/dev/zero"]
+_SYSTEM = [
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
+    "/etc/localtime",
+    "/dev/urandom",
+    "/dev/zero",
+]
 """What a Python reads beside its own folders."""
+
+
+_NEEDS = {
+    "starting processes": {"seccomp", "RLIMIT_NPROC"},
+    "changing your files": {"read-only files", *(f"landlock {version}" for version in range(3, 100))},
+    "reading your files": {f"landlock {version}" for version in range(1, 100)},
+    "the network": {"own namespaces", "seccomp"},
+    "taking all memory": {"RLIMIT_AS"},
+    "filling the disk": {"bounded disk"},
+}
+"""What a program should be kept from -> what holds it, any of them."""
 
 
 class Verdict(Enum):
@@ -55,6 +75,11 @@ class CageResult:
     def passed(self) -> bool:
         """Whether it came to its end."""
         return self.verdict is Verdict.passed
+
+
+def gaps(protections: Sequence[str]) -> list[str]:
+    """Return what nothing keeps a program from on this machine, in words."""
+    return [deed for deed, needed in _NEEDS.items() if not needed & set(protections)]
 
 
 def run_program(program: str, limits: CageConfig, without: Sequence[str] = ()) -> CageResult:
@@ -90,7 +115,6 @@ def _run_in(folder: str, program: str, limits: CageConfig, without: list[str]) -
         "folder": folder,
         "readable": _readable(),
         "without": without,
-        "threads_of_user": _threads_of_user() if "namespaces" in without or sys.platform != "linux" else 0,
         **{name: getattr(limits, name) for name in CageConfig.__slots__},
     }
     root = str(Path(__file__).resolve().parents[3])
@@ -110,7 +134,8 @@ def _run_in(folder: str, program: str, limits: CageConfig, without: list[str]) -
         process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None and not stream.closed:
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
     return _judge(output, _report(report), secret, flooded, limits)
 
 
@@ -118,8 +143,9 @@ def _talk(process: subprocess.Popen[bytes], job: bytes, limits: CageConfig) -> t
     """Hand the job over, read both streams to their ends; return the end of the output, the report, and whether the
     program printed more than it may (it is stopped then, and the rest is read and dropped)."""
     assert process.stdin and process.stdout and process.stderr
-    process.stdin.write(len(job).to_bytes(4, "little") + job)
-    process.stdin.flush()
+    with contextlib.suppress(BrokenPipeError):  # a warden that is gone has left no report, which is said then
+        process.stdin.write(len(job).to_bytes(4, "little") + job)
+        process.stdin.flush()
     tail, report, printed, flooded = b"", b"", 0, False
     deadline = time.monotonic() + limits.seconds + GRACE
     with selectors.DefaultSelector() as ready:
@@ -193,17 +219,6 @@ def _readable() -> list[str]:
     own = {paths["stdlib"], paths["platstdlib"], sysconfig.get_config_var("LIBDIR") or paths["stdlib"]}
     libraries = Path(sys.base_prefix) / "lib"
     return sorted({*own, str(libraries), *_SYSTEM} - {"/"})
-
-
-def _threads_of_user() -> int:
-    """Return how many threads this user has, which the kernel counts with those of a program outside a namespace."""
-    if platform.system() != "Linux":
-        return 512
-    return sum(
-        len(os.listdir(f"/proc/{name}/task"))
-        for name in os.listdir("/proc")
-        if name.isdecimal() and os.path.isdir(f"/proc/{name}/task") and os.stat(f"/proc/{name}").st_uid == os.getuid()
-    )
 
 
 def _remove(folder: str) -> None:

@@ -35,9 +35,22 @@ def main() -> None:
     job = marshal.loads(_exactly(0, int.from_bytes(header, "little")))
     confinement.prctl(confinement.PR_SET_CHILD_SUBREAPER, 1)
     held = ["own namespaces"] if "namespaces" not in job["without"] and confinement.enter_namespaces() else []
+    job["counted"] = 0 if held else _threads_of_this_user()
     report = _supervise(job, held)
     os.write(2, marshal.dumps(report))
     os._exit(0)
+
+
+def _threads_of_this_user() -> int:
+    """Return how many there are, which the kernel counts with the program's own outside of a namespace."""
+    found = 0
+    for name in os.listdir("/proc") if confinement.LINUX else ():
+        try:
+            if name.isdecimal() and os.stat(f"/proc/{name}").st_uid == os.getuid():
+                found += len(os.listdir(f"/proc/{name}/task"))
+        except OSError:
+            continue  # it ended while the list was read
+    return found
 
 
 def _exactly(handle: int, size: int) -> bytes:
@@ -121,7 +134,7 @@ def _children() -> set[int]:
     """Return the processes whose parent is this one, where the system lists them."""
     found = set()
     me = str(os.getpid())
-    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+    for name in os.listdir("/proc") if confinement.LINUX else ():
         if name.isdecimal():
             try:
                 with open(f"/proc/{name}/stat", "rb") as file:
@@ -188,7 +201,9 @@ def _limits(job: dict) -> list[str]:
         "RLIMIT_CPU": job["cpu_seconds"],
         "RLIMIT_FSIZE": job["file_mb"] * MB,
         "RLIMIT_NOFILE": job["open_files"],
-        "RLIMIT_NPROC": job["threads"] + job["threads_of_user"],
+        "RLIMIT_NPROC": job["threads"] + job["counted"]
+        if confinement.LINUX
+        else 1,  # elsewhere threads are not counted
         "RLIMIT_AS": job["memory_mb"] * MB,
     }
     held = []
