@@ -103,6 +103,7 @@ PARTS: dict[str, dict[str, str]] = {
         "accuracy": "prospero.evaluation.metrics.accuracy:AccuracyConfig",
         "loss_by_position": "prospero.evaluation.metrics.loss_by_position:LossByPositionConfig",
         "loss_by_source": "prospero.evaluation.metrics.loss_by_source:LossBySourceConfig",
+        "pass_at_k": "prospero.evaluation.metrics.pass_at_k:PassAtKConfig",
     },
     "tasks": {},
     "callbacks": {
