@@ -105,7 +105,14 @@ PARTS: dict[str, dict[str, str]] = {
         "loss_by_source": "prospero.evaluation.metrics.loss_by_source:LossBySourceConfig",
         "pass_at_k": "prospero.evaluation.metrics.pass_at_k:PassAtKConfig",
     },
-    "tasks": {},
+    "tasks": {
+        "generation": "prospero.evaluation.tasks.generation:GenerationTaskConfig",
+        "summarize": "prospero.evaluation.tasks.summarize:SummarizeConfig",
+        "dialogue": "prospero.evaluation.tasks.dialogue:DialogueConfig",
+        "content": "prospero.evaluation.tasks.content:ContentConfig",
+        "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",
+        "cloze": "prospero.evaluation.tasks.cloze:ClozeConfig",
+    },
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
         "throughput": "prospero.training.callbacks.throughput:ThroughputConfig",

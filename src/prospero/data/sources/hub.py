@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ from prospero.errors import ConfigError, DataError, suggest
 
 _NO_NETWORK = {"ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout", "OfflineModeIsEnabled", "gaierror"}
 
-_UNREACHABLE = (
-    "the Hugging Face hub cannot be reached; check the network (and HF_HUB_OFFLINE), or use data=files, or "
-    "data=stdlib, which needs no network"
-)
+_UNREACHABLE = "the Hugging Face hub cannot be reached; check the network (and HF_HUB_OFFLINE), or use "
+WITHOUT_NETWORK = "data=files, or data=stdlib, which needs no network"
+"""What a run uses instead of the hub."""
+ALL_SUBSETS = "*"
+"""The subset of `rows` that stands for all of a data set's, one after another."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -31,7 +32,7 @@ class HubConfig(SourceConfig):
     dataset: str | None = None
     """Name on the hub such as roneneldan/TinyStories, or a local folder of parquet, jsonl or csv files."""
     subset: str | None = None
-    """Configuration of the data set, such as wikitext-103-raw-v1."""
+    """Configuration of the data set, such as wikitext-103-raw-v1; * for all of them, one after another."""
     revision: str | None = None
     """Branch, tag or commit; only a commit makes sure that the text is the same tomorrow."""
     split: str = "train"
@@ -39,7 +40,7 @@ class HubConfig(SourceConfig):
     text_field: str = "text"
     """Column that holds the text."""
     max_documents: int | None = None
-    """Stop after this many rows; null reads all of them."""
+    """Stop after this many rows of a subset; null reads all of them."""
     max_document_bytes: int = 16777216
     """Longer texts are cut into parts at a line end or a space, in bytes of UTF-8."""
 
@@ -62,9 +63,10 @@ class HubConfig(SourceConfig):
 class HubSource:
     """The rows of one split, in the order of the data set; row n is document `split#n`."""
 
-    def __init__(self, config: HubConfig, dataset: str) -> None:
+    def __init__(self, config: HubConfig, dataset: str, instead: str = WITHOUT_NETWORK) -> None:
         self.config = config
         self.dataset = dataset
+        self.instead = instead
         self.notes: Counter[str] = Counter()
 
     def documents(self) -> Iterator[Document]:
@@ -73,7 +75,7 @@ class HubSource:
         config = self.config
         reading = Reading(max_document_bytes=config.max_document_bytes, notes=self.notes)
         any_text = False
-        for number, row in enumerate(self._rows(), 1):
+        for number, row in enumerate(self.rows([config.text_field]), 1):
             if config.text_field not in row:
                 raise missing_field(f"{self._name()}, split {config.split}", config.text_field, row)
             for document in reading.row(row[config.text_field], f"{config.split}#{number}"):
@@ -83,8 +85,11 @@ class HubSource:
         if not any_text:
             raise DataError(f"{self._name()}, split {config.split}: no text in field '{config.text_field}'.")
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        """Open the data set and give its rows; errors of `datasets` become a `DataError`."""
+    def rows(self, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Give the rows of the data set, of their columns those in `fields` (all of them where one is not there).
+
+        Raises `DataError` for errors of `datasets`.
+        """
         import datasets
 
         config = self.config
@@ -92,26 +97,29 @@ class HubSource:
         limits: Any = importlib.import_module("datasets.config")
         limits.STREAMING_READ_MAX_RETRIES = min(STREAMING_RETRIES, limits.STREAMING_READ_MAX_RETRIES)
         if not os.path.exists(self.dataset) and (reason := why_unreachable(self._name())):
-            raise DataError(f"{self._name()}: {_UNREACHABLE} ({reason}).")
+            raise DataError(f"{self._name()}: {_UNREACHABLE}{self.instead} ({reason}).")
         try:
-            self._check_subset_and_split(datasets)
-            stream = datasets.load_dataset(
-                self.dataset, name=config.subset, split=config.split, revision=config.revision, streaming=True
-            )
-            columns = stream.column_names
-            if columns is not None and config.text_field in columns:
-                stream = stream.select_columns([config.text_field])
-            if config.max_documents is not None:
-                stream = stream.take(config.max_documents)
-            yield from stream
+            for subset in self._subsets(datasets):
+                stream = datasets.load_dataset(
+                    self.dataset, name=subset, split=config.split, revision=config.revision, streaming=True
+                )
+                columns = stream.column_names
+                if columns is not None and set(fields) <= set(columns):
+                    stream = stream.select_columns(list(fields))
+                if config.max_documents is not None:
+                    stream = stream.take(config.max_documents)
+                yield from stream
         except DataError:
             raise
         except Exception as error:  # the hub, the network, the formats: each has errors of its own
             raise DataError(self._explain(error)) from error
 
-    def _check_subset_and_split(self, datasets: Any) -> None:
+    def _subsets(self, datasets: Any) -> list[str | None]:
+        """Return the subsets to read; `DataError` where there is no such subset or split."""
         config = self.config
         subsets = datasets.get_dataset_config_names(self.dataset, revision=config.revision)
+        if config.subset == ALL_SUBSETS:
+            return list(subsets)
         if (config.subset is None and len(subsets) > 1 and "default" not in subsets) or (
             config.subset is not None and config.subset not in subsets
         ):
@@ -124,12 +132,13 @@ class HubSource:
         if wanted not in splits and "+" not in wanted:
             near = suggest(wanted, splits)
             raise DataError(f"{self._name()} has no split '{wanted}': data.split={', '.join(splits)}.{near}")
+        return [config.subset]
 
     def _explain(self, error: Exception) -> str:
         kinds = {kind.__name__ for kind in _causes(error)}
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if kinds & _NO_NETWORK:
-            what = _UNREACHABLE
+            what = _UNREACHABLE + self.instead
         elif kinds & {"GatedRepoError"}:
             what = "access to this data set must be asked for on its page; then give HF_TOKEN in the environment"
         elif kinds & {"DatasetNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError", "FileNotFoundError"}:

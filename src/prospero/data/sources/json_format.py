@@ -46,7 +46,7 @@ def read_json(stream: ByteStream, name: str, reading: Reading) -> Iterator[Docum
     """Give the n-th value of a list (or of values that follow each other) as document `name#n`."""
     rows = _Rows(name, reading)
     decoder = json.JSONDecoder(object_pairs_hook=rows.object)
-    values = _values(decoder, reading.blocks(stream, name), name, 4 * reading.max_document_bytes)
+    values = json_values(decoder, reading.blocks(stream, name), name, 4 * reading.max_document_bytes)
     for number, value in enumerate(values, 1):
         yield from rows.read(value, number)
 
@@ -94,7 +94,7 @@ def missing_field(where: str, field: str, found: Iterable[str]) -> DataError:
     )
 
 
-def _values(decoder: json.JSONDecoder, blocks: Iterable[str], name: str, limit: int) -> Iterator[Any]:
+def json_values(decoder: json.JSONDecoder, blocks: Iterable[str], name: str, limit: int) -> Iterator[Any]:
     """Give the values of a list, or values one after another, holding no more than one of them and a block."""
     text = _Window(iter(blocks))
     text.skip_space()

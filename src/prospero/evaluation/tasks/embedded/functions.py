@@ -1,0 +1,47 @@
+"""Functions of Python files: their source without the docstring, and the first line of the docstring."""
+
+import ast
+import inspect
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from prospero.data.document import Document
+
+_SUMMARY_CHARACTERS = range(15, 121)
+_SOURCE_CHARACTERS = range(60, 1501)
+
+
+def summaries(documents: Sequence[Document]) -> list[Mapping[str, Any]]:
+    """Return {source, name, summary, file} of each documented function that is neither tiny nor long."""
+    return [row for document in documents for row in _of_file(document)]
+
+
+def parsed(document: Document) -> ast.Module | None:
+    """Return the tree of a Python file; None for other documents, and for what this Python cannot parse."""
+    if not document.id.endswith(".py"):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in old code
+        try:
+            return ast.parse(document.text)
+        except (SyntaxError, ValueError):
+            return None
+
+
+def _of_file(document: Document) -> Iterator[Mapping[str, Any]]:
+    tree = parsed(document)
+    lines = document.text.splitlines()
+    for node in ast.walk(tree) if tree is not None else ():
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
+            continue
+        docstring = ast.get_docstring(node, clean=False)
+        if not docstring or not docstring.strip():
+            continue
+        summary = inspect.cleandoc(docstring).strip().splitlines()[0].strip()
+        own = node.body[0]
+        code = [*lines[node.lineno - 1 : own.lineno - 1], *lines[own.end_lineno or own.lineno : node.end_lineno]]
+        source = textwrap.dedent("\n".join(code)).strip("\n")
+        if len(summary) in _SUMMARY_CHARACTERS and len(source) in _SOURCE_CHARACTERS:
+            yield {"source": source, "name": node.name, "summary": summary, "file": document.id}

@@ -1,0 +1,166 @@
+"""Tasks of writing: a prompt is made of a record, the model continues it, metrics compare that with references.
+
+Summaries, answers, dialogue and stories are all this; what differs is data, template, decoding and metrics.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from prospero.errors import ConfigError
+from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subject
+from prospero.evaluation.metrics.text_base import TextMetric, TextSample
+from prospero.evaluation.tasks.base import TaskFacts, text_metrics
+from prospero.evaluation.tasks.items import Gathered, check_limit, check_pattern, gather
+from prospero.evaluation.tasks.prompt import Keep, Room, fitted
+from prospero.evaluation.tasks.records import RecordsConfig, fingerprint
+from prospero.evaluation.tasks.template import Template
+from prospero.generation.generate import continuations
+from prospero.generation.sampling import SamplingConfig
+from prospero.generation.settings import Context
+from prospero.plain import plain
+
+
+@dataclass(kw_only=True, slots=True)
+class GenerationTaskConfig:
+    """Any task of writing, on records of your own."""
+
+    data: RecordsConfig = field(default_factory=RecordsConfig)
+    """Where the records are."""
+    template: str = "{source}"
+    """The prompt: each {field} stands for that field of the record; {{ and }} for braces."""
+    source: str | None = None
+    """The field that is cut where the prompt is longer than what the model reads; null: the template's first."""
+    keep: Keep = Keep.beginning
+    """Which part of it stays then."""
+    references: str | None = "reference"
+    """The field of right answers, a text or a list of texts; null: there are none."""
+    decoding: SamplingConfig = field(default_factory=lambda: SamplingConfig(temperature=0.0, max_new_tokens=64))
+    """How the model writes: the settings of the group `sampling`."""
+    metrics: list[str] = field(default_factory=lambda: ["rouge", "chrf"])
+    """Metrics of texts, by their names in the group `metrics`; those given with metrics=[...] are added."""
+    extract: str | None = None
+    """A regular expression: of a text written, its first match (its first group, where it has one) is the answer, and
+    an empty text where there is none; null: the whole text."""
+    extract_reference: str | None = None
+    """The same for references."""
+    ignore: list[str] = field(default_factory=list)
+    """Regular expressions whose matches are taken out of answers and references before they are compared."""
+    strip: bool = True
+    """Take white space off both ends of answers and references."""
+    limit: int | None = None
+    """Records that are used, drawn by the seed; null: as the command says, or all."""
+
+    def __post_init__(self) -> None:
+        check_limit(self.limit)
+        for name, pattern in (("extract", self.extract), ("extract_reference", self.extract_reference)):
+            check_pattern(name, pattern or "")
+        for pattern in self.ignore:
+            check_pattern("ignore", pattern)
+        fields = Template(self.template, "template").fields
+        if not fields:
+            raise ConfigError(f"template={self.template!r} has no {{field}}, so that all prompts would be the same")
+        if self.source is not None and self.source not in fields:
+            raise ConfigError(f"source={self.source} is none of the template's fields: {', '.join(fields)}")
+
+    def build(self, name: str, facts: TaskFacts) -> "GenerationTask":
+        """Return the task; ConfigError without records."""
+        return GenerationTask(name, self, facts, gather(name, self.data, self.fields, self.limit, facts))
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that a record must have."""
+        named = Template(self.template, "template").fields
+        return [*named, *([] if self.references is None else [self.references])]
+
+
+class GenerationTask(Measurement):
+    """Writes a text for each item and measures it with metrics of texts."""
+
+    def __init__(self, name: str, config: GenerationTaskConfig, facts: TaskFacts, gathered: Gathered) -> None:
+        self.name, self.config, self.origin = name, config, gathered.facts
+        self.template = Template(config.template, f"{name}.template")
+        self.source = config.source or self.template.fields[0]
+        self.metrics = text_metrics(config.metrics, facts)
+        self._check_references()
+        self.values = [{field: record.text(field) for field in self.template.fields} for record in gathered.records]
+        """What the template is filled with, for each item."""
+        field = config.references
+        self.references = [[] if field is None else record.texts(field) for record in gathered.records]
+
+    def _check_references(self) -> None:
+        wanting = [metric.name for metric in self.metrics if metric.needs_references]
+        if wanting and self.config.references is None:
+            raise ConfigError(f"{self.name}: {wanting[0]} compares with references; name their field: references=...")
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        """The numbers of all metrics."""
+        return [quantity for metric in self.metrics for quantity in metric.quantities]
+
+    @property
+    def size(self) -> int:
+        """How many records there are."""
+        return len(self.values)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The settings, and what the items are."""
+        items = [[values, references] for values, references in zip(self.values, self.references)]
+        return {"settings": plain(self.config), "fingerprint": fingerprint(items), **self.origin}
+
+    def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
+        """Write up to `subject.rows` texts side by side; an item is scored as soon as its texts are there."""
+        room = Room(subject.tokenizer, subject.decoder.window, self.config.decoding.max_new_tokens)
+        prompts: dict[int, dict[str, Any]] = {}
+
+        def jobs() -> Iterator[tuple[int, str]]:
+            for number in items:
+                prompt = fitted(self.template, self.values[number], self.source, self.config.keep, room)
+                prompts[number] = {"prompt": prompt.text} | ({"left_out": prompt.left_out} if prompt.left_out else {})
+                yield number, prompt.text
+
+        written = continuations(
+            subject.decoder,
+            subject.tokenizer,
+            jobs(),
+            self.config.decoding,
+            batch_size=subject.rows,
+            context=Context.slide,
+        )
+        for number, completions in written:
+            yield self._outcome(number, [completion.text for completion in completions], prompts.pop(number))
+
+    def _outcome(self, number: int, texts: list[str], record: dict[str, Any]) -> Outcome:
+        config = self.config
+        sample = TextSample(
+            predictions=[self._answer(text, config.extract) for text in texts],
+            references=[self._answer(text, config.extract_reference) for text in self.references[number]],
+            source=self.values[number][self.source],
+        )
+        record |= {"prediction": sample.prediction, "references": sample.references}
+        if len(texts) > 1:
+            record["predictions"] = sample.predictions
+        if texts != sample.predictions:
+            record["written"] = texts
+        return Outcome(number, statistics_of(self.metrics, sample), record)
+
+    def _answer(self, text: str, pattern: str | None) -> str:
+        if pattern is not None:
+            match = re.search(pattern, text)
+            text = "" if match is None else (match.group(1) or "") if match.re.groups else match.group()
+        for ignored in self.config.ignore:
+            text = re.sub(ignored, "", text)
+        return text.strip() if self.config.strip else text
+
+
+def statistics_of(metrics: Sequence[TextMetric], sample: TextSample) -> dict[str, Sequence[float]]:
+    """Return the statistics of one sample under the name of each number that comes of them."""
+    found: dict[str, Sequence[float]] = {}
+    for metric in metrics:
+        row = np.asarray(metric.statistics([sample]), dtype=np.float64)[0].tolist()
+        found |= {quantity.name: row for quantity in metric.quantities}
+    return found

@@ -1,0 +1,67 @@
+"""How likely a model thinks the ends of texts that begin alike."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prospero.evaluation.measurement import Subject
+from prospero.generation.engine import first_ids
+from prospero.generation.generate import score_ids
+
+NATS_PER_BIT = math.log(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The ids of a beginning and of what follows it."""
+
+    before: list[int]
+    """At least one."""
+    after: list[int]
+
+
+def endings(subject: Subject, beginning: str, ends: Sequence[str]) -> list[Ending]:
+    """Return the ids of `beginning` with each of `ends`, encoded as one text.
+
+    A token may span the place where they meet. What all of these texts and the beginning alone have in common is
+    `before`, the same for all ends, so that their likelihoods can be compared; where tokens end at the meeting place,
+    that is the beginning (as in lm-evaluation-harness). An empty beginning is the start of a document.
+    """
+    first = first_ids(subject.tokenizer, "")[:1]
+    start = first if subject.tokenizer.bos_id is not None or not beginning else []
+    alone = [*start, *subject.tokenizer.encode(beginning)]
+    wholes = [[*start, *subject.tokenizer.encode(beginning + end)] for end in ends]
+    shared = len(alone)
+    for ids in wholes:
+        same = 0
+        while same < min(shared, len(ids) - 1) and ids[same] == alone[same]:
+            same += 1
+        shared = same
+    if shared == 0:  # the very first token differs: it is predicted from the start of a document
+        return [Ending(first, ids) for ids in wholes]
+    return [Ending(ids[:shared], ids[shared:]) for ids in wholes]
+
+
+def log_likelihood(subject: Subject, ending: Ending) -> float:
+    """Return the natural log-probability of what follows; of a beginning too long for the model its end counts."""
+    ids, window = [*ending.before, *ending.after], subject.decoder.window
+    if window is not None and len(ids) > window > len(ending.after):
+        ids = ids[len(ids) - window :]
+    with subject.decoder.session():
+        scores = score_ids(subject.decoder, ids)
+    return float(np.sum(np.asarray(scores[len(scores) - len(ending.after) :], dtype=np.float64)))
+
+
+def utf8_bytes(text: str) -> int:
+    """Return the bytes of `text`."""
+    return len(text.encode())
+
+
+def bits_and_bytes(subject: Subject, beginning: str, end: str) -> list[float]:
+    """Return the bits that `end` costs after `beginning`, and its bytes; both 0 where there is no end."""
+    if not end:
+        return [0.0, 0.0]
+    (ending,) = endings(subject, beginning, [end])
+    return [-log_likelihood(subject, ending) / NATS_PER_BIT, float(utf8_bytes(end))]
