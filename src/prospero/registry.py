@@ -112,6 +112,7 @@ PARTS: dict[str, dict[str, str]] = {
         "content": "prospero.evaluation.tasks.content:ContentConfig",
         "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",
         "cloze": "prospero.evaluation.tasks.cloze:ClozeConfig",
+        "code": "prospero.evaluation.tasks.code:CodeConfig",
     },
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",

@@ -11,5 +11,5 @@ from prospero.evaluation.cage.limits import CageConfig
     [("seconds", 0), ("seconds", float("inf")), ("memory_mb", 8), ("open_files", 3), ("output_kb", 0)],
 )
 def test_a_bound_that_nothing_could_run_under_is_refused(name, value):
-    with pytest.raises(ConfigError, match=f"^{name}={value} is impossible; choose"):
+    with pytest.raises(ConfigError, match=rf"^{name}={value} is impossible; choose"):
         CageConfig(**{name: value})

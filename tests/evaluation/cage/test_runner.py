@@ -1,6 +1,7 @@
 """Programs in the cage: right ones pass, hostile ones do no harm and fail, and nothing of them stays."""
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,6 @@ from prospero.evaluation.cage.runner import Verdict, gaps, run_program, run_prog
 pytestmark = [pytest.mark.processes, pytest.mark.skipif(os.name != "posix", reason="a cage needs a POSIX system")]
 LIMITS = CageConfig(seconds=30, cpu_seconds=20, memory_mb=256)
 BRIEF = CageConfig(seconds=1, cpu_seconds=20, memory_mb=256)
-MARK = "prospero_cage_test_child"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def processes_with(mark: str) -> list[str]:
 
 def test_a_hundred_right_programs_pass_and_their_order_stays(place):
     programs = [
-        f"def power(base, exponent):\n    return base ** exponent\n\nassert power({number}, 3) == {number**3}\nprint({number})"
+        f"def cube(base):\n    return base ** 3\n\nassert cube({number}) == {number**3}\nprint({number})"
         for number in range(100)
     ]
     results = list(run_programs(programs, LIMITS, workers=2))
@@ -62,10 +62,11 @@ def test_a_hundred_right_programs_pass_and_their_order_stays(place):
 @pytest.mark.parametrize(
     "program",
     [
-        "import dataclasses, pickle\n@dataclasses.dataclass\nclass A:\n    x: int\nassert pickle.loads(pickle.dumps(A(3))) == A(3)",
+        "import dataclasses, pickle\n@dataclasses.dataclass\nclass A:\n    x: int\n"
+        "assert pickle.loads(pickle.dumps(A(3))) == A(3)",
         "import threading\nt = threading.Thread(target=print); t.start(); t.join()",
         "import asyncio\nasync def f(): return 3\nassert asyncio.run(f()) == 3",
-        "open('a', 'w').write('x' * 100); import os; os.rename('a', 'b'); os.mkdir('c'); assert open('b').read(1) == 'x'",
+        "import os; open('a', 'w').write('x'); os.rename('a', 'b'); os.mkdir('c'); assert open('b').read() == 'x'",
         "import doctest, json, re, decimal, collections, sqlite3, hashlib, datetime, random, itertools, heapq, typing",
         "assert list({'a', 'b', 'c', 'd'}) == list({'a', 'b', 'c', 'd'})\nprint(hash('abc'))",
         "import os, sys; assert dict(os.environ) == {} and sys.argv == ['program.py'] and __name__ == '__main__'",
@@ -88,7 +89,9 @@ FAILING = {
     "syntax": ("def f(:", Verdict.failed, "raised an exception"),
     "os._exit": ("import os; os._exit(0)", Verdict.failed, "left before its end with status 0"),
     "sys.exit": ("import sys; sys.exit(0)", Verdict.failed, "left before its end"),
-    "fakes": ("import os; print('passed', flush=True); os._exit(0)", Verdict.failed, "left before its end with status 0"),
+    "fakes": (
+        "import os; print('passed', flush=True); os._exit(0)", Verdict.failed, "left before its end with status 0"
+    ),
     "closes": ("import os; os.closerange(0, 1000)", Verdict.failed, "left before its end with status 1"),
     "input": ("input()", Verdict.failed, "raised an exception"),
     "stdout": (
@@ -103,7 +106,9 @@ FAILING = {
     "prints": ("while True: print('x' * 1000)", Verdict.killed, "printed more than 256 KiB"),
     "huge file": ("f = open('f', 'wb')\nwhile True: f.write(bytes(2**20))", Verdict.failed, "raised an exception"),
     "raises limit": (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**40, 2**40))", Verdict.failed, "raised an exception"
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**40, 2**40))",
+        Verdict.failed,
+        "raised an exception",
     ),
 }  # fmt: skip
 
@@ -161,8 +166,6 @@ HARMFUL = {
 
 @pytest.mark.parametrize(("program", "deed"), HARMFUL.values(), ids=HARMFUL)
 def test_harm_is_refused(program, deed, place, held, monkeypatch):
-    import socket
-
     need(held, deed)
     monkeypatch.setenv("CAGE_TEST_SECRET", "s3cret")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -271,6 +274,6 @@ def test_what_is_missing_is_said_in_words():
 def test_a_cage_that_does_not_start_is_one_line(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(
-        DataError, match="^The process that runs programs did not start or was killed: it said nothing$"
+        DataError, match=r"^The process that runs programs did not start or was killed: it said nothing$"
     ):
         run_program("", LIMITS)

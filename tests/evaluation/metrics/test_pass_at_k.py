@@ -53,11 +53,11 @@ def test_nothing_run_is_no_number():
 
 def test_fewer_programs_than_k_are_refused():
     metric = PassAtKConfig(k=[1, 5]).build(FACTS)
-    with pytest.raises(ConfigError, match="^pass@5 needs 5 programs for each problem and the task writes n=4; raise"):
+    with pytest.raises(ConfigError, match=r"^pass@5 needs 5 programs for each problem and the task writes n=4; raise"):
         metric.update([sample(1, 4)])
 
 
 @pytest.mark.parametrize("k", [[], [0], [1, 1]])
 def test_impossible_k_are_refused(k):
-    with pytest.raises(ConfigError, match="^pass_at_k: k="):
+    with pytest.raises(ConfigError, match=r"^pass_at_k: k="):
         PassAtKConfig(k=k)

@@ -24,7 +24,13 @@ GRACE = 15.0
 """Seconds beyond its own limit after which the warden is taken for stuck, and killed."""
 TAIL_BYTES = 4000
 """How much of the end of what was printed a result keeps."""
-_START = "import sys; sys.path.insert(0, {root!r}); from prospero.evaluation.cage import warden; sys.path.pop(0); warden.main()"
+_START = """\
+import sys
+sys.path.insert(0, {root!r})
+from prospero.evaluation.cage import warden
+sys.path.pop(0)
+warden.main()
+"""
 _SYSTEM = [
     "/lib",
     "/lib64",

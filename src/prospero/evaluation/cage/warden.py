@@ -249,7 +249,7 @@ def _run(text: str, secret: int, answer: int) -> None:
 
 
 def _print_error(text: str) -> None:
-    """Print the traceback as Python does, without the frames of the cage; whatever goes wrong with that is no matter."""
+    """Print the traceback as Python does, without the frames of the cage, if the program has left that possible."""
     try:
         import linecache
         import traceback

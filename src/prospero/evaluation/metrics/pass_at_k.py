@@ -19,7 +19,7 @@ class PassAtKConfig:
 
     def __post_init__(self) -> None:
         if not self.k or min(self.k) < 1 or len(set(self.k)) < len(self.k):
-            raise ConfigError(f"pass_at_k: k={self.k} is impossible; give different numbers of 1 or more, such as [1,5]")
+            raise ConfigError(f"pass_at_k: k={self.k} is impossible; give different numbers above 0, such as [1,5]")
 
     def build(self, facts: MetricFacts) -> "PassAtK":
         """Return the metric."""
