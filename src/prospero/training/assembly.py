@@ -9,7 +9,7 @@ import lightning as L
 from prospero.data.datamodule import LanguageDataModule
 from prospero.data.prepare import PreparedData, prepare
 from prospero.evaluation.metrics.base import MetricFacts
-from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor
+from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor, refuse_text_metrics
 from prospero.evaluation.monitor import Monitor
 from prospero.log import log
 from prospero.model.base import LanguageModel
@@ -53,6 +53,7 @@ class RunParts:
 def assemble(session: Session) -> RunParts:
     """Prepare the data and build every part of the run."""
     check_micro_batch(session.config, session.micro_batch_size)
+    refuse_text_metrics(session.config.metrics)
     check_monitor(session.config.monitor, session.config.metrics)
     check_adapter(session.config)
     prepared = prepare_data(session)

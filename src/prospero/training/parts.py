@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from prospero.evaluation.metrics.base import MetricFacts, TokenMetric
+    from prospero.evaluation.metrics.text_base import TextMetric
     from prospero.generation.sampling import SamplingConfig as SamplingSettings
     from prospero.model.adapters.base import Adapter
     from prospero.model.base import LanguageModel
@@ -79,7 +80,7 @@ class ScheduleSettings(Protocol):
 class MetricSettings(Protocol):
     """What a validation measures."""
 
-    def build(self, facts: "MetricFacts") -> "TokenMetric":
+    def build(self, facts: "MetricFacts") -> "TokenMetric | TextMetric":
         """Return the metric, empty."""
         ...
 

@@ -14,8 +14,8 @@ import torch.multiprocessing as mp
 from prospero import registry
 from prospero.batch import Batch
 from prospero.errors import ConfigError
-from prospero.evaluation.metrics.base import MetricFacts
-from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor
+from prospero.evaluation.metrics.base import MetricFacts, TokenMetric
+from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor, refuse_text_metrics, text_metrics_of
 from prospero.evaluation.metrics.loss_by_position import LossByPositionConfig, ranges_of_positions
 from prospero.objective.terms import MeasuredTokens
 
@@ -27,6 +27,9 @@ SOURCES = torch.tensor([[0, 0, 0], [1, 1, 1]], dtype=torch.int32)
 
 def built(name: str):
     return registry.config_class("metrics", name)().build(FACTS)
+
+
+OF_TOKENS = [name for name in registry.names("metrics") if isinstance(built(name), TokenMetric)]
 
 
 def scores(rows: slice = slice(None)) -> tuple[MeasuredTokens, Batch]:
@@ -50,7 +53,7 @@ def values(metrics: TokenMetrics) -> dict[str, float]:
 
 
 def everything() -> TokenMetrics:
-    return TokenMetrics({name: built(name) for name in registry.names("metrics")})
+    return TokenMetrics({name: built(name) for name in OF_TOKENS})
 
 
 EXPECTED = {
@@ -99,7 +102,7 @@ def test_two_ranks_with_half_of_the_text_each_give_the_same_numbers(tmp_path: Pa
         assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(EXPECTED)
 
 
-@pytest.mark.parametrize("name", registry.names("metrics"))
+@pytest.mark.parametrize("name", OF_TOKENS)
 def test_every_metric_says_which_way_is_better_and_what_it_reads(name):
     metric = built(name)
     assert isinstance(metric.higher_is_better, bool) and metric.reads <= {"predicted", "entropy", "logits"}
@@ -108,7 +111,7 @@ def test_every_metric_says_which_way_is_better_and_what_it_reads(name):
     assert (set(found) == set(metric.parts)) if isinstance(found, dict) else not metric.parts
 
 
-@pytest.mark.parametrize("name", registry.names("metrics"))
+@pytest.mark.parametrize("name", OF_TOKENS)
 def test_sums_run_they_do_not_pile_up(name):
     metric = built(name)
     sizes = []
@@ -163,6 +166,16 @@ def test_before_the_data_are_there_the_metric_of_the_monitor_is_known_and_its_pa
     check_monitor("val/perplexity", None)
     with pytest.raises(ConfigError, match="Measured are val/loss, val/perplexity, val/bits_per_byte; choose more"):
         check_monitor("val/accuracy", None)
+
+
+def test_metrics_of_texts_are_told_apart_and_refused_where_nothing_writes():
+    chosen = {name: registry.config_class("metrics", name)() for name in ("accuracy", "rouge", "parses")}
+    assert list(text_metrics_of(chosen)) == ["rouge", "parses"] and text_metrics_of(None) == {}
+    assert TokenMetrics.build(chosen, FACTS).names() == ["val/loss", "val/accuracy"]
+    with pytest.raises(ConfigError, match=r"names rouge, parses, which measure texts that a model writes, and nothing"):
+        refuse_text_metrics(chosen)
+    refuse_text_metrics({"accuracy": chosen["accuracy"]})
+    refuse_text_metrics(None)
 
 
 def test_ranges_of_positions():

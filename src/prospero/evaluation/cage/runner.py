@@ -32,14 +32,8 @@ sys.path.pop(0)
 warden.main()
 """
 _SYSTEM = [
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/share/zoneinfo",
-    "/etc/localtime",
-    "/dev/urandom",
-    "/dev/zero",
+    *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo"),
+    *("/etc/localtime", "/dev/urandom", "/dev/zero"),
 ]
 """What a Python reads beside its own folders."""
 

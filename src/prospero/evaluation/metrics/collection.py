@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
+import numpy as np
 from torch import nn
 
 from prospero.errors import ConfigError, suggest
@@ -11,6 +12,7 @@ from prospero.evaluation.metrics.base import MetricFacts, TokenMetric
 from prospero.evaluation.metrics.bits_per_byte import BitsPerByteConfig
 from prospero.evaluation.metrics.loss import LossMetric, LossMetricConfig
 from prospero.evaluation.metrics.perplexity import PerplexityConfig
+from prospero.evaluation.metrics.text_base import TextMetric
 from prospero.evaluation.monitor import Monitor
 
 LOSS = "loss"
@@ -22,9 +24,26 @@ EARLIER = {"loss": LossMetricConfig(), "perplexity": PerplexityConfig(), "bits_p
 class Settings(Protocol):
     """Settings of a metric."""
 
-    def build(self, facts: MetricFacts) -> TokenMetric:
+    def build(self, facts: MetricFacts) -> TokenMetric | TextMetric:
         """Return the metric."""
         ...
+
+
+def text_metrics_of(settings: Mapping[str, Settings] | None) -> dict[str, TextMetric]:
+    """Return those of the chosen metrics that measure written texts, built; the data need not be prepared."""
+    facts = MetricFacts(token_bytes=np.ones(1, np.int32), seq_len=1, source_names=["text"])
+    built = {name: part.build(facts) for name, part in (settings or {}).items()}
+    return {name: metric for name, metric in built.items() if isinstance(metric, TextMetric)}
+
+
+def refuse_text_metrics(settings: Mapping[str, Settings] | None) -> None:
+    """Raise ConfigError when metrics of written texts are chosen, for a host in which nothing writes any."""
+    found = list(text_metrics_of(settings))
+    if found:
+        raise ConfigError(
+            f"metrics=[...] names {', '.join(found)}, which measure texts that a model writes, and nothing writes any "
+            "here; leave them to a task (tasks=[...] of evaluate), or take them out"
+        )
 
 
 def check_monitor(name: str, settings: Mapping[str, Settings] | None) -> None:
@@ -45,7 +64,7 @@ def _not_measured(name: str, known: list[str]) -> ConfigError:
 
 
 class TokenMetrics(nn.Module):
-    """Named metrics; `val/<name>`, or `val/<name>/<part>` for those that return several numbers."""
+    """Named metrics of tokens; `val/<name>`, or `val/<name>/<part>` for those that return several numbers."""
 
     def __init__(self, metrics: Mapping[str, TokenMetric]) -> None:
         super().__init__()
@@ -54,9 +73,13 @@ class TokenMetrics(nn.Module):
 
     @classmethod
     def build(cls, settings: Mapping[str, Settings] | None, facts: MetricFacts) -> "TokenMetrics":
-        """Return the metrics of these settings; None stands for those of EARLIER."""
+        """Return the metrics of tokens among these settings; None stands for those of EARLIER.
+
+        Those of texts are the business of whoever writes some: `text_metrics_of`, or else `refuse_text_metrics`.
+        """
         chosen = EARLIER if settings is None else settings
-        return cls({name: part.build(facts) for name, part in chosen.items()})
+        built = {name: part.build(facts) for name, part in chosen.items()}
+        return cls({name: metric for name, metric in built.items() if isinstance(metric, TokenMetric)})
 
     @property
     def members(self) -> dict[str, TokenMetric]:

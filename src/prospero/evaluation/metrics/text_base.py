@@ -89,7 +89,10 @@ class TextMetric(Metric):
     def compute(self) -> "Tensor | dict[str, Tensor]":
         """Return the number, or the numbers by name, over all samples of all ranks."""
         sums = cast(Tensor, self.sums).cpu().numpy()
-        found = {quantity.name: torch.tensor(float(quantity.finish(sums))) for quantity in self.quantities}
+        found = {
+            quantity.name: torch.tensor(float(quantity.finish(sums)), dtype=torch.float64)
+            for quantity in self.quantities
+        }
         return found if self.parts else found[self.name]
 
     def __hash__(self) -> int:

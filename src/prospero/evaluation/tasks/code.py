@@ -53,7 +53,7 @@ class CodeConfig:
         default_factory=lambda: SamplingConfig(temperature=0.8, n=5, max_new_tokens=256, stop=["\nclass", "\ndef"])
     )
     """How the model writes; `n` programs for each record."""
-    metrics: list[str] = field(default_factory=lambda: ["pass_at_k"])
+    metrics: list[str] = field(default_factory=lambda: ["pass_at_k", "parses"])
     """Metrics of texts, by their names in the group `metrics`; those given with metrics=[...] are added."""
     cage: CageConfig = field(default_factory=CageConfig)
     """What each program may use."""
