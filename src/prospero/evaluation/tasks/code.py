@@ -122,9 +122,7 @@ class CodeTask(Measurement):
         """Run an empty program; return what holds here, and say what does not."""
         result = run_program("", self.config.cage)
         if not result.passed:
-            raise DataError(
-                f"{self.name}: an empty program {result.detail} in the cage; raise tasks.{self.name}.cage.*"
-            )
+            raise DataError(f"{self.name}: an empty program {result.detail}; raise the bounds: tasks.{self.name}.cage")
         if missing := gaps(result.protections):
             log.warning(
                 "%s: on this machine nothing keeps the programs that the model writes from %s (docs/CODE_EXECUTION.md)",

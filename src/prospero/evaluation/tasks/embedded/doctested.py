@@ -4,6 +4,7 @@ import ast
 import re
 import sysconfig
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,10 @@ assert doctest.DocTestRunner(verbose=False, optionflags=doctest.FAIL_FAST).run(e
 """What comes after it: the docstring as it was, whatever has been written."""
 
 
-def doctested() -> list[Mapping[str, Any]]:
+@lru_cache(maxsize=1)
+def doctested() -> tuple[Mapping[str, Any], ...]:
     """Return {prompt, body, setup, test, name} of each function; DataError when this Python has no sources."""
-    return [row for module, names in FUNCTIONS.items() for row in _of_module(module, names.split())]
+    return tuple(row for module, names in FUNCTIONS.items() for row in _of_module(module, names.split()))
 
 
 def _of_module(module: str, names: list[str]) -> Iterator[Mapping[str, Any]]:
