@@ -112,6 +112,7 @@ PARTS: dict[str, dict[str, str]] = {
         "distinct": "prospero.evaluation.metrics.distinct:DistinctConfig",
         "repetition": "prospero.evaluation.metrics.repetition:RepetitionConfig",
         "parses": "prospero.evaluation.metrics.parses:ParsesConfig",
+        "pass_at_k": "prospero.evaluation.metrics.pass_at_k:PassAtKConfig",
     },
     "tasks": {
         "text": "prospero.evaluation.tasks.text:TextConfig",
@@ -121,6 +122,7 @@ PARTS: dict[str, dict[str, str]] = {
         "content": "prospero.evaluation.tasks.content:ContentConfig",
         "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",
         "cloze": "prospero.evaluation.tasks.cloze:ClozeConfig",
+        "code": "prospero.evaluation.tasks.code:CodeConfig",
     },
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
