@@ -4,6 +4,7 @@ The result is a folder that is found again by its name, which holds a hash of th
 It appears whole or not at all. Memory does not grow with the corpus: cleaned text that must be read twice lies on disk.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ from prospero.data.dedup.dedup import Dedup
 from prospero.data.encoding import SplitEncoder
 from prospero.data.parts import SourceSettings
 from prospero.data.progress import StageClock
+from prospero.data.receipt import FILE as RECEIPT
 from prospero.data.receipt import (
     FINGERPRINT_FORMAT,
     FORMAT,
@@ -93,6 +95,18 @@ def _found_or_made(config: PrepareConfig, progress: bool | None) -> PreparedData
         preparation = _Preparation(config, source, tokenizer, StageClock(progress))
         directory = publish(config.data_dir, name, preparation.run)
     return open_prepared(directory)
+
+
+def find_prepared(data_dir: Path, fingerprint: str | None) -> Path | None:
+    """Return the folder of prepared data with this `fingerprint` under `data_dir`; None when there is none."""
+    for file in sorted(data_dir.glob(f"*/{RECEIPT}")) if fingerprint else []:
+        try:
+            receipt = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # of another corpus, for all that can be known; preparing it would say so
+        if isinstance(receipt, dict) and receipt.get("fingerprint") == fingerprint:
+            return file.parent
+    return None
 
 
 def open_prepared(directory: Path) -> PreparedData:

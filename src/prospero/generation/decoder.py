@@ -51,6 +51,17 @@ class Decoder(Protocol):
         """Return the natural log-probability of each of `ids` after the first, [len(ids) - 1]; at most a window."""
         ...
 
+    def hidden(self, input_ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
+        """Return what `project` makes logits of, [B, T, D], for whole rows of `input_ids` [B, T], at most a window.
+
+        `document_ids` are those of training; a decoder whose model does not read them, or that cannot, ignores them.
+        """
+        ...
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Return the logits [..., V] of `hidden` [..., D]."""
+        ...
+
     def session(self) -> AbstractContextManager[Any]:
         """What everything above runs in, besides `torch.inference_mode()`: a model in evaluation mode."""
         ...
@@ -114,6 +125,19 @@ class ModelDecoder:
         row = torch.tensor([list(ids)], device=self.model.device)
         hidden = self.model(row, logits=False).hidden[0, :-1]
         return picked_log_probabilities(self.model.project, hidden, row[0, 1:])
+
+    @torch.inference_mode()
+    def hidden(self, input_ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
+        """One forward pass without a cache, as in a validation."""
+        device = self.model.device
+        if document_ids is None or not self.model.reads_document_ids:
+            return self.model(input_ids.to(device), logits=False).hidden
+        return self.model(input_ids.to(device), document_ids=document_ids.to(device), logits=False).hidden
+
+    @torch.inference_mode()
+    def project(self, hidden: Tensor) -> Tensor:
+        """The model's own head."""
+        return self.model.project(hidden)
 
 
 def picked_log_probabilities(project: Callable[[Tensor], Tensor], hidden: Tensor, targets: Tensor) -> Tensor:

@@ -97,6 +97,14 @@ class OnnxDecoder:
         logits, _ = self._run(ids, self._empty())
         return logits[:-1].log_softmax(dim=-1).gather(1, torch.tensor(list(ids[1:])).unsqueeze(1)).squeeze(1)
 
+    def hidden(self, input_ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
+        """The logits themselves, [B, T, V], one row after the other: a file gives nothing earlier."""
+        return torch.stack([self._run(row, self._empty())[0] for row in input_ids.tolist()])
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Nothing is left to do."""
+        return hidden
+
     def _run(self, ids: Sequence[int], state: State) -> tuple[Tensor, State]:
         """Return the logits [T, V] after each of `ids`, and what is held then."""
         found = self.session_of_file.run(None, {"input_ids": np.array([list(ids)], dtype=np.int64), **state})

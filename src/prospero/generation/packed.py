@@ -143,6 +143,16 @@ class PackedDecoder:
         return picked_log_probabilities(self._project, hidden[0, :-1], targets)
 
     @torch.inference_mode()
+    def hidden(self, input_ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
+        """One pass over all rows; attention reaches over the bounds of documents, as when text is written."""
+        return self._read(input_ids.tolist())[0]
+
+    @torch.inference_mode()
+    def project(self, hidden: Tensor) -> Tensor:
+        """The packed head."""
+        return self._project(hidden)
+
+    @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
         """Keep the keys and values of `rows`."""
         self.cache.select(list(rows))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from prospero.data.prepare import find_prepared
+from prospero.data.receipt import FILE as RECEIPT
 from prospero.data.shards import TokenShards
 from prospero.data.tokenizer.tokenizer import Tokenizer
 
@@ -29,15 +31,12 @@ class ValidationText:
 
 def find_validation_text(data_dir: Path, fingerprint: str | None, tokenizer: Tokenizer) -> ValidationText | None:
     """Return the beginning of the validation split of the prepared data with this `fingerprint`; None if not there."""
-    for file in sorted(data_dir.glob("*/receipt.json")) if fingerprint else []:
-        try:
-            receipt = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # of another corpus, for all that can be known; preparing it would say so
-        if not isinstance(receipt, dict) or receipt.get("fingerprint") != fingerprint or "val" not in receipt["splits"]:
-            continue
-        shards = TokenShards(file.parent / receipt["splits"]["val"]["file"])
-        ids = shards.tokens(0, MEASURED_TOKENS + 1).tolist()
-        text = ValidationText(ids, tokenizer.token_bytes())
-        return text if len(ids) > 1 and text.n_bytes else None
-    return None
+    folder = find_prepared(data_dir, fingerprint)
+    if folder is None:
+        return None
+    splits = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))["splits"]
+    if "val" not in splits:
+        return None
+    ids = TokenShards(folder / splits["val"]["file"]).tokens(0, MEASURED_TOKENS + 1).tolist()
+    text = ValidationText(ids, tokenizer.token_bytes())
+    return text if len(ids) > 1 and text.n_bytes else None

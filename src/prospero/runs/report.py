@@ -2,7 +2,6 @@
 
 import html
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,30 +12,10 @@ from prospero.plain import flat
 from prospero.runs.figures import Series, draw_loss, loss_alone, plot_loss, plot_one, svg
 from prospero.runs.folder import RunFolder
 from prospero.runs.metrics import metric_series
+from prospero.runs.page import lines, number, page, panel, table, tiles
 from prospero.secret_values import scrub
 
 _MAX_SAMPLES = 6
-
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, -apple-system, sans-serif; color: #24292f; background: #f6f7f9; margin: 0; }
-main { max-width: 1000px; margin: 0 auto; padding: 32px 24px 64px; }
-h1 { font-size: 26px; margin: 0 0 4px; }
-h2 { font-size: 17px; margin: 36px 0 12px; }
-.quiet { color: #656d76; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 20px 0; }
-.tile, .panel { background: #fff; border: 1px solid #dfe3e8; border-radius: 8px; padding: 12px 16px; }
-.tile b { display: block; font-size: 22px; font-variant-numeric: tabular-nums; }
-.tile span { color: #656d76; font-size: 13px; }
-.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(430px, 1fr)); gap: 12px; }
-.curves svg { width: 100%; height: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 13px; }
-td { padding: 3px 8px 3px 0; border-bottom: 1px solid #eef0f2; vertical-align: top; }
-td:first-child { color: #656d76; width: 34%; font-family: ui-monospace, monospace; }
-td:last-child { font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.45 ui-monospace, monospace; margin: 0; }
-details > summary { cursor: pointer; color: #656d76; margin: 8px 0; }
-"""
 
 
 def write_report(
@@ -61,17 +40,11 @@ def write_report(
         _tiles(results or {}, series),
         _curves(series),
         _samples(run.samples),
-        _panel("Data", _lines(receipt_lines)),
-        _panel("Settings", _table(flat(config))),
-        _panel("Environment", _table(flat(_read_json(run.environment)))),
+        panel("Data", lines(receipt_lines)),
+        panel("Settings", table(flat(config))),
+        panel("Environment", table(flat(_read_json(run.environment)))),
     ]
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body><main>{''.join(sections)}</main></body></html>\n"
-    )
-    write_text(run.report, scrub(page))
+    write_text(run.report, scrub(page(title, sections)))
     return run.report
 
 
@@ -90,10 +63,7 @@ def _tiles(results: Mapping[str, float | None], series: Series) -> str:
     for name in ("train/tokens_per_second", "train/mfu"):
         if series.get(name):
             shown[name] = series[name][-1][1]
-    cells = [
-        f"<div class=tile><b>{_number(v)}</b><span>{html.escape(_words(n))}</span></div>" for n, v in shown.items()
-    ]
-    return f"<div class=tiles>{''.join(cells)}</div>" if cells else ""
+    return tiles((number(value), _words(name)) for name, value in shown.items())
 
 
 def _curves(series: Series) -> str:
@@ -125,36 +95,10 @@ def _samples(path: Path) -> str:
     return f"<h2>Samples</h2>{''.join(blocks)}" if blocks else ""
 
 
-def _lines(lines: Iterable[str] | str) -> str:
-    text = lines if isinstance(lines, str) else "\n".join(lines)
-    return f"<pre>{html.escape(text)}</pre>" if text.strip() else ""
-
-
-def _panel(title: str, body: str) -> str:
-    return f"<h2>{title}</h2><div class=panel>{body}</div>" if body else ""
-
-
-def _table(rows: Mapping[str, Any]) -> str:
-    cells = [
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(_plain(value))}</td></tr>" for name, value in rows.items()
-    ]
-    return f"<table>{''.join(cells)}</table>" if cells else ""
-
-
-def _plain(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def _words(name: str) -> str:
     split, _, metric = name.rpartition("/")
     words = (metric or name).replace("_", " ").replace("mfu", "MFU (share of peak)")
     return f"{ {'val': 'validation', 'train': 'training'}.get(split, split) } {words}".strip()
-
-
-def _number(value: float) -> str:
-    if not math.isfinite(value):
-        return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
