@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+LEVEL = 0.05
+"""How often a test may see a difference where there is none."""
 SHARE = 0.95
-"""Of the intervals, and 1 minus the level of the tests."""
+"""How often an interval covers the truth: 1 - LEVEL."""
 POWER = 0.8
 MOST_SEEDS = 1000
 """More are not counted."""
@@ -63,13 +65,13 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def seeds_needed_paired(a: np.ndarray, b: np.ndarray, *, level: float = 1 - SHARE) -> int | None:
+def seeds_needed_paired(a: np.ndarray, b: np.ndarray, *, level: float = LEVEL) -> int | None:
     """Return the pairs with which a difference and a spread as seen are found in POWER of all cases."""
     each = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     return _fewest(abs(each.mean()), each.std(ddof=1), lambda n: n - 1.0, level)
 
 
-def seeds_needed_welch(a: np.ndarray, b: np.ndarray, *, level: float = 1 - SHARE) -> int | None:
+def seeds_needed_welch(a: np.ndarray, b: np.ndarray, *, level: float = LEVEL) -> int | None:
     """Return the seeds of each side with which a difference and spreads as seen are found in POWER of all cases."""
     square_a, square_b = np.var(a, ddof=1), np.var(b, ddof=1)
     together = square_a + square_b
@@ -80,7 +82,7 @@ def seeds_needed_welch(a: np.ndarray, b: np.ndarray, *, level: float = 1 - SHARE
     return _fewest(abs(np.mean(a) - np.mean(b)), np.sqrt(together), freedom, level)
 
 
-def power(difference: float, spread: float, n: int, freedom: float, level: float = 1 - SHARE) -> float:
+def power(difference: float, spread: float, n: int, freedom: float, level: float = LEVEL) -> float:
     """Return how often a two-sided test of n values that spread by `spread` finds `difference`.
 
     P(|T| > t) of the noncentral t distribution, its far side left out as too small to count.
