@@ -89,7 +89,7 @@ def _of_sweep(config: CompareConfig, notes: list[str]) -> "tuple[list[FinishedRu
     """Return the runs of a sweep that are done, called by the settings in which they differ, and its folder."""
     from prospero.runs.comparison.runs import read_run
     from prospero.runs.result import Status
-    from prospero.sweeps.find import find_sweep, jobs_of, varied
+    from prospero.sweeps.find import called_by, find_sweep, jobs_of, varied
 
     assert config.sweep is not None
     place = find_sweep(config.sweep, config.outputs_dir)
@@ -98,7 +98,7 @@ def _of_sweep(config: CompareConfig, notes: list[str]) -> "tuple[list[FinishedRu
     found = []
     for job, status in jobs:
         settings = job.settings()
-        called = " ".join(f"{name}={settings[name]}" for name in names if name in settings) or f"job {job.number}"
+        called = called_by(settings, names) or f"job {job.number}"
         run = read_run(job.folder, called) if status is Status.done else f"is {status.value}"
         if isinstance(run, str):
             notes.append(f"[{job.number}] {called} is left out: it {run}")

@@ -1,7 +1,7 @@
 """Sweeps as their readers find them: by `last`, a folder or a name; and the jobs of one, as they stand."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prospero.errors import ConfigError, suggest
@@ -19,7 +19,9 @@ def find_sweep(sweep: str, outputs_dir: str) -> Path:
     found = sorted((path.parent for path in root.glob(f"*/{SWEEP_FILE}")), key=_changed)
     if sweep == "last":
         if not found:
-            raise ConfigError(f"There is no sweep in {root} yet; make one with: python train.py -m model=a,b seed=1,2,3")
+            raise ConfigError(
+                f"There is no sweep in {root} yet; make one with: python train.py -m model=a,b seed=1,2,3"
+            )
         return found[-1]
     for path in (Path(sweep), root / sweep):
         if (path / SWEEP_FILE).is_file():
@@ -28,7 +30,9 @@ def find_sweep(sweep: str, outputs_dir: str) -> Path:
         raise ConfigError(f"{sweep} is no sweep: it has no {SWEEP_FILE}; give runs=[...] for runs of their own")
     names = [path.name for path in found]
     newest = f" The newest: {', '.join(names[-3:])}." if names else ""
-    raise ConfigError(f"There is no sweep '{sweep}' in {root}.{suggest(sweep, names)}{newest} Or give a folder, or last.")
+    raise ConfigError(
+        f"There is no sweep '{sweep}' in {root}.{suggest(sweep, names)}{newest} Or give a folder, or last."
+    )
 
 
 def _changed(path: Path) -> float:
@@ -54,3 +58,10 @@ def varied(jobs: Sequence[Job]) -> list[str]:
     settings = [job.settings() for job in jobs]
     names = dict.fromkeys(name for chosen in settings for name in chosen)
     return [name for name in names if len({chosen.get(name) for chosen in settings}) > 1]
+
+
+def called_by(settings: Mapping[str, str], names: Sequence[str]) -> str:
+    """Return what a job is called: its values of the settings `names`; of one alone, the seed aside, without its name."""
+    words = [f"{name}={settings[name]}" for name in names if name in settings and name != "seed"]
+    words = [settings[name] for name in names if name in settings and name != "seed"] if len(words) == 1 else words
+    return " ".join([*words, *([f"seed={settings['seed']}"] if "seed" in names and "seed" in settings else [])])

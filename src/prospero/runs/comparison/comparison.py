@@ -77,7 +77,9 @@ def _chosen(runs: Sequence[FinishedRun], asked: Sequence[str]) -> list[str]:
                 f"They have {', '.join(common) or 'none in common'}."
             )
     if not common:
-        raise ConfigError("these runs have no number in common; measure them alike: metrics=[...] when they are trained")
+        raise ConfigError(
+            "these runs have no number in common; measure them alike: metrics=[...] when they are trained"
+        )
     if asked:
         return list(dict.fromkeys(asked))
     objective = str(runs[0].result.get("objective_name"))

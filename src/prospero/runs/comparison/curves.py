@@ -71,6 +71,8 @@ def drawn_metric(groups: Sequence[Group], metric: str) -> str:
 
 def draw_curves(figure: Any, groups: Sequence[Group], metric: str) -> list[str]:
     """Draw the three panels into a figure; return a line for each thing that could not be drawn."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
     curves = [[curve for run in group.runs if (curve := curve_of(run, metric)) is not None] for group in groups]
     panels = figure.subplots(1, 3, sharey=True)
     missing = []
@@ -81,8 +83,14 @@ def draw_curves(figure: Any, groups: Sequence[Group], metric: str) -> list[str]:
             lacking += sum(curve.against(what) is None for curve in of_group)
             _draw_group(panel, of_group, what, COLOURS[place % len(COLOURS)])
         panel.set_xlabel(label, color=GREY, fontsize=9)
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        panel.xaxis.set_major_locator(MaxNLocator(6))
+        if lacking == sum(map(len, curves)):
+            panel.text(0.5, 0.5, "not written by these runs", transform=panel.transAxes, ha="center", color=GREY)
         if lacking:
-            missing.append(f"{lacking} runs have no curve against {label}: they were trained without callbacks=throughput")
+            missing.append(
+                f"{lacking} runs have no curve against {label}: they were trained without callbacks=throughput"
+            )
     panels[0].set_ylabel(metric, color=GREY, fontsize=9)
     _legend(figure, panels[0], [group.name for group in groups])
     return missing

@@ -11,7 +11,7 @@ from prospero.paths import atomic_path, write_text
 from prospero.runs.comparison.comparison import Comparison, Contest
 from prospero.runs.comparison.curves import draw_by_position, draw_curves, drawn_metric, svg_drawing
 from prospero.runs.comparison.runs import shown
-from prospero.runs.comparison.verdicts import Measurements, decimals
+from prospero.runs.comparison.verdicts import Measurements, Verdict, decimals
 from prospero.runs.page import lines, page, panel
 from prospero.secret_values import scrub
 
@@ -64,15 +64,15 @@ def _contest_text(contest: Contest) -> str:
     cells = standing_cells(contest.standings)
     rows += [[one.name, *cell] for one, cell in zip(contest.standings, cells)]
     title = f"{contest.metric}, {_direction(contest)}" + (f", {contest.budget}" if contest.budget else "")
-    return "\n".join([f"{title}:", aligned(rows), *verdict_lines(contest)])
+    return "\n".join([f"{title}:", aligned(rows), *verdict_lines(contest.verdicts)])
 
 
-def verdict_lines(contest: Contest) -> list[str]:
-    """Return the verdicts, and what was done to their p values where there are several."""
-    said = [verdict.text for verdict in contest.verdicts]
-    tested = sum(math.isfinite(verdict.p) for verdict in contest.verdicts)
-    pairs = len(contest.standings) * (len(contest.standings) - 1) // 2
-    return [*said, f"(p by Holm's correction over {pairs} pairs)"] if tested > 1 else said
+def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the verdicts, best against the others, and what was done to their p values where there are several."""
+    said = [verdict.text for verdict in verdicts]
+    pairs = len(verdicts) * (len(verdicts) + 1) // 2
+    tested = sum(math.isfinite(verdict.p) for verdict in verdicts)
+    return [*said, f"(p by Holm's correction over all {pairs} pairs)"] if tested > 1 else said
 
 
 def _direction(contest: Contest) -> str:
@@ -135,7 +135,7 @@ def _contest_section(contest: Contest) -> str:
     title = f"{contest.metric} ({_direction(contest)})" + (f", {contest.budget}" if contest.budget else "")
     rows = [["", "mean", "± 95 %", "seeds"]]
     rows += [[one.name, *cells] for one, cells in zip(contest.standings, standing_cells(contest.standings))]
-    said = "".join(f"<p class=verdict>{html.escape(line)}</p>" for line in verdict_lines(contest))
+    said = "".join(f"<p class=verdict>{html.escape(line)}</p>" for line in verdict_lines(contest.verdicts))
     return panel(title, _grid(rows) + said)
 
 

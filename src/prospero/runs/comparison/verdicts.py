@@ -88,7 +88,9 @@ def judge(
     sign = 1 if higher_is_better else -1
     order = best_first(settings, higher_is_better)
     pairs = list(itertools.combinations(order, 2))
-    tests = [_compare(settings[a], settings[b], same_order(a, b), lambda a=a, b=b: over_samples(a, b)) for a, b in pairs]
+    tests = [
+        _compare(settings[a], settings[b], same_order(a, b), lambda a=a, b=b: over_samples(a, b)) for a, b in pairs
+    ]
     adjusted = significance.holm([test.p for test in tests])
     tested = int(np.isfinite(adjusted).sum())
     return [
