@@ -61,7 +61,7 @@ def varied(jobs: Sequence[Job]) -> list[str]:
 
 
 def called_by(settings: Mapping[str, str], names: Sequence[str]) -> str:
-    """Return what a job is called: its values of the settings `names`; of one alone, the seed aside, without its name."""
+    """Return what a job is called: its settings `names`; where that is one, the seed aside, its value alone."""
     words = [f"{name}={settings[name]}" for name in names if name in settings and name != "seed"]
     words = [settings[name] for name in names if name in settings and name != "seed"] if len(words) == 1 else words
     return " ".join([*words, *([f"seed={settings['seed']}"] if "seed" in names and "seed" in settings else [])])

@@ -20,7 +20,8 @@ ON_SCREEN = 12
 """Settings that differ, at most, on the screen; the page shows all."""
 STYLE = """
 .wide svg { width: 100%; height: auto; }
-.grid td, .grid td:first-child { font-family: inherit; width: auto; color: inherit; font-variant-numeric: tabular-nums; }
+.grid td, .grid td:first-child { font-family: inherit; width: auto; color: inherit; }
+.grid td { font-variant-numeric: tabular-nums; }
 .grid tr:first-child td { color: #656d76; }
 .verdict { margin: 8px 0 0; }
 """
@@ -119,6 +120,7 @@ def write_page(path: Path, comparison: Comparison) -> None:
     runs = sum(len(group.runs) for group in groups)
     rows = [["setting", *(group.name for group in groups)]]
     rows += [[name, *map(_cell, values)] for name, values in comparison.differing.items()]
+    members = [[group.name, str(run.folder.path), str(run.seed)] for group in groups for run in group.runs]
     sections = [
         f"<h1>Comparison</h1><p class=quiet>{runs} runs of {len(groups)} settings</p>",
         panel("Curves", f"<div class=wide>{curves}</div>"),
@@ -126,8 +128,8 @@ def write_page(path: Path, comparison: Comparison) -> None:
         *(_contest_section(contest) for contest in comparison.contests),
         panel("Settings that differ", _grid(rows) if len(rows) > 1 else "<p>none but the seed</p>"),
         panel("Notes", lines([*comparison.notes, *missing])),
-        panel("Runs", _grid([["group", "run", "seed"], *([g.name, str(r.folder.path), str(r.seed)] for g in groups for r in g.runs)])),
-    ]  # fmt: skip
+        panel("Runs", _grid([["group", "run", "seed"], *members])),
+    ]
     write_text(path, scrub(page("Comparison", sections, style=STYLE)))
 
 
