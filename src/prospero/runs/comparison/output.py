@@ -57,7 +57,7 @@ def screen(comparison: Comparison) -> str:
         blocks.append("settings that differ:\n" + text)
     for contest in comparison.contests:
         blocks.append(_contest_text(contest))
-    return "\n\n".join([*blocks, *comparison.notes])
+    return "\n\n".join([*blocks, *(["\n".join(comparison.notes)] if comparison.notes else [])])
 
 
 def _contest_text(contest: Contest) -> str:
