@@ -188,6 +188,11 @@ VERBS: dict[str, Verb] = {
         "find a learning rate with a range test; takes every setting of train",
         extends="train",
     ),
+    "compare": Verb(
+        "prospero.commands.compare:compare",
+        "prospero.commands.compare:CompareConfig",
+        "put runs side by side: what differs, their curves, and which difference is real",
+    ),
     "import": Verb(
         "prospero.commands.import_model:import_model",
         "prospero.commands.import_model:ImportConfig",

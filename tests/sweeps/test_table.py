@@ -21,21 +21,21 @@ def results(tmp_path):
 
 
 def test_best_first_nan_and_failed_last(results):
-    assert [r.job.number for r in table.best_first(results)] == [1, 0, 2, 4, 3]
+    assert [r.job.number for r in table.jobs_best_first(results)] == [1, 0, 2, 4, 3]
 
 
 def test_the_larger_is_the_better_one_where_the_runs_say_so(results):
     for one in results:
         one.metrics |= {"objective_direction": "maximize"} if one.metrics else {}
-    assert [r.job.number for r in table.best_first(results)] == [2, 0, 1, 4, 3]
+    assert [r.job.number for r in table.jobs_best_first(results)] == [2, 0, 1, 4, 3]
     means = table.screen_table(results).partition("over seeds:")[2].splitlines()
-    assert [line.split()[:2] for line in means[2:]] == [["a", "3.0000"], ["b", "1.0000"], ["c", "nan"]]
+    assert [line.split()[:2] for line in means[2:5]] == [["a", "3.0000"], ["b", "1.0000"], ["c", "nan"]]
 
 
 def test_a_run_of_before_directions_minimises(results, tmp_path):
     for one in results:
         one.metrics.pop("objective_direction", None)
-    assert [r.job.number for r in table.best_first(results)] == [1, 0, 2, 4, 3]
+    assert [r.job.number for r in table.jobs_best_first(results)] == [1, 0, 2, 4, 3]
 
 
 TOKENS = "is made of nats per token, which cannot be compared between different tokenizers or data"
@@ -62,7 +62,7 @@ def test_nats_per_token_of_different_tokenizers_are_not_compared_in_silence(word
 
 def test_a_pruned_job_comes_after_those_that_trained_to_the_end(results, tmp_path):
     pruned = result(5, ["model=d"], 0.5, tmp_path, status=Status.pruned)
-    assert [r.job.number for r in table.best_first([pruned, *results])] == [1, 0, 2, 4, 5, 3]
+    assert [r.job.number for r in table.jobs_best_first([pruned, *results])] == [1, 0, 2, 4, 5, 3]
     assert "0.5000 PRUNED" in table.screen_table([pruned, *results])
 
 

@@ -61,8 +61,14 @@ def test_a_micro_batch_beyond_the_memory_is_refused():
 
 @pytest.mark.heavy
 def test_the_limit_that_ends_a_run_is_the_one_that_was_given():
-    assert limit_of_steps(compose("train", [*WORDS, "max_steps=3"])) == "max_steps"
+    def limit(*words: str) -> str:
+        return limit_of_steps(compose("train", [*WORDS, *words]), 1e6)
+
+    assert limit("max_steps=3") == "max_steps"
     said = "max_tokens: 1,000 tokens are 2 steps of 512"
-    assert limit_of_steps(compose("train", [*WORDS, "max_tokens=1000"])) == said
-    assert limit_of_steps(compose("train", [*WORDS, "max_tokens=1000", "max_steps=9"])) == said
-    assert limit_of_steps(compose("train", [*WORDS, "max_tokens=9999", "max_steps=9"])) == "max_steps"
+    assert limit("max_tokens=1000") == said
+    assert limit("max_tokens=1000", "max_steps=9") == said
+    assert limit("max_tokens=9999", "max_steps=9") == "max_steps"
+    assert limit("max_tokens=1000", "max_flops=1e12") == said
+    operations = "max_flops: 1e+09 operations are 2 steps of 5.12e+08"
+    assert limit("max_flops=1e9") == operations == limit("max_flops=1e9", "max_tokens=9999", "max_steps=9")

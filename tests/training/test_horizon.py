@@ -31,6 +31,17 @@ def test_a_run_needs_an_end():
         steps_of_run(max_steps=None, max_tokens=0, max_minutes=None, tokens_per_step=1)
 
 
+@pytest.mark.parametrize(("max_flops", "max_steps", "steps"), [(6e9, None, 10), (6.1e9, None, 11), (6e9, 4, 4)])
+def test_operations_are_steps_of_a_model(max_flops, max_steps, steps):
+    limits = {"max_steps": max_steps, "max_tokens": None, "max_minutes": None, "max_flops": max_flops}
+    assert steps_of_run(**limits, tokens_per_step=100, flops_per_token=6e6) == steps
+
+
+def test_operations_that_are_not_counted_end_nothing():
+    with pytest.raises(ConfigError, match="give max_tokens instead"):
+        steps_of_run(max_steps=None, max_tokens=None, max_minutes=None, max_flops=1e9, tokens_per_step=100)
+
+
 def test_the_estimate_leaves_out_the_slow_start_and_follows_the_speed():
     estimate = StepEstimate(100.0, 10**9, settle_steps=2)
     assert [estimate.update(step, seconds) for step, seconds in ((1, 30.0), (2, 31.0), (3, 32.0))] == [None, None, None]

@@ -5,6 +5,7 @@ job neither ends the sweep nor shows as a traceback. The work is in `prospero.sw
 """
 
 import itertools
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,9 @@ class GridSweeperConf:
     _target_: str = "hydra_plugins.prospero_grid_sweeper.grid_sweeper.GridSweeper"
     params: dict[str, str] = field(default_factory=dict)
     """Swept settings from a YAML file, setting -> values as on the command line, which goes before them."""
+    alternatives: list[str] = field(default_factory=list)
+    """Settings of which each job gets one, with every combination of the others: budgets (max_tokens=1e6,
+    max_minutes=5); several that belong together stand in one text."""
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="prospero")
@@ -35,8 +39,8 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweepe
 class GridSweeper(Sweeper):
     """Runs every combination of the swept values; leaves with exit code 1 when a job failed."""
 
-    def __init__(self, params: dict[str, str] | None = None) -> None:
-        self.params = params or {}
+    def __init__(self, params: dict[str, str] | None = None, alternatives: list[str] | None = None) -> None:
+        self.params, self.alternatives = params or {}, alternatives or []
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
         """Keep what Hydra hands over and make the launcher."""
@@ -52,6 +56,10 @@ class GridSweeper(Sweeper):
         arguments = [*params, *arguments]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         words = combinations(parser.parse_overrides(arguments))
+        if self.alternatives:
+            each = [for_hydra("train", shlex.split(text)) for text in self.alternatives]
+            arguments = [*arguments, *(" ".join(chosen) for chosen in each)]
+            words = [[*chosen, *others] for chosen in each for others in words]
         # Composing finds mistakes before the first job starts.
         monitor_of([launcher.compose(overrides) for overrides in words])
         sweep = launcher.open_sweep(overrides=arguments, sweeper="grid", settings=None)

@@ -211,9 +211,9 @@ class Search:
         """Print the best trial as a command that trains it again."""
         from prospero.runs.result import Status
         from prospero.sweeps.job import program
-        from prospero.sweeps.table import best_first
+        from prospero.sweeps.table import jobs_best_first
 
-        best = next(iter(best_first(self.sweep.results)), None)
+        best = next(iter(jobs_best_first(self.sweep.results)), None)
         if best is None or best.status is not Status.done or best.objective is None:
             return
         words = program()

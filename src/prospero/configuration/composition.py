@@ -8,6 +8,7 @@ import dataclasses
 import enum
 import importlib
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ from prospero.errors import ConfigError, suggest
 from prospero.paths import config_dir
 from prospero.secret_values import is_secret
 
+IN_A_SWEEP = "PROSPERO_SWEEP"
+"""The variable that a job of a sweep finds its sweep's name in."""
 _stored: set[tuple[str, str, str]] = set()
 """(group, name, class) of what stands in Hydra's ConfigStore already, which lives as long as the process."""
 
@@ -79,10 +82,11 @@ def typed_job(root: str, words: list[str]) -> Any:
 def one_job(root: str, words: list[str]) -> Any:
     """Return the typed settings of a root for a single job, composed once; None where they ask for a sweep.
 
+    A job of a sweep is never a sweep: a preset that asks for one (`hydra.mode`) would start itself without end.
     `hydra.main` would compose twice, and let hydra.* settings act that have no place here (see `guard`).
     """
     cfg = composed(root, words, with_hydra=True)
-    if cfg.hydra.mode is RunMode.MULTIRUN:
+    if cfg.hydra.mode is RunMode.MULTIRUN and IN_A_SWEEP not in os.environ:
         return None
     leave_to_source(cfg, words, lambda given: composed(root, given, with_hydra=True))
     with open_dict(cfg.hydra):

@@ -29,6 +29,20 @@ def read_config(path: Path) -> dict[str, Any]:
     return {str(name): _as_text(value) for name, value in found.items() if name not in _HYDRAS_OWN}
 
 
+def read_parts(path: Path) -> dict[str, str]:
+    """Return group -> the part that a run's config.yaml chooses in it (`model: lstm`), for groups of one part.
+
+    Raises DataError when it cannot be read.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+    words = found.get("defaults", []) if isinstance(found, dict) else []
+    named = (re.fullmatch(r"/schema/(\w+)/([\w.-]+)@\1", str(word)) for word in words)
+    return {match[1]: match[2] for match in named if match}
+
+
 def _as_text(value: Any) -> Any:
     r"""Return plain values in which a text's own `${`, written `\${`, stands as it was."""
     if isinstance(value, dict):

@@ -59,7 +59,7 @@ class Decoder(Protocol):
         ...
 
     def project(self, hidden: Tensor) -> Tensor:
-        """Return the logits [N, V] of `hidden` [N, D]."""
+        """Return the logits [..., V] of `hidden` [..., D]."""
         ...
 
     def session(self) -> AbstractContextManager[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from prospero.paths import atomic_path
 
 Series = Mapping[str, list[tuple[int, float]]]
-_TRAIN, _VAL, _GREY, _INK = "#4c78a8", "#e4572e", "#8a8f98", "#24292f"
+_TRAIN, _VAL, GREY, INK = "#4c78a8", "#e4572e", "#8a8f98", "#24292f"
 
 
 def loss_alone(series: Series, regularizers: Iterable[str]) -> Series:
@@ -24,7 +24,7 @@ def draw_loss(series: Series, path: Path, title: str) -> None:
     """Draw training and validation loss over steps into a PNG at `path`."""
     drawn, axes = figure(8.0, 4.5)
     plot_loss(axes, series)
-    axes.set_title(title, loc="left", fontsize=11, color=_INK, parse_math=False)
+    axes.set_title(title, loc="left", fontsize=11, color=INK, parse_math=False)
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")  # a name may be in any script
         drawn.savefig(temporary, format="png", dpi=150)
@@ -42,30 +42,47 @@ def smooth(values: list[float]) -> list[float]:
     return out
 
 
-def figure(width: float, height: float) -> tuple[Any, Any]:
-    """Return a figure without pyplot: no window system, no global state."""
+def canvas(width: float, height: float) -> Any:
+    """Return an empty figure without pyplot: no window system, no global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    return figure
+
+
+def style(axes: Any) -> None:
+    """Give axes the look of all pictures here."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#c8ccd1")
-    axes.tick_params(colors=_GREY, labelsize=9)
+    axes.tick_params(colors=GREY, labelsize=9)
     axes.grid(True, color="#eceef0", linewidth=0.8)
     axes.set_axisbelow(True)
-    return figure, axes
+
+
+def figure(width: float, height: float) -> tuple[Any, Any]:
+    """Return a figure and its axes."""
+    drawn = canvas(width, height)
+    axes = drawn.add_subplot()
+    style(axes)
+    return drawn, axes
 
 
 def svg(draw: Any) -> str:
     """Return what `draw(axes)` draws, as SVG."""
-    import matplotlib as mpl
-
     drawn, axes = figure(5.6, 3.3)
     draw(axes)
+    return svg_of(drawn)
+
+
+def svg_of(drawn: Any) -> str:
+    """Return a figure as SVG, the same for the same figure."""
+    import matplotlib as mpl
+
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "prospero"}):
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "prospero"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")  # a name may be in any script
         drawn.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
@@ -86,15 +103,15 @@ def plot_loss(axes: Any, series: Series) -> None:
         step, best = min(val, key=lambda point: (point[1], -point[0]))  # the last is not what counts
         axes.annotate(f"{best:.3f}", (step, best), xytext=(0, 7), textcoords="offset points",
                       ha="right", color=_VAL, fontsize=9)  # fmt: skip
-    axes.set_xlabel("step", color=_GREY, fontsize=9)
-    axes.set_ylabel("loss (nats per token)", color=_GREY, fontsize=9)
+    axes.set_xlabel("step", color=GREY, fontsize=9)
+    axes.set_ylabel("loss (nats per token)", color=GREY, fontsize=9)
     if train or val:
-        axes.legend(frameon=False, fontsize=9, labelcolor=_INK)
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
 
 
 def plot_one(axes: Any, points: list[tuple[int, float]], label: str) -> None:
     """Draw one curve over steps."""
     steps, values = zip(*points)
     axes.plot(steps, values, color=_TRAIN, linewidth=1.6)
-    axes.set_xlabel("step", color=_GREY, fontsize=9)
-    axes.set_ylabel(label, color=_GREY, fontsize=9)
+    axes.set_xlabel("step", color=GREY, fontsize=9)
+    axes.set_ylabel(label, color=GREY, fontsize=9)

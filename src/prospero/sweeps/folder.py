@@ -83,7 +83,7 @@ class SweepFolder:
                     f"this sweep runs already, in {short(path)}{_owner(path)}; wait for it, or start another in a "
                     "folder of its own: hydra.sweep.dir=<folder>"
                 )
-            self = cls(path, identity, lock, _read(path), continued=found is not None)
+            self = cls(path, identity, lock, read_record(path), continued=found is not None)
             self.record |= {
                 "format": FORMAT,
                 "identity": identity.hash(),
@@ -184,7 +184,7 @@ class SweepFolder:
         write_text(self.path / SWEEP_FILE, json.dumps(self.record, indent=1) + "\n")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     """Return a folder's sweep.json, or an empty dict where there is none that can be read."""
     try:
         record = json.loads((path / SWEEP_FILE).read_text(encoding="utf-8"))
@@ -201,14 +201,14 @@ def _unfinished(record: dict[str, Any], retry_failed: bool) -> bool:
 def _find_unfinished(root: Path, identity: Identity, retry_failed: bool) -> Path | None:
     wanted = identity.hash()
     for path in sorted(root.glob(f"*/{SWEEP_FILE}"), key=lambda file: file.stat().st_mtime, reverse=True):
-        record = _read(path.parent)
+        record = read_record(path.parent)
         if record.get("identity") == wanted and _unfinished(record, retry_failed):
             return path.parent
     return None
 
 
 def _check_named(path: Path, identity: Identity, retry_failed: bool) -> None:
-    record = _read(path)
+    record = read_record(path)
     if not record:
         return
     if record["identity"] != identity.hash():
@@ -227,5 +227,5 @@ def _unused(path: Path) -> Path:
 
 
 def _owner(path: Path) -> str:
-    process = _read(path).get("process")
+    process = read_record(path).get("process")
     return f" (process {process})" if process else ""

@@ -9,7 +9,7 @@ from prospero.sweeps.folder import SweepFolder
 from prospero.sweeps.job import Job, JobResult, short
 from prospero.sweeps.runner import Runner, last_words
 from prospero.sweeps.slots import LaunchSettings
-from prospero.sweeps.table import screen_table, write_table
+from prospero.sweeps.table import screen_table, write_means, write_table
 
 
 class Sweep:
@@ -84,11 +84,21 @@ class Sweep:
         path = self.folder.path / "sweep.csv"
         self.folder.pending.write(path, lambda: write_table(path, self.results))
 
+    def _means(self) -> str:
+        """Write the means over seeds, where there are any, and say where they are."""
+        path = self.folder.path / "sweep_means.csv"
+        written: list[bool] = []
+        self.folder.pending.write(path, lambda: written.append(write_means(path, self.results)))
+        if not any(written):
+            return ""
+        command = f"prospero compare sweep={short(self.folder.path)}"
+        return f"; means over seeds: {short(path)}; curves and more: {command}"
+
     def _show(self) -> None:
         if self.results:
             self._write_table()
             print(screen_table(self.results), flush=True)
-            print(f"table: {short(self.folder.path / 'sweep.csv')}", flush=True)
+            print(f"table: {short(self.folder.path / 'sweep.csv')}{self._means()}", flush=True)
         if self.runner.signal:
             name = signal.Signals(self.runner.signal).name
             print(f"ended by {name}; run the same command again to go on", flush=True)

@@ -2,19 +2,17 @@
 
 import csv
 import math
-import statistics
+from dataclasses import dataclass
 from pathlib import Path
 
 from prospero.paths import atomic_path
+from prospero.runs.comparison.output import aligned, standing_cells, verdict_lines
+from prospero.runs.comparison.runs import OF_A_TOKEN, OF_THE_ORDER, OF_THE_TEXT
+from prospero.runs.comparison.verdicts import Measurements, Verdict, best_first, judge
 from prospero.runs.result import Status
 from prospero.sweeps.job import JobResult
-from prospero.sweeps.student import quantile
 
-NOT_METRICS = ("objective", "objective_name", "objective_direction", "status", "stop_reason")
-OF_A_TOKEN = ("val/loss", "val/perplexity")
-"""Numbers that mean something else with every tokenizer."""
-OF_THE_TEXT = ("data", "cleaning", "dedup", "split", "tokenizer")
-"""Groups that change what a token is, or the text that is validated on."""
+NOT_METRICS = ("objective", "objective_name", "objective_direction", "status", "stop_reason", "higher_is_better")
 ORDER = {Status.done: 0, Status.pruned: 1, Status.stopped: 2, Status.running: 2, Status.waiting: 2, Status.failed: 3}
 
 
@@ -23,7 +21,7 @@ def maximized(results: list[JobResult]) -> bool:
     return any(result.metrics.get("objective_direction") == "maximize" for result in results)
 
 
-def best_first(results: list[JobResult]) -> list[JobResult]:
+def jobs_best_first(results: list[JobResult]) -> list[JobResult]:
     """Sort by the objective, the best first; NaN after numbers; then pruned, stopped and failed jobs."""
     maximize = maximized(results)
 
@@ -45,7 +43,7 @@ def write_table(path: Path, results: list[JobResult]) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["rank", "job", "status", "objective", *settings, *metrics, "seconds", "folder"])
-        for rank, result in enumerate(best_first(results), start=1):
+        for rank, result in enumerate(jobs_best_first(results), start=1):
             chosen = result.job.settings()
             row = [rank, result.job.number, result.status.value, result.objective]
             row += [chosen.get(key, "") for key in settings] + [result.metrics.get(key, "") for key in metrics]
@@ -55,18 +53,23 @@ def write_table(path: Path, results: list[JobResult]) -> None:
 def screen_table(results: list[JobResult]) -> str:
     """Return the table for the screen: the jobs, best first, and, where seeds repeat a setting, the settings' means.
 
-    A last line says when the jobs' numbers cannot be compared.
+    Below the means stand the verdicts, the best against the others. A last line says when the jobs' numbers cannot be
+    compared.
     """
     settings = [key for key in _columns(results) if len({r.job.settings().get(key) for r in results}) > 1]
-    name = next((str(r.metrics["objective_name"]) for r in results if "objective_name" in r.metrics), "objective")
+    name = _judged_by(results)
     rows = [["rank", "job", *settings, name, "seconds"]]
-    for rank, result in enumerate(best_first(results), start=1):
+    for rank, result in enumerate(jobs_best_first(results), start=1):
         chosen = [result.job.settings().get(key, "") for key in settings]
         rows.append([str(rank), str(result.job.number), *chosen, _value(result), f"{result.seconds:.0f}"])
-    text = "\n" + _aligned(rows)
-    means = _means_over_seeds(results, [key for key in settings if key != "seed"], name)
+    text = "\n" + aligned(rows)
+    means = _means_text(over_seeds(results), name)
     note = _note_on_tokens(name, settings)
     return text + ("\n\n" + means if means else "") + ("\n\n" + note if note else "")
+
+
+def _judged_by(results: list[JobResult]) -> str:
+    return next((str(r.metrics["objective_name"]) for r in results if "objective_name" in r.metrics), "objective")
 
 
 def _value(result: JobResult) -> str:
@@ -82,36 +85,91 @@ def _columns(results: list[JobResult]) -> list[str]:
     return list(keys)
 
 
-def _means_over_seeds(results: list[JobResult], settings: list[str], name: str) -> str:
-    """The mean of each setting over its seeds with Student's 95 % interval: which difference is real."""
-    groups: dict[tuple[str, ...], list[float]] = {}
+@dataclass(frozen=True, slots=True)
+class OverSeeds:
+    """The settings of a sweep, each over its seeds, by the number that its jobs are judged by."""
+
+    settings: list[str]
+    """Those in which they differ, without the seed."""
+    chosen: list[tuple[str, ...]]
+    """The values of these settings, the best first."""
+    standings: list[Measurements]
+    verdicts: list[Verdict]
+    """The best against each of the others."""
+
+
+def over_seeds(results: list[JobResult]) -> OverSeeds | None:
+    """Return how the settings stand over their seeds, of the jobs that are done; None where no seed repeats one."""
+    columns = [key for key in _columns(results) if key != "seed"]
+    settings = [key for key in columns if len({r.job.settings().get(key) for r in results}) > 1]
+    groups: dict[tuple[str, ...], dict[str, float]] = {}
     for result in results:
         chosen = result.job.settings()
         if result.status is Status.done and result.objective is not None and "seed" in chosen:
             key = tuple(chosen.get(setting, "") for setting in settings)
-            groups.setdefault(key, []).append(result.objective)
+            groups.setdefault(key, {})[chosen["seed"]] = result.objective
     if not any(len(values) > 1 for values in groups.values()):
+        return None
+    found = [
+        Measurements(name=_called(settings, key), values=list(values.values()), seeds=list(values))
+        for key, values in groups.items()
+    ]
+    keys, higher = list(groups), maximized(results)
+
+    def same_order(a: int, b: int) -> bool:
+        """Whether two settings have read the same data in the same order, where their seeds agree."""
+        differing = [name for name, one, other in zip(settings, keys[a], keys[b]) if one != other]
+        return not any(name.partition(".")[0] in OF_THE_ORDER for name in differing)
+
+    order = best_first(found, higher)
+    verdicts = judge(found, higher_is_better=higher, same_order=same_order)
+    return OverSeeds(settings, [keys[place] for place in order], [found[place] for place in order], verdicts)
+
+
+def _called(settings: list[str], values: tuple[str, ...]) -> str:
+    if len(settings) == 1:
+        return values[0]
+    return " ".join(f"{name}={value}" for name, value in zip(settings, values) if value)
+
+
+def _means_text(found: OverSeeds | None, name: str) -> str:
+    """The mean of each setting over its seeds with Student's 95 % interval, and which difference is real."""
+    if found is None:
         return ""
-    rows = [[*settings, f"mean {name}", "± 95 %", "seeds"]]
-    for key, values in sorted(groups.items(), key=lambda item: statistics.fmean(item[1]), reverse=maximized(results)):
-        half = "-"
-        if len(values) > 1:
-            half = f"{quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values)):.4f}"
-        rows.append([*key, f"{statistics.fmean(values):.4f}", half, str(len(values))])
-    return "over seeds:\n" + _aligned(rows)
+    rows = [[*found.settings, f"mean {name}", "± 95 %", "seeds"]]
+    rows += [[*key, *cells] for key, cells in zip(found.chosen, standing_cells(found.standings))]
+    return "\n".join(["over seeds:", aligned(rows), *verdict_lines(found.verdicts)])
+
+
+def write_means(path: Path, results: list[JobResult]) -> bool:
+    """Write the settings' means over their seeds, best first, to a CSV file; False, and no file, without any."""
+    found = over_seeds(results)
+    if found is None:
+        return False
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        numbers = ["mean", "low", "high", "seeds", "test", "better_by", "better_low", "better_high", "p", "verdict"]
+        writer.writerow(["rank", *found.settings, "metric", *numbers])
+        for rank, (key, one) in enumerate(zip(found.chosen, found.standings), start=1):
+            row = [rank, *key, _judged_by(results), one.mean, *map(_known, one.interval), len(one.values)]
+            if rank > 1:
+                verdict = found.verdicts[rank - 2]
+                tested = [_known(number) for number in (verdict.value, verdict.low, verdict.high, verdict.p)]
+                row += [verdict.test, *tested, verdict.text]
+            writer.writerow(row + [""] * (len(found.settings) + 12 - len(row)))
+    return True
+
+
+def _known(value: float) -> float | str:
+    return value if math.isfinite(value) else ""
 
 
 def _note_on_tokens(name: str, varied: list[str]) -> str:
     """One line when jobs are compared by nats per token that do not share their tokens."""
     found = [key for key in varied if key.partition(".")[0] in OF_THE_TEXT and not key.endswith(".num_workers")]
-    if name not in OF_A_TOKEN or not found:
+    if name.partition("/")[2].partition("/")[0] not in OF_A_TOKEN or not found:
         return ""
     return (
         f"note: {name} is made of nats per token, which cannot be compared between different tokenizers or data "
         f"({', '.join(found)}); give monitor=val/bits_per_byte"
     )
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

@@ -101,7 +101,7 @@ def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -
         rank=ranks.rank() // session.hardware.tensor_parallel,
         world_size=session.hardware.data_parallel_size,
     )
-    data.val_sequences, data.test_sequences = evaluated_sequences(config, data)
+    data.val_sequences, data.test_sequences = evaluated_sequences(config, data, flops_per_token(model, config.seq_len))
     return data
 
 
@@ -130,7 +130,8 @@ def _build_trained(
 
 def build_module(session: Session, prepared: PreparedData, network: Network, metrics: TokenMetrics) -> TrainingModule:
     """Return the LightningModule: model, objective, metrics and how they are optimised."""
-    config, how = session.config, optimization_of(session.config)
+    config, per_token = session.config, flops_per_token(network.model, session.config.seq_len)
+    how = optimization_of(config, per_token)
     facts = {"model": network.description, "config": session.plain_config}
     facts |= {"init_from": session.source.plain()} if session.source is not None else {}
     facts |= {"parts": part_names(config), **fingerprints(prepared)}

@@ -1,5 +1,6 @@
 """How long a run is and how much its evaluations read, from its settings and its data."""
 
+import math
 from typing import TYPE_CHECKING
 
 import psutil
@@ -13,17 +14,21 @@ if TYPE_CHECKING:
     from prospero.training.settings import TrainConfig
 
 
-def max_steps(config: "TrainConfig") -> int:
+def max_steps(config: "TrainConfig", flops_per_token: float) -> int:
     """Return the optimiser steps of the run; UNLIMITED_STEPS when only minutes end it."""
-    return steps_of_run(**config.limits(), tokens_per_step=config.global_batch_size * config.seq_len)
+    per_step = config.global_batch_size * config.seq_len
+    return steps_of_run(**config.limits(), tokens_per_step=per_step, flops_per_token=flops_per_token)
 
 
-def limit_of_steps(config: "TrainConfig") -> str:
-    """Return the setting that decides `max_steps`: the lower of max_steps and max_tokens."""
+def limit_of_steps(config: "TrainConfig", flops_per_token: float) -> str:
+    """Return the setting that decides `max_steps`: the lowest of max_steps, max_tokens and max_flops."""
     limits, per_step = config.limits(), config.global_batch_size * config.seq_len
-    if limits["max_tokens"] is None or (limits["max_steps"] is not None and max_steps(config) == limits["max_steps"]):
+    steps = max_steps(config, flops_per_token)
+    if steps == limits["max_steps"] or limits["max_tokens"] is limits["max_flops"] is None:
         return "max_steps"
-    return f"max_tokens: {limits['max_tokens']:,} tokens are {max_steps(config):,} steps of {per_step:,}"
+    if limits["max_tokens"] is not None and math.ceil(limits["max_tokens"] / per_step) == steps:
+        return f"max_tokens: {limits['max_tokens']:,} tokens are {steps:,} steps of {per_step:,}"
+    return f"max_flops: {limits['max_flops']:.3g} operations are {steps:,} steps of {flops_per_token * per_step:.3g}"
 
 
 def check_micro_batch(config: "TrainConfig", micro_batch_size: int) -> None:
@@ -39,9 +44,11 @@ def check_micro_batch(config: "TrainConfig", micro_batch_size: int) -> None:
         )
 
 
-def evaluated_sequences(config: "TrainConfig", data: LanguageDataModule) -> tuple[int, int | None]:
+def evaluated_sequences(
+    config: "TrainConfig", data: LanguageDataModule, flops_per_token: float
+) -> tuple[int, int | None]:
     """Return how many sequences a validation and the test read; None for no test split."""
-    per_step, total_steps = config.global_batch_size * config.seq_len, max_steps(config)
+    per_step, total_steps = config.global_batch_size * config.seq_len, max_steps(config, flops_per_token)
     total = total_steps * per_step if total_steps < UNLIMITED_STEPS else None
     between = config.trainer.val_every_steps * per_step or total
     validation = bounded(

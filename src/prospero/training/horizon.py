@@ -1,4 +1,4 @@
-"""How long a run is: steps, tokens turned into steps, or minutes whose number of steps is estimated as it runs."""
+"""How long a run is: steps, tokens or operations made steps, or minutes whose steps are estimated as it runs."""
 
 import math
 
@@ -9,22 +9,33 @@ UNLIMITED_STEPS = 10**9
 
 
 def steps_of_run(
-    *, max_steps: int | None, max_tokens: int | None, max_minutes: float | None, tokens_per_step: int
+    *,
+    max_steps: int | None,
+    max_tokens: int | None,
+    max_minutes: float | None,
+    max_flops: float | None = None,
+    tokens_per_step: int,
+    flops_per_token: float = 0.0,
 ) -> int:
     """Return the greatest number of optimiser steps that the limits allow; minutes alone give UNLIMITED_STEPS.
 
     Raises ConfigError when no limit is given, or one is not positive.
     """
-    for name, value in (("max_steps", max_steps), ("max_tokens", max_tokens), ("max_minutes", max_minutes)):
+    given = {"max_steps": max_steps, "max_tokens": max_tokens, "max_flops": max_flops, "max_minutes": max_minutes}
+    for name, value in given.items():
         if value is not None and value <= 0:
             raise ConfigError(f"{name}={value} ends the run before it starts; give a number above 0")
     limits = [max_steps] if max_steps is not None else []
     if max_tokens is not None:
         limits.append(math.ceil(max_tokens / tokens_per_step))
+    if max_flops is not None:
+        if not flops_per_token > 0:
+            raise ConfigError("max_flops= needs a model whose operations are counted; give max_tokens instead")
+        limits.append(math.ceil(max_flops / flops_per_token / tokens_per_step))
     if limits:
         return min(limits)
     if max_minutes is None:
-        raise ConfigError("nothing ends this run; give max_steps, max_tokens or max_minutes")
+        raise ConfigError("nothing ends this run; give max_steps, max_tokens, max_flops or max_minutes")
     return UNLIMITED_STEPS
 
 

@@ -30,13 +30,13 @@ class Optimization:
     """off, blocks (each of the model's, in place) or whole (model and objective as one graph); auto is off at first."""
 
 
-def optimization_of(config: "TrainConfig") -> Optimization:
-    """Return how a run of these settings trains."""
+def optimization_of(config: "TrainConfig", flops_per_token: float) -> Optimization:
+    """Return how a run of these settings trains a model of which a token takes so many operations."""
     return Optimization(
         optimizer=config.optimizer,
         schedule=config.schedule,
-        total_steps=max_steps(config),
-        limit=limit_of_steps(config),
+        total_steps=max_steps(config, flops_per_token),
+        limit=limit_of_steps(config, flops_per_token),
         estimated=config.limits()["max_minutes"] is not None,
         max_grad_norm=config.trainer.max_grad_norm,
         seed=config.seed,

@@ -86,8 +86,12 @@ def write_results(run: RunParts, outcome: Outcome) -> int:
     result |= {"bigram_bits_per_byte": bigram, "steps": state.sequences // session.config.global_batch_size}
     result |= {"tokens": state.tokens, "training_seconds": round(state.seconds, 3)}
     result |= {"status": Status.stopped.value if exit_code else Status.done.value}
+    higher = run.module.metrics.higher_is_better()
     for callback in callbacks_of(run.trainer):
-        result |= callback.result() if isinstance(callback, StepCallback) else {}
+        found = callback.result() if isinstance(callback, StepCallback) else {}
+        higher += found.pop("higher_is_better", [])
+        result |= found
+    result["higher_is_better"] = higher
     result["stop_reason"] = state.stop_reason
     paths.write_text(session.folder.result, json.dumps(result, indent=1) + "\n")
     paths.write_text(session.folder.receipt, scrub(json.dumps(run.prepared.receipt, indent=1)) + "\n")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAY_CHANGE = (
     # how long, and how often is looked
-    "max_steps", "max_tokens", "max_minutes",
+    "max_steps", "max_tokens", "max_flops", "max_minutes",
     "trainer.val_every_steps", "trainer.val_sequences", "trainer.test_sequences", "trainer.log_every_steps",
     "callbacks*", "logger*", "metrics*", "monitor", "sampling.*", "trainer.guards.*", "trainer.watchdog_minutes",
     # how far each step goes

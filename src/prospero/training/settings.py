@@ -86,9 +86,11 @@ class TrainConfig(PrepareConfig):
     seq_len: int = 256
     """Length of a training sequence, in tokens."""
     max_steps: int | None = None
-    """Stop after this many optimiser steps; without any of the three limits, QUICK_START_STEPS."""
+    """Stop after this many optimiser steps; without any of the four limits, QUICK_START_STEPS."""
     max_tokens: int | None = None
     """Stop after this many training tokens, rounded up to a whole step."""
+    max_flops: float | None = None
+    """Stop after this many floating-point operations of training, rounded up to a whole step."""
     max_minutes: float | None = None
     """Stop after this many minutes of training."""
     train_sequences: int | None = None
@@ -110,6 +112,7 @@ class TrainConfig(PrepareConfig):
             "train_sequences",
             "max_steps",
             "max_tokens",
+            "max_flops",
             "max_minutes",
         ):
             value = getattr(self, name)
@@ -127,8 +130,9 @@ class TrainConfig(PrepareConfig):
             )
 
     def limits(self) -> dict[str, Any]:
-        """Return max_steps, max_tokens and max_minutes, with the quick start's length when none is given."""
-        given = {"max_steps": self.max_steps, "max_tokens": self.max_tokens, "max_minutes": self.max_minutes}
+        """Return max_steps, max_tokens, max_flops and max_minutes, with the quick start's length when none is given."""
+        given = {"max_steps": self.max_steps, "max_tokens": self.max_tokens}
+        given |= {"max_flops": self.max_flops, "max_minutes": self.max_minutes}
         return given if any(value is not None for value in given.values()) else given | {"max_steps": QUICK_START_STEPS}
 
     def run_name(self) -> str:

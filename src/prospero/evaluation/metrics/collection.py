@@ -110,6 +110,11 @@ class TokenMetrics(nn.Module):
             for name in ([f"val/{key}/{part}" for part in metric.parts] or [f"val/{key}"])
         ]
 
+    def higher_is_better(self) -> list[str]:
+        """Return the names, without their split, of the numbers of which the larger is the better."""
+        names = [name.partition("/")[2] for name in self.names()]
+        return [name for name in names if self.members[name.split("/")[0]].higher_is_better]
+
     def monitor(self, name: str) -> Monitor:
         """Return what watches the number `name`; ConfigError when no metric of the run measures it."""
         if name not in self.names():

@@ -26,7 +26,7 @@ class StepCallback(Callback):
         return {}
 
     def result(self) -> dict[str, Any]:
-        """Return what is added to the run's result file."""
+        """Return what is added to the run's result file; `higher_is_better` lists numbers, without their split."""
         return {}
 
     def on_train_batch_end(

@@ -107,6 +107,10 @@ class Throughput(StepCallback):
             metrics["train/mfu"] = flops / (self.peak_flops * self.module.trainer.world_size)
         return metrics
 
+    def result(self) -> dict[str, Any]:
+        """Return what a token's training takes, by which runs of different models are compared."""
+        return {"flops_per_token": self.run.flops_per_token} if self.run.flops_per_token else {}
+
 
 def peak_flops_of(device: torch.device, precision: str) -> float | None:
     """Return the peak of one `device`: from the makers' table for GPUs, measured on CPUs, else None."""

@@ -1,0 +1,120 @@
+"""`prospero compare`: what it says of runs and sweeps, what it writes, what it refuses."""
+
+import csv
+import re
+
+import pytest
+
+from prospero.commands.compare import CompareConfig, compare
+from prospero.errors import ConfigError, DataError
+from tests.runs.comparison.fakes import fake_run, fake_sweep
+
+GRID = [([f"model={model}", f"seed={seed}"], "DONE") for model in ("tiny", "lstm_tiny") for seed in (1, 2, 3)]
+LOSSES = [2.00, 2.02, 2.01, 2.51, 2.52, 2.54]
+
+
+def rows(folder) -> list[dict[str, str]]:
+    with open(folder / "compare.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_sweep_has_its_verdict_its_page_and_its_table(tmp_path, capsys):
+    sweep = fake_sweep(tmp_path / "sweeps" / "a", GRID, loss=LOSSES)
+    assert compare(CompareConfig(sweep="last", outputs_dir=str(tmp_path))) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "settings that differ:" and said[2].split() == ["model", "transformer", "lstm"]
+    assert said[-1] == "tiny beats lstm_tiny by 0.513 (95 % 0.475 to 0.551, p < 0.001)"
+    assert said[-3].split() == ["tiny", "2.0100", "0.0248", "3"]
+    first, second = rows(sweep)
+    assert (first["group"], first["rank"], first["seeds"], first["values"]) == ("tiny", "1", "3", "2.0 2.02 2.01")
+    assert second["test"] == "paired t" and second["verdict"] == said[-1] and second["model"] == "lstm"
+    assert float(first["low"]) == pytest.approx(2.01 - 4.30265 * 0.01 / 3**0.5)
+    assert (sweep / "compare.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_page_needs_no_network_and_escapes_what_runs_are_called(tmp_path):
+    fake_run(tmp_path / "train" / "<script>alert(1)")
+    fake_run(tmp_path / "train" / "b", width=32, loss=1.0)
+    compare(CompareConfig(runs=["<script>alert(1)", "b"], outputs_dir=str(tmp_path)))
+    page = (tmp_path / "compare" / "compare.html").read_text()
+    assert "&lt;script&gt;" in page and "<script" not in page
+    outside = set(re.findall(r'(?:src|href)="([^#"][^"]*)"', page))
+    assert not outside and page.count("<svg") == 1
+
+
+def test_runs_with_one_seed_each_have_no_verdict_over_seeds(tmp_path, capsys):
+    folders = [fake_run(tmp_path / name, width=width, loss=width / 10) for name, width in (("a", 32), ("b", 64))]
+    compare(CompareConfig(runs=list(map(str, folders)), out=str(tmp_path / "out"), outputs_dir=str(tmp_path)))
+    assert "a and b: no verdict over seeds, both have one seed" in capsys.readouterr().out
+
+
+def test_jobs_that_did_not_come_to_their_end_are_named_and_left_out(tmp_path, capsys):
+    jobs = [*GRID[:2], (["model=tiny", "seed=3"], "FAILED"), *GRID[3:5], (["model=lstm_tiny", "seed=3"], "PRUNED")]
+    fake_sweep(tmp_path / "sweeps" / "a", jobs, loss=LOSSES)
+    compare(CompareConfig(sweep="a", outputs_dir=str(tmp_path)))
+    said = capsys.readouterr().out
+    assert said.endswith(
+        "tiny beats lstm_tiny by 0.505 (95 % 0.441 to 0.569, p = 0.006)\n\n"
+        "[2] tiny seed=3 is left out: it is FAILED\n[5] lstm_tiny seed=3 is left out: it is PRUNED\n"
+    )
+
+
+def test_what_is_judged_may_be_chosen_and_its_direction_is_known(tmp_path, capsys):
+    fake_sweep(tmp_path / "sweeps" / "a", GRID, loss=LOSSES, accuracy=[0.5, 0.51, 0.52, 0.7, 0.72, 0.71])
+    compare(CompareConfig(sweep="last", by=["val/accuracy"], outputs_dir=str(tmp_path)))
+    said = capsys.readouterr().out
+    assert "val/accuracy, higher is better" in said and "lstm_tiny beats tiny by 0.20" in said
+    assert "val/loss" not in said
+
+
+def test_budgets_are_judged_among_themselves(tmp_path, capsys):
+    jobs = [([*words, f"max_steps={steps}"], "DONE") for steps in (10, 20) for words, _ in GRID]
+    sweep = fake_sweep(tmp_path / "sweeps" / "a", jobs, loss=[*LOSSES, *(loss - 1 for loss in LOSSES)])
+    compare(CompareConfig(sweep="last", outputs_dir=str(tmp_path)))
+    said = capsys.readouterr().out
+    assert said.count(" beats ") == 2 and "val/loss, lower is better, max_steps=20:" in said
+    assert [row["budget"] for row in rows(sweep)] == ["max_steps=10"] * 2 + ["max_steps=20"] * 2
+
+
+def test_the_loss_by_position_is_drawn_and_judged_only_when_asked(tmp_path, capsys):
+    places = {"loss_by_position/0": LOSSES, "loss_by_position/1-3": LOSSES}
+    sweep = fake_sweep(tmp_path / "sweeps" / "a", GRID, loss=LOSSES, **places)
+    compare(CompareConfig(sweep="last", outputs_dir=str(tmp_path)))
+    assert "loss_by_position" not in capsys.readouterr().out
+    assert "Loss by position in the context" in (sweep / "compare.html").read_text()
+    compare(CompareConfig(sweep="last", by=["val/loss_by_position/0"], outputs_dir=str(tmp_path)))
+    assert "val/loss_by_position/0, lower is better" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({}, "Give the runs to compare"),
+        ({"runs": ["a"], "sweep": "last"}, "Give the runs to compare"),
+        ({"sweep": " "}, "sweep= is empty"),
+        ({"runs": ["a"]}, "takes two finished runs or more; found 1"),
+        ({"runs": ["a", "a"]}, "takes two finished runs or more; found 1"),
+        ({"runs": ["a", "twin"]}, "twin is left out: a has the same settings and the same seed"),
+        ({"runs": ["a", "bb"]}, "There is no run 'bb'"),
+        ({"runs": ["a", "b"], "by": ["val/los"]}, "There is no number 'val/los' that all runs have. Did you mean 'val/loss'?"),
+        ({"runs": ["a", "b"], "by": ["val/accuracy"]}, "'val/accuracy' that all runs have (a has none)"),
+        ({"sweep": "lst"}, "There is no sweep 'lst'"),
+        ({"sweep": "{tmp}/train/a"}, "is no sweep: it has no sweep.json"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused_in_one_line_and_nothing_is_written(how, said, tmp_path):
+    fake_run(tmp_path / "train" / "a")
+    fake_run(tmp_path / "train" / "twin")
+    fake_run(tmp_path / "train" / "b", width=32, accuracy=0.5)
+    before = sorted(tmp_path.rglob("*"))
+    how = {name: value.format(tmp=tmp_path) if isinstance(value, str) else value for name, value in how.items()}
+    with pytest.raises(ConfigError) as refused:
+        compare(CompareConfig(outputs_dir=str(tmp_path), **how))
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    fake_run(tmp_path / "train" / "a")
+    with pytest.raises(DataError, match="is no run"):
+        compare(CompareConfig(runs=["a", str(tmp_path)], outputs_dir=str(tmp_path)))
