@@ -46,6 +46,13 @@ def test_the_metric_is_the_mean_over_problems_and_skips_what_was_not_run():
     assert [quantity.higher_is_better for quantity in metric.quantities] == [True, True]
 
 
+def test_sums_of_many_problems_are_exact_in_any_order():
+    metric = PassAtKConfig(k=[1, 3, 7]).build(FACTS)
+    rows = metric.statistics([sample(number % 24, 23) for number in range(5000)])
+    assert (rows.sum(axis=0) == np.add.reduce(rows[::-1])).all()
+    assert [math.fsum(column) for column in rows.T] == [sum(column.tolist()) for column in rows.T]
+
+
 def test_nothing_run_is_no_number():
     metric = PassAtKConfig(k=[1]).build(FACTS)
     assert math.isnan(float(metric.compute()["pass_at_k_1"]))

@@ -32,14 +32,14 @@ NAMES = [
 
 
 def samples() -> list[TextSample]:
-    """Texts with one to four references and with none, some of them Python, each with two predictions and checks."""
+    """Texts with one to four references and with none, some of them Python, each with five predictions and checks."""
     generated = [*generated_samples(30), TextSample(predictions=["x = 1"]), TextSample(predictions=["今天"])]
     return [
         TextSample(
-            predictions=[*sample.predictions, "y"],
+            predictions=[*sample.predictions, *"vwxyz"][:5],
             references=sample.references,
             source="x",
-            passed=[number % 3 == 0, number % 2 == 0],
+            passed=[(number + place) % (number % 7 + 1) == 0 for place in range(5)],
         )
         for number, sample in enumerate(generated)
     ]
@@ -108,7 +108,7 @@ def test_its_quantities_are_its_numbers_and_rows_of_sums_are_finished_at_once(na
 @pytest.mark.parametrize("texts", [("", ""), ("", "a b"), ("a b", ""), ("无", "今天天气"), ("\ud800", "\0")], ids=str)
 def test_odd_texts_have_a_number_or_none_but_no_error(name, texts):
     metric = built(name)
-    rows = metric.statistics([TextSample(predictions=[texts[0]], references=[texts[1]], passed=[False])])
+    rows = metric.statistics([TextSample(predictions=[texts[0]] * 5, references=[texts[1]], passed=[False] * 5)])
     assert np.isfinite(rows).all()
     values = metric.finish(rows)
     assert ((values >= 0) & (values <= 100) | np.isnan(values)).all()

@@ -38,13 +38,14 @@ class PassAtK(TextMetric):
 
     def statistics(self, samples: Sequence[TextSample]) -> np.ndarray:
         """Return pass@k of each sample; ConfigError when one has fewer programs than the largest k."""
-        return np.array([self._row(sample.passed) for sample in samples], dtype=np.float64)
+        rows = [self._row(sample.passed) for sample in samples]
+        return np.array(rows, dtype=np.float64).reshape(-1, self.n_statistics)
 
     def _row(self, passed: Sequence[bool] | None) -> list[float]:
         if passed is None:
             return [0.0] * self.n_statistics
         self.check(len(passed))
-        return [*(pass_at_k(len(passed), sum(passed), k) for k in self.k), 1.0]
+        return [*(_summable(pass_at_k(len(passed), sum(passed), k)) for k in self.k), 1.0]
 
     def check(self, n: int) -> None:
         """Raise ConfigError when `n` programs a problem do not do."""
@@ -58,6 +59,11 @@ class PassAtK(TextMetric):
         """Return the mean of each k."""
         counts = sums[..., -1:]
         return np.divide(sums[..., :-1], counts, out=np.full(sums[..., :-1].shape, np.nan), where=counts != 0)
+
+
+def _summable(value: float) -> float:
+    """Round to a multiple of 2^-40, an error below 1e-12: sums of thousands are exact then, in whatever order."""
+    return round(value * 2**40) / 2**40
 
 
 def pass_at_k(n: int, passed: int, k: int) -> float:
