@@ -2,9 +2,10 @@
 
 Each function tries one thing and returns whether it holds; none of them can be undone. The numbers are the kernel's own
 (linux/landlock.h, linux/seccomp.h, linux/sched.h), called through ctypes because Python's library has no names for
-them. Imported by the warden, whose start must be quick: nothing here imports more than ctypes, os and sys.
+them. Imported by the warden, whose start must be quick: nothing here imports more than ctypes and what Python starts with.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -41,9 +42,12 @@ def enter_namespaces() -> bool:
     uid, gid = os.geteuid(), os.getegid()
     apart = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
     if _libc.unshare(CLONE_NEWUSER | apart) == 0:
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(text)
+        with contextlib.suppress(
+            PermissionError
+        ):  # some kernels give namespaces and no rights in them: mounts fail then
+            for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+                with open(f"/proc/self/{name}", "w") as file:
+                    file.write(text)
         return True
     return _libc.unshare(apart) == 0  # root, where namespaces of users are switched off
 

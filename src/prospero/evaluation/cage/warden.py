@@ -229,7 +229,7 @@ def _run(text: str, secret: int, answer: int) -> None:
     for name in [name for name in sys.modules if name.startswith("prospero")]:
         del sys.modules[name]
     sys.argv = [FILE_NAME]
-    gc.freeze()
+    gc.freeze()  # objects of the cage are not listed to the program
     try:
         try:
             exec(compile(text, FILE_NAME, "exec", dont_inherit=True), main_module.__dict__)
