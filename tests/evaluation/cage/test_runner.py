@@ -12,7 +12,7 @@ import pytest
 
 from prospero.errors import DataError
 from prospero.evaluation.cage.limits import CageConfig
-from prospero.evaluation.cage.runner import Verdict, gaps, run_program, run_programs
+from prospero.evaluation.cage.runner import Verdict, _remove, gaps, run_program, run_programs
 
 pytestmark = [pytest.mark.processes, pytest.mark.skipif(os.name != "posix", reason="a cage needs a POSIX system")]
 LIMITS = CageConfig(seconds=30, cpu_seconds=20, memory_mb=256)
@@ -176,6 +176,28 @@ def test_harm_is_refused(program, deed, place, held, monkeypatch):
             server.accept()
     assert result.verdict is Verdict.failed
     assert "s3cret" not in result.output and "precious" not in result.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the layer that is left out is Linux's")
+def test_what_is_left_in_a_folder_is_removed_and_its_links_are_not_followed(place, held):
+    need(held, "changing your files")
+    program = (
+        f"import os; os.symlink({str(place.parent)!r}, 'link'); os.makedirs('a/b'); open('a/b/c', 'w').close()\n"
+        f"os.symlink({str(place)!r}, 'a/link')"
+    )
+    assert run_program(program, LIMITS, ["namespaces"]).passed
+
+
+def test_folders_that_nobody_may_open_are_removed_too(tmp_path):
+    (tmp_path / "outside").mkdir(mode=0o750)
+    closed = tmp_path / "left" / "closed" / "inner"
+    closed.mkdir(parents=True)
+    (closed / "link").symlink_to(tmp_path / "outside")
+    closed.chmod(0)
+    closed.parent.chmod(0)
+    _remove(str(tmp_path / "left"))
+    assert [path.name for path in tmp_path.iterdir()] == ["outside"]
+    assert (tmp_path / "outside").stat().st_mode & 0o777 == 0o750
 
 
 def test_a_fork_bomb_does_not_go_off(place, held):

@@ -2,7 +2,7 @@
 
 Each function tries one thing and returns whether it holds; none of them can be undone. The numbers are the kernel's own
 (linux/landlock.h, linux/seccomp.h, linux/sched.h), called through ctypes because Python's library has no names for
-them. Imported by the warden, whose start must be quick: nothing here imports more than ctypes and what Python starts with.
+them. Imported by the warden, whose start must be quick: beside ctypes nothing is imported that takes time.
 """
 
 import contextlib
