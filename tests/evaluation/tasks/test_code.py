@@ -167,6 +167,14 @@ def test_what_passes_is_counted_and_every_program_is_kept(tmp_path):
 
 
 @pytest.mark.processes
+def test_without_a_body_nothing_was_written_and_nothing_parses(tmp_path):
+    outcome = config(tmp_path).build("code", TaskFacts()).judged(0, ["return 2 * x\n"] * 5, {})
+    assert outcome.statistics["parses"] == [0, 1]
+    assert outcome.record["runs"][0]["program"].startswith(PROBLEMS[0]["prompt"] + "\n\ndef check")
+    assert outcome.record["runs"][0]["verdict"] == "failed"
+
+
+@pytest.mark.processes
 def test_an_outcome_depends_on_the_subject_and_the_item_alone(tmp_path):
     scripts = [
         ["    return x + x\n", "    return x\n", "    raise ValueError\n"],

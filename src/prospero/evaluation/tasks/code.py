@@ -182,7 +182,8 @@ class CodeTask(Measurement):
         before = prompt if config.body_only else ""
         references = [] if config.reference is None else [values[config.reference]]
         sample = TextSample(
-            predictions=[before + text for text in kept],
+            # a bare docstring would parse: whoever wrote no body has written nothing
+            predictions=[before + text if text.strip() else "" for text in kept],
             references=[before + text for text in references],
             source=prompt,
             passed=[results[program].passed for program in programs],
