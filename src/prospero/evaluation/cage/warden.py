@@ -149,6 +149,7 @@ def _children() -> set[int]:
 def _first_process(job: dict, held: list[str], secret: int, answer: int, status: int) -> None:
     """Run the program in a process below this one; pass its exit status and its use on. Never returns."""
     confinement.prctl(confinement.PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setsid()  # a group by which it and the program can be killed where there is no subreaper
     program = os.fork()
     if program == 0:
         os.close(status)
@@ -163,7 +164,6 @@ def _first_process(job: dict, held: list[str], secret: int, answer: int, status:
 
 
 def _become_the_program(job: dict, held: list[str], secret: int, answer: int) -> None:
-    os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(1, 2)  # both streams in one, in the order they were written
