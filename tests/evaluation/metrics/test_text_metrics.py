@@ -18,7 +18,7 @@ from tests.evaluation.metrics.generated_texts import generated_samples
 FACTS = MetricFacts(token_bytes=np.zeros(0, np.int32), seq_len=1)
 NEEDS_A_SCORER = {"bert_score"}
 """Tested in its own file, where a scorer is made."""
-OF_COUNTS = {"bleu", "chrf", "exact_match", "distinct", "repetition", "parses", "pass_at_k"}
+OF_COUNTS = {"bleu", "chrf", "exact_match", "distinct", "repetition", "parses"}
 """Whose sums are whole numbers: equal bit for bit however they are added up. The others are means of fractions."""
 
 
@@ -32,14 +32,14 @@ NAMES = [
 
 
 def samples() -> list[TextSample]:
-    """Texts with one to four references and with none, some of them Python, each with two predictions and checks."""
+    """Texts with one to four references and with none, some of them Python, each with five predictions and checks."""
     generated = [*generated_samples(30), TextSample(predictions=["x = 1"]), TextSample(predictions=["今天"])]
     return [
         TextSample(
-            predictions=[*sample.predictions, "y"],
+            predictions=[*sample.predictions, *"abcd"],
             references=sample.references,
             source="x",
-            passed=[number % 3 == 0, number % 2 == 0],
+            passed=[number % 3 == 0, number % 2 == 0, False, False, True],
         )
         for number, sample in enumerate(generated)
     ]
@@ -108,7 +108,7 @@ def test_its_quantities_are_its_numbers_and_rows_of_sums_are_finished_at_once(na
 @pytest.mark.parametrize("texts", [("", ""), ("", "a b"), ("a b", ""), ("无", "今天天气"), ("\ud800", "\0")], ids=str)
 def test_odd_texts_have_a_number_or_none_but_no_error(name, texts):
     metric = built(name)
-    rows = metric.statistics([TextSample(predictions=[texts[0]], references=[texts[1]], passed=[False])])
+    rows = metric.statistics([TextSample(predictions=[texts[0]], references=[texts[1]], passed=[False] * 5)])
     assert np.isfinite(rows).all()
     values = metric.finish(rows)
     assert ((values >= 0) & (values <= 100) | np.isnan(values)).all()

@@ -38,7 +38,9 @@ class PassAtK(TextMetric):
 
     def statistics(self, samples: Sequence[TextSample]) -> np.ndarray:
         """Return pass@k of each sample; ConfigError when one has fewer programs than the largest k."""
-        return np.array([self._row(sample.passed) for sample in samples], dtype=np.float64)
+        return np.array([self._row(sample.passed) for sample in samples], dtype=np.float64).reshape(
+            -1, self.n_statistics
+        )
 
     def _row(self, passed: Sequence[bool] | None) -> list[float]:
         if passed is None:
