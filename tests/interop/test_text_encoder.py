@@ -1,23 +1,27 @@
 """The scorers of BERTScore: against the package bert-score with the same encoder, and models of our own."""
 
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 
 from prospero.checkpoints.model_folder import describe_model, save_model_folder
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.metrics.base import MetricFacts
-from prospero.evaluation.metrics.bert_score import BertScoreConfig
+from prospero.evaluation.metrics.bert_score import BertScoreConfig, matched
 from prospero.evaluation.metrics.text_base import TextSample
-from prospero.interop.text_encoder import OwnEncoder, load_text_encoder
+from prospero.interop import text_encoder
+from prospero.interop.text_encoder import HuggingFaceEncoder, OwnEncoder, load_text_encoder
 from prospero.model.transformer import TransformerConfig
 
 FACTS = MetricFacts(token_bytes=np.zeros(0, np.int32), seq_len=1)
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "dog,", "ran.", "42", "élan", "中文"]
+SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 SAMPLE = TextSample(predictions=["the cat sat"], references=["a cat sat."])
 
 
@@ -32,8 +36,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "vocab.txt").write_text("\n".join(names), encoding="utf-8")
     transformers.BertTokenizer(str(folder / "vocab.txt"), model_max_length=32).save_pretrained(folder)
     torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
-    config = transformers.BertConfig(vocab_size=len(names), max_position_embeddings=32, initializer_range=0.5, **shape)
+    config = transformers.BertConfig(vocab_size=len(names), max_position_embeddings=32, initializer_range=0.5, **SHAPE)
     transformers.BertModel(config).save_pretrained(folder)
     return folder
 
@@ -95,6 +98,55 @@ def test_what_cannot_be_is_told_in_a_line(bert, tmp_path):
         load_text_encoder(bert, 4)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     with pytest.raises(DataError, match="cannot be read as an encoder: "):
+        load_text_encoder(tmp_path, None)
+
+
+@pytest.fixture(scope="module")
+def roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A RoBERTa of random weights with 32 positions, two of which are its padding's."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("encoder") / "roberta"
+    folder.mkdir()
+    pieces = tokenizers.ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    pieces.train_from_iterator([" ".join(WORDS)] * 20, vocab_size=300, special_tokens=special)
+    pieces.save_model(str(folder))
+    files = {"vocab": str(folder / "vocab.json"), "merges": str(folder / "merges.txt")}
+    transformers.RobertaTokenizer(**files, model_max_length=32).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.RobertaConfig(
+        vocab_size=pieces.get_vocab_size(), max_position_embeddings=32, initializer_range=0.5, **SHAPE
+    )
+    transformers.RobertaModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.heavy
+def test_roberta_reads_a_space_before_the_first_word_and_no_more_than_its_positions(roberta):
+    bert_score = pytest.importorskip("bert_score")
+    encoder = load_text_encoder(roberta, 2)
+    assert isinstance(encoder, HuggingFaceEncoder) and encoder.window == 30
+    assert encoder.encode("a " * 1000)[0].shape == (30, 32)
+    spaced = encoder.encode("cat sat")[0]
+    encoder.prefix = ""  # Transformers 5 takes the space that bert-score asks for from it
+    assert spaced.shape != encoder.encode("cat sat")[0].shape or not torch.equal(spaced, encoder.encode("cat sat")[0])
+    found = matched(encoder.encode("the cat sat"), encoder.encode("a cat ran."))
+    expected = bert_score.score(["the cat sat"], ["a cat ran."], model_type=str(roberta), num_layers=2)
+    assert found == pytest.approx([float(part) for part in expected], abs=1e-4)
+
+
+@pytest.mark.heavy
+def test_a_name_on_the_hub_has_the_layer_that_bert_score_uses(bert, monkeypatch):
+    monkeypatch.setattr(text_encoder, "fetched", lambda name, revision, setting: bert)
+    with pytest.raises(ConfigError, match="layer=17: FacebookAI/roberta-large has 3 layers"):
+        load_text_encoder("FacebookAI/roberta-large", None)
+    assert "owner/name, layer 3 of 3" in load_text_encoder("owner/name", None).name
+
+
+def test_without_transformers_a_model_of_our_own_is_named_as_the_way(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigError, match=r"needs the package transformers: pip install 'prospero\[hub\]'; without it"):
         load_text_encoder(tmp_path, None)
 
 
