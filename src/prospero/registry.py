@@ -6,6 +6,7 @@ reads the settings of a class from its source, `configuration.typed` imports the
 
 import importlib
 from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 from prospero.errors import ConfigError, suggest
 
@@ -112,6 +113,7 @@ PARTS: dict[str, dict[str, str]] = {
         "distinct": "prospero.evaluation.metrics.distinct:DistinctConfig",
         "repetition": "prospero.evaluation.metrics.repetition:RepetitionConfig",
         "parses": "prospero.evaluation.metrics.parses:ParsesConfig",
+        "bert_score": "prospero.evaluation.metrics.bert_score:BertScoreConfig",
         "pass_at_k": "prospero.evaluation.metrics.pass_at_k:PassAtKConfig",
     },
     "tasks": {
@@ -214,6 +216,12 @@ VERBS: dict[str, Verb] = {
 MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "metrics", "tasks", "callbacks", "logger"})
 """Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
 
+BRIDGES: dict[str, str] = {"text_encoder": "prospero.interop.text_encoder:load_text_encoder"}
+"""What a room needs of one that it may not import: name -> "module:function", imported when it is called for.
+
+text_encoder: (folder, or a name on the hub; layer) -> the encoder of BERTScore (evaluation -> interop).
+"""
+
 ADDED: dict[str, dict[str, type]] = {}
 """Parts registered by the user's own modules: group -> name -> Config class."""
 
@@ -258,6 +266,12 @@ def config_class(group: str, name: str) -> type:
         raise ConfigError(f"There is no {group} '{name}'.{suggest(name, names(group))}")
     module, _, class_name = PARTS[group][name].partition(":")
     return getattr(importlib.import_module(module), class_name)
+
+
+def bridge(name: str) -> Any:
+    """Import and return the function that BRIDGES names."""
+    module, _, function = BRIDGES[name].partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def name_of(group: str, config_class: type) -> str | None:

@@ -29,7 +29,9 @@ def built(name: str):
     return registry.config_class("metrics", name)().build(FACTS)
 
 
-OF_TOKENS = [name for name in registry.names("metrics") if isinstance(built(name), TokenMetric)]
+NEEDS_A_RUN = "bert_score"
+"""Is built where there is a trained run; a metric of texts."""
+OF_TOKENS = [n for n in registry.names("metrics") if n != NEEDS_A_RUN and isinstance(built(n), TokenMetric)]
 
 
 def scores(rows: slice = slice(None)) -> tuple[MeasuredTokens, Batch]:

@@ -18,7 +18,7 @@ from tests.evaluation.metrics.generated_texts import generated_samples
 FACTS = MetricFacts(token_bytes=np.zeros(0, np.int32), seq_len=1)
 NEEDS_A_SCORER = {"bert_score"}
 """Tested in its own file, where a scorer is made."""
-OF_COUNTS = {"bleu", "chrf", "exact_match", "distinct", "repetition", "parses", "pass_at_k"}
+OF_COUNTS = {"bleu", "chrf", "exact_match", "distinct", "repetition", "parses"}
 """Whose sums are whole numbers: equal bit for bit however they are added up. The others are means of fractions."""
 
 

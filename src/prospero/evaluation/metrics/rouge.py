@@ -83,10 +83,10 @@ class _Text:
 def scores(prediction: _Text, reference: _Text) -> tuple[float, float, float, float]:
     """Return F of ROUGE-1, -2, -L and -Lsum."""
     words, reference_words = prediction.words, reference.words
-    of_ngrams = [_f_of_ngrams(words, reference_words, n) for n in (1, 2)]
     in_order = CommonSubsequence([words]).length(reference_words)
     return (
-        *of_ngrams,
+        _f_of_ngrams(words, reference_words, 1),
+        _f_of_ngrams(words, reference_words, 2),
         f_measure(in_order, len(words), len(reference_words)),
         _f_of_lines(prediction.lines, reference.lines),
     )
