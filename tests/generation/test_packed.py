@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from prospero.generation.decoder import ModelDecoder
 from prospero.generation.engine import Engine
-from prospero.generation.generate import generate, score
+from prospero.generation.generate import end_scores, generate, score
 from prospero.generation.packed import PackedDecoder, why_not
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Precision
@@ -86,6 +87,18 @@ def test_texts_are_those_of_forward_in_any_batch(model):
     assert score(decoder, TOKENIZER, text).log_probabilities == pytest.approx(
         score(model, TOKENIZER, text).log_probabilities, abs=1e-4
     )
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_ends_of_rows_are_scored_as_whole_rows_are(preset):
+    model = tiny(preset)
+    rows = [TOKENIZER.encode(text) for text in ("The import", "x=", "def f(a): return a")]
+    counts = [3, 1, 17]
+    for decoder in [ModelDecoder(model), *([PackedDecoder(model)] if why_not(model) is None else [])]:
+        found = end_scores(decoder, rows, counts)
+        assert [len(scores) for scores in found] == counts
+        for ids, count, scores in zip(rows, counts, found):
+            torch.testing.assert_close(scores, decoder.scores(ids)[-count:], atol=1e-4, rtol=0)
 
 
 def test_beams_are_those_of_forward(model):

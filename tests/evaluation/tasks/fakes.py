@@ -62,10 +62,11 @@ class BigramDecoder:
         return self.log_probabilities[row[:-1], row[1:]]
 
     def hidden(self, input_ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
-        raise NotImplementedError
+        self._check(*input_ids.tolist())
+        return self.log_probabilities[input_ids]
 
     def project(self, hidden: Tensor) -> Tensor:
-        raise NotImplementedError
+        return hidden
 
     def session(self) -> AbstractContextManager[Any]:
         return nullcontext()

@@ -6,7 +6,7 @@ import pytest
 
 from prospero.data.tokenizer.bpe import BPETokenizerConfig
 from prospero.evaluation.measurement import Subject
-from prospero.evaluation.tasks.likelihood import Ending, bits_and_bytes, endings, log_likelihood
+from prospero.evaluation.tasks.likelihood import Ending, bits_and_bytes, endings, log_likelihoods
 from tests.evaluation.tasks.fakes import END, TOKENIZER, BigramDecoder, bits, subject
 
 TABLE = {"a": {"b": 0.5, "c": 0.25}, "b": {"c": 0.125}, END: {"a": 0.5}}
@@ -16,7 +16,7 @@ def test_by_hand():
     model = subject(TABLE)
     (ending,) = endings(model, "xa", ["bc"])
     assert ending == Ending(TOKENIZER.encode("xa"), TOKENIZER.encode("bc"))
-    assert log_likelihood(model, ending) == pytest.approx(math.log(0.5 * 0.125), abs=1e-12)
+    assert log_likelihoods(model, [ending])[0] == pytest.approx(math.log(0.5 * 0.125), abs=1e-5)
     assert bits_and_bytes(model, "xa", "bc") == pytest.approx([bits(0.5, 0.125), 2])
     assert bits_and_bytes(model, "", "ab") == pytest.approx([bits(0.5, 0.5), 2])  # after the separator
     assert bits_and_bytes(model, "xa", "") == [0.0, 0.0]
@@ -26,12 +26,21 @@ def test_by_hand():
 def test_of_a_long_beginning_the_end_counts():
     model = subject(TABLE, window=4)
     (ending,) = endings(model, "z" * 100_000 + "a", ["bc"])
-    assert log_likelihood(model, ending) == pytest.approx(math.log(0.5 * 0.125), abs=1e-12)
+    assert log_likelihoods(model, [ending])[0] == pytest.approx(math.log(0.5 * 0.125), abs=1e-5)
     (longer,) = endings(model, "a", ["bc" * 5])  # longer than the window itself: it slides
     uniform = 1 / TOKENIZER.vocab_size
-    assert log_likelihood(model, longer) == pytest.approx(
-        math.log(0.5) + 5 * math.log(0.125) + 4 * math.log(uniform), abs=1e-9
+    assert log_likelihoods(model, [longer])[0] == pytest.approx(
+        math.log(0.5) + 5 * math.log(0.125) + 4 * math.log(uniform), abs=1e-4
     )
+
+
+def test_many_at_a_time_in_their_order():
+    model = subject(TABLE, window=6, rows=2)
+    texts = [("a", "b"), ("xxxxxxxxa", "bc"), ("a", "bc"), ("a", "b"), ("", "a")]
+    wanted = [endings(model, before, [end])[0] for before, end in texts]
+    expected = [math.log(p) for p in (1 / 2, 1 / 16, 1 / 16, 1 / 2, 1 / 2)]
+    assert log_likelihoods(model, wanted) == pytest.approx(expected, abs=1e-5)
+    assert log_likelihoods(model, []) == []
 
 
 def test_a_token_over_the_meeting_place_is_the_same_for_all_ends():

@@ -15,7 +15,7 @@ from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subj
 from prospero.evaluation.tasks.base import TaskFacts
 from prospero.evaluation.tasks.embedded.pairs import token_pairs
 from prospero.evaluation.tasks.items import Embedded, check_limit, check_pattern, gather
-from prospero.evaluation.tasks.likelihood import NATS_PER_BIT, endings, log_likelihood, utf8_bytes
+from prospero.evaluation.tasks.likelihood import NATS_PER_BIT, endings, log_likelihoods, utf8_bytes
 from prospero.evaluation.tasks.records import Record, RecordsConfig, fingerprint
 from prospero.evaluation.tasks.template import Template
 from prospero.plain import plain
@@ -132,22 +132,28 @@ class ChoiceTask(Measurement):
         return known | self.origin
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
-        """Score the candidates of one item after another."""
-        for number in items:
-            item = self.items[number]
-            ends = [self.config.separator + choice for choice in item.choices]
-            nats = [log_likelihood(subject, ending) for ending in endings(subject, item.context, ends)]
-            sizes = [utf8_bytes(end) for end in ends]
-            per_byte = [value / size for value, size in zip(nats, sizes)]
-            right = item.answer
-            statistics = {
-                "accuracy": [credit(nats, right), 1.0],
-                "accuracy_per_byte": [credit(per_byte, right), 1.0],
-                "bits_per_byte": [-nats[right] / NATS_PER_BIT, float(sizes[right])],
-            }
-            record = {"prompt": item.context, "choices": item.choices, "log_likelihoods": nats}
-            record |= {"prediction": item.choices[int(np.argmax(nats))], "references": [item.choices[right]]}
-            yield Outcome(number, statistics, record)
+        """Score the candidates of `subject.rows` items at a time."""
+        for start in range(0, len(items), subject.rows):
+            numbers = items[start : start + subject.rows]
+            asked = [endings(subject, self.items[number].context, self._ends(number)) for number in numbers]
+            nats = iter(log_likelihoods(subject, [ending for ends in asked for ending in ends]))
+            for number, ends in zip(numbers, asked):
+                yield self._outcome(number, [next(nats) for _ in ends])
+
+    def _ends(self, number: int) -> list[str]:
+        return [self.config.separator + choice for choice in self.items[number].choices]
+
+    def _outcome(self, number: int, nats: list[float]) -> Outcome:
+        item, right = self.items[number], self.items[number].answer
+        sizes = [utf8_bytes(end) for end in self._ends(number)]
+        statistics = {
+            "accuracy": [credit(nats, right), 1.0],
+            "accuracy_per_byte": [credit([value / size for value, size in zip(nats, sizes)], right), 1.0],
+            "bits_per_byte": [-nats[right] / NATS_PER_BIT, float(sizes[right])],
+        }
+        record = {"prompt": item.context, "choices": item.choices, "log_likelihoods": nats}
+        record |= {"prediction": item.choices[int(np.argmax(nats))], "references": [item.choices[right]]}
+        return Outcome(number, statistics, record)
 
 
 def credit(scores: Sequence[float], right: int) -> float:

@@ -11,7 +11,7 @@ from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subj
 from prospero.evaluation.tasks.base import TaskFacts
 from prospero.evaluation.tasks.embedded.prose import sentences
 from prospero.evaluation.tasks.items import Embedded, check_limit, gather
-from prospero.evaluation.tasks.likelihood import NATS_PER_BIT, Ending, endings, log_likelihood, utf8_bytes
+from prospero.evaluation.tasks.likelihood import NATS_PER_BIT, Ending, endings, log_likelihoods, utf8_bytes
 from prospero.evaluation.tasks.records import Record, RecordsConfig, fingerprint
 from prospero.generation.engine import Engine
 from prospero.generation.sampling import SamplingConfig
@@ -83,9 +83,9 @@ class ClozeTask(Measurement):
             numbers = items[start : start + subject.rows]
             asked = {number: endings(subject, self.items[number][0], [self.items[number][1]])[0] for number in numbers}
             written = greedy(subject, list(asked.values()))
-            for (number, ending), ids in zip(asked.items(), written):
-                before, word = self.items[number]
-                nats = -log_likelihood(subject, ending)
+            likelihoods = log_likelihoods(subject, list(asked.values()))
+            for (number, ending), ids, likelihood in zip(asked.items(), written, likelihoods):
+                (before, word), nats = self.items[number], -likelihood
                 statistics = {
                     "accuracy": [float(ids == ending.after), 1.0],
                     "perplexity": [nats, 1.0],

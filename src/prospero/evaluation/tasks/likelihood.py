@@ -4,11 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from prospero.evaluation.measurement import Subject
 from prospero.generation.engine import first_ids
-from prospero.generation.generate import score_ids
+from prospero.generation.generate import end_scores, score_ids
 
 NATS_PER_BIT = math.log(2)
 
@@ -44,14 +42,32 @@ def endings(subject: Subject, beginning: str, ends: Sequence[str]) -> list[Endin
     return [Ending(ids[:shared], ids[shared:]) for ids in wholes]
 
 
-def log_likelihood(subject: Subject, ending: Ending) -> float:
-    """Return the natural log-probability of what follows; of a beginning too long for the model its end counts."""
-    ids, window = [*ending.before, *ending.after], subject.decoder.window
+def log_likelihoods(subject: Subject, wanted: Sequence[Ending]) -> list[float]:
+    """Return the natural log-probability of what follows each beginning; of one too long for the model its end counts.
+
+    `subject.rows` of like length are read side by side; equal ones are read once, so that they are exactly equal.
+    """
+    found: dict[tuple[tuple[int, ...], int], float] = {}
+    rows, window = [_row(subject, ending) for ending in wanted], subject.decoder.window
+    for ids, count in dict.fromkeys(rows):
+        if window is not None and len(ids) > window:  # what follows alone fills the window, which slides
+            with subject.decoder.session():
+                found[ids, count] = math.fsum(score_ids(subject.decoder, ids)[len(ids) - 1 - count :])
+    short = sorted(set(rows) - found.keys(), key=lambda row: (len(row[0]), row))
+    for start in range(0, len(short), subject.rows):
+        batch = short[start : start + subject.rows]
+        with subject.decoder.session():
+            scores = end_scores(subject.decoder, [ids for ids, _ in batch], [count for _, count in batch])
+        found |= {row: math.fsum(values.tolist()) for row, values in zip(batch, scores)}
+    return [found[row] for row in rows]
+
+
+def _row(subject: Subject, ending: Ending) -> tuple[tuple[int, ...], int]:
+    """Return the ids that are read, and how many of them follow the beginning."""
+    ids, window = (*ending.before, *ending.after), subject.decoder.window
     if window is not None and len(ids) > window > len(ending.after):
         ids = ids[len(ids) - window :]
-    with subject.decoder.session():
-        scores = score_ids(subject.decoder, ids)
-    return float(np.sum(np.asarray(scores[len(scores) - len(ending.after) :], dtype=np.float64)))
+    return ids, len(ending.after)
 
 
 def utf8_bytes(text: str) -> int:
@@ -64,4 +80,4 @@ def bits_and_bytes(subject: Subject, beginning: str, end: str) -> list[float]:
     if not end:
         return [0.0, 0.0]
     (ending,) = endings(subject, beginning, [end])
-    return [-log_likelihood(subject, ending) / NATS_PER_BIT, float(utf8_bytes(end))]
+    return [-log_likelihoods(subject, [ending])[0] / NATS_PER_BIT, float(utf8_bytes(end))]

@@ -1,4 +1,4 @@
-"""Functions of Python files: their source without the docstring, and the first line of the docstring."""
+"""Functions of Python files: their source without the docstring, and the line that the docstring begins with."""
 
 import ast
 import inspect
@@ -37,11 +37,12 @@ def _of_file(document: Document) -> Iterator[Mapping[str, Any]]:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
             continue
         docstring = ast.get_docstring(node, clean=False)
-        if not docstring or not docstring.strip():
+        summary, *rest = inspect.cleandoc(docstring or "").strip().splitlines() or [""]
+        if rest and rest[0].strip():  # a sentence that goes on: the line alone says half of it
             continue
-        summary = inspect.cleandoc(docstring).strip().splitlines()[0].strip()
         own = node.body[0]
         code = [*lines[node.lineno - 1 : own.lineno - 1], *lines[own.end_lineno or own.lineno : node.end_lineno]]
         source = textwrap.dedent("\n".join(code)).strip("\n")
+        summary = summary.strip()
         if len(summary) in _SUMMARY_CHARACTERS and len(source) in _SOURCE_CHARACTERS:
             yield {"source": source, "name": node.name, "summary": summary, "file": document.id}
