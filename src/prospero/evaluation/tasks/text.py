@@ -23,6 +23,7 @@ from prospero.data.packing.concat import ConcatPacking
 from prospero.data.prepare import open_prepared
 from prospero.data.shards import TokenShards
 from prospero.data.sources.files import FilesConfig
+from prospero.data.sources.source import Source
 from prospero.data.split import Piece
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.data.unknown import bytes_per_unknown
@@ -124,7 +125,7 @@ def _own_text(config: TextConfig, name: str, facts: TaskFacts) -> EncodedText:
 def _text_of_files(config: TextConfig, path: str, name: str, facts: TaskFacts) -> EncodedText:
     if facts.tokenizer is None:
         raise ConfigError(f"tasks.{name}.path={path} is encoded by the model's tokenizer, and this model has none")
-    source = FilesConfig(path=path, text_field=config.text_field).build()
+    source = _files(config, path, name)
     with tempfile.TemporaryDirectory(prefix="prospero-") as folder:
         encoder = SplitEncoder(Path(folder), facts.tokenizer, ENCODING_BYTES)
         try:
@@ -144,6 +145,13 @@ def _text_of_files(config: TextConfig, path: str, name: str, facts: TaskFacts) -
         unknown_bytes=bytes_per_unknown(row),
         facts={"path": path, "text": encoder.text_digest, "digest": row["digest"]},
     )
+
+
+def _files(config: TextConfig, path: str, name: str) -> Source:
+    try:
+        return FilesConfig(path=path, text_field=config.text_field).build()
+    except (ConfigError, DataError) as error:
+        raise DataError(str(error).replace("data.path=", f"tasks.{name}.path=")) from error
 
 
 class Text(Measurement):
