@@ -168,6 +168,7 @@ class Text(Measurement):
         members = TokenMetrics.build(facts.token_metrics or EARLIER, built).members
         self.metrics = [PerItem(key, metric) for key, metric in members.items()]
         self.losses = [CrossEntropyConfig().build()]
+        self._checked: Subject | None = None
 
     @property
     def quantities(self) -> list[Quantity]:
@@ -188,6 +189,16 @@ class Text(Measurement):
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
         """Read the sequences `subject.rows` at a time."""
+        self._check(subject)
+        for start in range(0, len(items), subject.rows):
+            some = list(items[start : start + subject.rows])
+            with subject.decoder.session(), torch.inference_mode():
+                yield from self._outcomes(subject, some)
+
+    def _check(self, subject: Subject) -> None:
+        """Raise DataError when the text was encoded by another tokenizer, ConfigError when a sequence is too long."""
+        if subject is self._checked:
+            return
         if subject.tokenizer.fingerprint() != self.text.tokenizer.fingerprint():
             raise DataError(f"tasks.{self.name}: {subject.name} has another tokenizer than the text was encoded with")
         window = subject.decoder.window
@@ -195,10 +206,7 @@ class Text(Measurement):
             raise ConfigError(
                 f"tasks.{self.name}.seq_len={self.packing.seq_len}: the model reads {window:,} tokens at once"
             )
-        for start in range(0, len(items), subject.rows):
-            some = list(items[start : start + subject.rows])
-            with subject.decoder.session(), torch.inference_mode():
-                yield from self._outcomes(subject, some)
+        self._checked = subject
 
     def _outcomes(self, subject: Subject, items: list[int]) -> Iterator[Outcome]:
         sequences = self.sequences[items]
