@@ -4,10 +4,10 @@ import csv
 import re
 
 import pytest
+from tests.runs.comparison.fakes import fake_run, fake_sweep
 
 from prospero.commands.compare import CompareConfig, compare
 from prospero.errors import ConfigError, DataError
-from tests.runs.comparison.fakes import fake_run, fake_sweep
 
 GRID = [([f"model={model}", f"seed={seed}"], "DONE") for model in ("tiny", "lstm_tiny") for seed in (1, 2, 3)]
 LOSSES = [2.00, 2.02, 2.01, 2.51, 2.52, 2.54]
@@ -96,7 +96,7 @@ def test_the_loss_by_position_is_drawn_and_judged_only_when_asked(tmp_path, caps
         ({"runs": ["a", "a"]}, "takes two finished runs or more; found 1"),
         ({"runs": ["a", "twin"]}, "twin is left out: a has the same settings and the same seed"),
         ({"runs": ["a", "bb"]}, "There is no run 'bb'"),
-        ({"runs": ["a", "b"], "by": ["val/los"]}, "There is no number 'val/los' that all runs have. Did you mean 'val/loss'?"),
+        ({"runs": ["a", "b"], "by": ["val/los"]}, "'val/los' that all runs have. Did you mean 'val/loss'?"),
         ({"runs": ["a", "b"], "by": ["val/accuracy"]}, "'val/accuracy' that all runs have (a has none)"),
         ({"sweep": "lst"}, "There is no sweep 'lst'"),
         ({"sweep": "{tmp}/train/a"}, "is no sweep: it has no sweep.json"),

@@ -130,7 +130,7 @@ def _compare(a: Measurements, b: Measurements, same_order: bool, samples: Callab
         name, found = "paired t", significance.paired(of_a, of_b)
     else:
         name, found = "Welch", significance.welch(np.asarray(a.values), np.asarray(b.values))
-    return _Test(name, *(float(number) for number in (found.value, found.low, found.high, found.p)))
+    return _Test(name, float(found.value), float(found.low), float(found.high), float(found.p))
 
 
 def _by_seed(a: Measurements, b: Measurements) -> tuple[np.ndarray, np.ndarray]:
