@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prospero.configuration.reading import read_config, read_parts
 from prospero.errors import DataError
@@ -14,6 +14,7 @@ from prospero.plain import flat
 from prospero.runs.folder import RunFolder
 from prospero.runs.result import Status, read_result
 
+T = TypeVar("T")
 NOT_COMPARED = (
     "seed", "name", "tags*", "run_dir", "outputs_dir", "resume", "buffer_mb", "plugins*", "traceback", "logger*",
     "data.num_workers", "callbacks.progress*",
@@ -181,6 +182,16 @@ def _name(groups: Sequence[Group]) -> None:
 def without_seed(name: str) -> str:
     """Return a run's name without the words that say its seed: of `lstm_seed2` and `lstm seed=2`, `lstm`."""
     return re.sub(r"[\s_.,-]*seed[=_-]?\d+|[\s_.,-]+s\d+$", "", name).strip()
+
+
+def by_budget(items: Iterable[T], budget: Callable[[T], Any]) -> dict[Any, list[T]]:
+    """Return the items by what their runs may use, where a budget has several; else all as one."""
+    found: dict[Any, list[T]] = {}
+    for item in items:
+        found.setdefault(budget(item), []).append(item)
+    if any(len(part) > 1 for part in found.values()):
+        return found
+    return {"": [item for part in found.values() for item in part]}
 
 
 def settings_that_differ(groups: Sequence[Group]) -> dict[str, list[Any]]:

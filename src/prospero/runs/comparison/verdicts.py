@@ -62,6 +62,8 @@ class Verdict:
     """Holm's, over all pairs; NaN where there is no test."""
     test: str
     """paired t, Welch, paired bootstrap, or none."""
+    other: str
+    """The setting that the best by its mean was compared with."""
     text: str
 
     @property
@@ -145,7 +147,9 @@ def _verdict(a: Measurements, b: Measurements, test: _Test, p: float, sign: int,
     if value < 0:  # the samples say the other way round than the whole
         value, low, high = -value, -high, -low
     said = _text(a, b, test, p, level, better, worse, (value, low, high))
-    return Verdict(better=better, worse=worse, value=value, low=low, high=high, p=p, test=test.name, text=said)
+    return Verdict(
+        better=better, worse=worse, value=value, low=low, high=high, p=p, test=test.name, other=b.name, text=said
+    )
 
 
 def _text(
