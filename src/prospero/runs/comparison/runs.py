@@ -215,6 +215,8 @@ def shown(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and abs(value) >= 1e6:
+        return f"{value:g}"
     return f"[{','.join(map(shown, value))}]" if isinstance(value, list) else str(value)
 
 
