@@ -128,8 +128,9 @@ def test_help_has_ten_commands_and_every_group(capsys):
     code, out, _ = run("--help", capsys=capsys)
     assert code == 0
     assert sum(line.strip().startswith("python train.py") for line in out.splitlines()) >= 10
+    _, of_evaluate, _ = run("--help", verb="evaluate", capsys=capsys)
     for group in registry.PARTS:
-        assert f"\n  {group}" in out
+        assert f"\n  {group}" in out + of_evaluate
     assert "Stop after this many optimiser steps" in out
 
 

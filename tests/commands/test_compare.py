@@ -1,13 +1,16 @@
 """`prospero compare`: what it says of runs and sweeps, what it writes, what it refuses."""
 
 import csv
+import json
+import math
 import re
 
 import pytest
+from tests.runs.comparison.fakes import fake_run, fake_sweep
 
 from prospero.commands.compare import CompareConfig, compare
 from prospero.errors import ConfigError, DataError
-from tests.runs.comparison.fakes import fake_run, fake_sweep
+from prospero.runs.folder import EvaluationFolder, RunFolder
 
 GRID = [([f"model={model}", f"seed={seed}"], "DONE") for model in ("tiny", "lstm_tiny") for seed in (1, 2, 3)]
 LOSSES = [2.00, 2.02, 2.01, 2.51, 2.52, 2.54]
@@ -96,7 +99,7 @@ def test_the_loss_by_position_is_drawn_and_judged_only_when_asked(tmp_path, caps
         ({"runs": ["a", "a"]}, "takes two finished runs or more; found 1"),
         ({"runs": ["a", "twin"]}, "twin is left out: a has the same settings and the same seed"),
         ({"runs": ["a", "bb"]}, "There is no run 'bb'"),
-        ({"runs": ["a", "b"], "by": ["val/los"]}, "There is no number 'val/los' that all runs have. Did you mean 'val/loss'?"),
+        ({"runs": ["a", "b"], "by": ["val/los"]}, "'val/los' that all runs have. Did you mean 'val/loss'?"),
         ({"runs": ["a", "b"], "by": ["val/accuracy"]}, "'val/accuracy' that all runs have (a has none)"),
         ({"sweep": "lst"}, "There is no sweep 'lst'"),
         ({"sweep": "{tmp}/train/a"}, "is no sweep: it has no sweep.json"),
@@ -118,3 +121,52 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     fake_run(tmp_path / "train" / "a")
     with pytest.raises(DataError, match="is no run"):
         compare(CompareConfig(runs=["a", str(tmp_path)], outputs_dir=str(tmp_path)))
+
+
+def evaluation(run, rows: dict[str, list[list[float]]], value: dict[str, float], higher: bool, facts="same"):
+    """Write an evaluation of a run: quantity -> the statistics of each item, and its number over all."""
+    folder = EvaluationFolder(RunFolder(run).evaluations / "choice-1a")
+    folder.path.mkdir(parents=True)
+    items = len(next(iter(rows.values())))
+    lines = [
+        {"task": "choice", "item": item, "scores": {}, "record": {}, "made_with": "x"}
+        | {"statistics": {name: of_items[item] for name, of_items in rows.items()}}
+        for item in range(items)
+    ]
+    folder.samples.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    values = {name: {"value": number, "higher_is_better": higher} for name, number in value.items()}
+    task = {"values": values, "items": items, "facts": {"data": facts}}
+    folder.results.write_text(json.dumps({"tasks": {"choice": task}}))
+
+
+def test_one_seed_each_is_judged_by_the_items_of_an_evaluation_that_both_have(tmp_path, capsys):
+    right = {"a": [1] * 30 + [0] * 10, "b": [1] * 12 + [0] * 28}
+    for name, width in (("a", 32), ("b", 64)):
+        run = fake_run(tmp_path / "train" / name, width=width)
+        bits = [[80.0 + item * width / 32, 40.0] for item in range(40)]
+        rows = {"accuracy": [[float(one), 1.0] for one in right[name]], "bits_per_byte": bits}
+        number = sum(row[0] for row in bits) / 1600 / math.log(2)
+        evaluation(run, rows, {"accuracy": sum(right[name]) / 40, "bits_per_byte": number}, higher=True)
+    config = {"runs": ["a", "b"], "outputs_dir": str(tmp_path)}
+    compare(CompareConfig(by=["choice/accuracy"], **config))
+    said = capsys.readouterr().out
+    assert "choice/accuracy, higher is better" in said
+    assert re.search(r"a beats b by 0\.45 \(95 % 0\.\d+ to 0\.\d+, p < 0\.001\) over 40 samples; one seed each", said)
+    compare(CompareConfig(by=["choice/bits_per_byte"], **config))
+    assert re.search(r"b beats a by 0\.70\d* .* over 40 samples", capsys.readouterr().out), "nats over bytes over ln 2"
+
+
+def test_other_items_are_not_compared(tmp_path, capsys):
+    for name, width in (("a", 32), ("b", 64)):
+        run = fake_run(tmp_path / "train" / name, width=width)
+        evaluation(run, {"accuracy": [[1.0, 1.0], [0.0, 1.0]]}, {"accuracy": 0.5}, higher=True, facts=name)
+    compare(CompareConfig(runs=["a", "b"], by=["choice/accuracy"], outputs_dir=str(tmp_path)))
+    assert "no verdict over seeds, both have one seed" in capsys.readouterr().out
+
+
+def test_a_damaged_evaluation_is_named(tmp_path):
+    run = fake_run(tmp_path / "train" / "a")
+    evaluation(run, {"accuracy": [[1.0, 1.0]]}, {"accuracy": 1.0}, higher=True)
+    EvaluationFolder(RunFolder(run).evaluations / "choice-1a").results.write_text("[]")
+    with pytest.raises(DataError, match="is damaged"):
+        compare(CompareConfig(runs=["a", "a"], outputs_dir=str(tmp_path)))

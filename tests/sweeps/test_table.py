@@ -106,3 +106,52 @@ def test_a_jobs_line_names_what_differs(tmp_path):
     one = result(3, ["max_steps=9", "name='1.10'", "seed=1"], 1.0, tmp_path)
     assert one.line({"seed"}).startswith("[3] seed=1: DONE") and "max_steps=9 name=" in one.line()
     assert one.job.settings()["name"] == "1.10"
+
+
+def test_the_best_setting_is_judged_against_the_others_and_stands_in_a_file(tmp_path):
+    losses = {"a": (2.0, 2.02, 2.01), "b": (2.51, 2.52, 2.54), "c": (2.0, 2.05, 1.99)}
+    jobs = [(f"model={m}", f"seed={seed}", loss) for m, of in losses.items() for seed, loss in enumerate(of)]
+    rows = [result(number, [m, seed], loss, tmp_path) for number, (m, seed, loss) in enumerate(jobs)]
+    said = table.screen_table(rows).splitlines()
+    assert said[-3:] == [
+        "a and c: not separable with these 3 seeds; about 600 would be needed",
+        "a beats b by 0.513 (95 % 0.475 to 0.551, p < 0.001)",
+        "(p by Holm's correction over all pairs)",
+    ]
+    assert table.write_means(tmp_path / "means.csv", rows)
+    with open(tmp_path / "means.csv", newline="") as file:
+        means = list(csv.DictReader(file))
+    assert [row["model"] for row in means] == ["a", "c", "b"]
+    assert means[0]["verdict"] == "" and means[2]["verdict"] == said[-2] and means[2]["test"] == "paired t"
+    assert (float(means[0]["low"]) + float(means[0]["high"])) / 2 == pytest.approx(float(means[0]["mean"]))
+
+
+def test_without_seeds_there_are_no_means(tmp_path):
+    rows = [result(number, [f"model={name}"], float(number), tmp_path) for number, name in enumerate("ab")]
+    assert not table.write_means(tmp_path / "means.csv", rows) and not (tmp_path / "means.csv").exists()
+
+
+def test_each_budget_is_judged_for_itself(tmp_path):
+    budgets = (["max_tokens=9"], 0.0), (["max_minutes=2"], -1.0)
+    rows = []
+    for words, shift in budgets:
+        for model, loss in (("a", 2.0), ("b", 2.5)):
+            for seed in (1, 2, 3):
+                chosen = [*words, f"model={model}", f"seed={seed}"]
+                rows.append(result(len(rows), chosen, loss + shift + seed / 100, tmp_path))
+    rows[0].metrics["objective"] += 0.001
+    rows[7].metrics["objective"] += 0.001
+    said = table.screen_table(rows).splitlines()
+    assert [line.split(" by ")[0] for line in said if " beats " in line] == [
+        "model=a max_minutes=2 beats model=b max_minutes=2",
+        "max_tokens=9 model=a beats max_tokens=9 model=b",
+    ]
+
+
+def test_other_data_are_no_pairs(tmp_path):
+    rows = [
+        result(number, [f"data={'ab'[number % 2]}", f"seed={number // 2}"], number / 10 + number % 2, tmp_path)
+        for number in range(6)
+    ]
+    found = table.over_seeds(rows)
+    assert found is not None and [verdict.test for verdict in found.verdicts] == ["Welch"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from prospero.errors import ConfigError
 
 if TYPE_CHECKING:
-    from prospero.runs.comparison.runs import FinishedRun
+    from prospero.runs.comparison.comparison import SamplesOf
+    from prospero.runs.comparison.runs import FinishedRun, Group
 
 EXAMPLES = [
     ("prospero compare sweep=last", "every setting of the newest sweep, over its seeds"),
@@ -59,7 +60,7 @@ def compare(config: CompareConfig) -> int:
     if sum(len(group.runs) for group in groups) < 2:
         left_out = f" ({'; '.join(notes)})" if notes else ""
         raise ConfigError(f"a comparison takes two finished runs or more; found {len(runs)}{left_out}")
-    comparison = compared(groups, config.by, notes=notes)
+    comparison = compared(groups, config.by, over_samples=_over_samples(groups), notes=notes)
     out = Path(config.out).expanduser() if config.out is not None else place
     write_csv(out / CSV_FILE, comparison)
     write_page(out / HTML_FILE, comparison)
@@ -67,6 +68,15 @@ def compare(config: CompareConfig) -> int:
     print(screen(comparison))
     log.info("look at %s; the numbers are %s, the curves %s", out / HTML_FILE, out / CSV_FILE, out / PICTURE_FILE)
     return 0
+
+
+def _over_samples(groups: "list[Group]") -> "SamplesOf":
+    """Return what compares two runs by the items of an evaluation; its imports take seconds, so only where needed."""
+    if not any(group.runs[0].evaluations for group in groups):
+        return lambda a, b, metric: None
+    from prospero.commands.compare_samples import over_samples
+
+    return over_samples
 
 
 def _of_names(config: CompareConfig, notes: list[str]) -> "tuple[list[FinishedRun], Path]":

@@ -162,7 +162,6 @@ def open_folder(
         job.missing = rendezvous.share("missing", lambda: _see_what_is_done(job))
         yield job
     finally:
-        folder.lock.unlink(missing_ok=True)
         os.close(handle)
         _remove_if_empty(folder, made)
 
@@ -212,6 +211,8 @@ def _remove_if_empty(folder: EvaluationFolder, made: list[Path]) -> None:
     for path in (folder.samples, *folder.shares()):
         if path.is_file() and path.stat().st_size == 0:
             path.unlink()
+    if made and [path.name for path in folder.path.iterdir()] == [folder.lock.name]:
+        folder.lock.unlink()
     for path in made:
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()

@@ -109,7 +109,7 @@ class Measured:
         if quantity not in self.quantities:
             raise ConfigError(f"{self.name} does not measure '{quantity}'; it measures {', '.join(self.quantities)}")
         rows = [outcome.statistics[quantity] for outcome in self.outcomes]
-        return np.asarray(rows, dtype=np.float64).reshape(len(rows), -1)
+        return np.asarray(rows, dtype=np.float64).reshape(len(rows), -1 if rows else 0)
 
     def value(self, quantity: str) -> float:
         """Return the number over all items; NaN where nothing was measured."""

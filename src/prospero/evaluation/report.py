@@ -72,36 +72,35 @@ def _numbers(numbers: Mapping[str, Estimate]) -> str:
 
 def _examples(measured: Measured, seed: int) -> str:
     """Show items by the first quantity that tells them apart."""
-    name = judged_by(measured)
+    scores = {name: measured.scores(name) for name in measured.quantities}
+    name = judged_by(scores)
     if name is None:
         return ""
-    better, scores = measured.quantities[name].higher_is_better, measured.scores(name)
-    order = [int(place) for place in np.argsort(-scores if better else scores, kind="stable")]
-    order = [place for place in order if math.isfinite(scores[place])]
-    some = sorted(random.Random(seed).sample(range(len(scores)), min(EXAMPLES, len(scores))))
+    judged, n = scores[name], len(scores[name])
+    order = np.argsort(-judged if measured.quantities[name].higher_is_better else judged, kind="stable")
+    order = [int(place) for place in order if math.isfinite(judged[place])]
     columns = {
         f"Best by {name}": order[:EXAMPLES],
         f"Worst by {name}": order[::-1][:EXAMPLES],
-        "At random": some,
+        "At random": sorted(random.Random(seed).sample(range(n), min(EXAMPLES, n))),
     }
-    shown_columns = [
-        f"<div><h3>{html.escape(head)}</h3>{''.join(_item(measured, place) for place in places)}</div>"
-        for head, places in columns.items()
-    ]
-    return f"<div class=columns>{''.join(shown_columns)}</div>"
+    blocks = []
+    for head, places in columns.items():
+        items = [_item(measured.outcomes[place], {key: row[place] for key, row in scores.items()}) for place in places]
+        blocks.append(f"<div><h3>{html.escape(head)}</h3>{''.join(items)}</div>")
+    return f"<div class=columns>{''.join(blocks)}</div>"
 
 
-def judged_by(measured: Measured) -> str | None:
+def judged_by(scores: Mapping[str, np.ndarray]) -> str | None:
     """Return the first quantity by which two items differ, else the first that any item has; None without one."""
-    with_number = [name for name in measured.quantities if np.isfinite(measured.scores(name)).any()]
-    telling = [name for name in with_number if len(set(measured.scores(name)[np.isfinite(measured.scores(name))])) > 1]
+    known = {name: row[np.isfinite(row)] for name, row in scores.items()}
+    with_number = [name for name, row in known.items() if len(row)]
+    telling = [name for name in with_number if (known[name] != known[name][0]).any()]
     return next(iter(telling or with_number), None)
 
 
-def _item(measured: Measured, place: int) -> str:
-    outcome = measured.outcomes[place]
-    scores = [(name, float(measured.scores(name)[place])) for name in measured.quantities]
-    line = "  ".join(f"{name} {shown(score)}" for name, score in scores if math.isfinite(score))
+def _item(outcome: Outcome, scores: Mapping[str, float]) -> str:
+    line = "  ".join(f"{name} {shown(float(score))}" for name, score in scores.items() if math.isfinite(score))
     fields = "".join(f"<dt>{html.escape(name)}</dt><dd>{_field(value)}</dd>" for name, value in _fields(outcome))
     return f"<div class=panel><p class=quiet>item {outcome.item} · {html.escape(line)}</p><dl>{fields}</dl></div>"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prospero.paths import atomic_path
 from prospero.runs.comparison.output import aligned, standing_cells, verdict_lines
-from prospero.runs.comparison.runs import OF_A_TOKEN, OF_THE_ORDER, OF_THE_TEXT
+from prospero.runs.comparison.runs import LIMITS, OF_A_TOKEN, OF_THE_ORDER, OF_THE_TEXT, by_budget
 from prospero.runs.comparison.verdicts import Measurements, Verdict, best_first, judge
 from prospero.runs.result import Status
 from prospero.sweeps.job import JobResult
@@ -95,7 +95,13 @@ class OverSeeds:
     """The values of these settings, the best first."""
     standings: list[Measurements]
     verdicts: list[Verdict]
-    """The best against each of the others."""
+    """The best against each of the others, of each budget where there are several."""
+    budgets: int
+    """How many budgets (max_steps, max_tokens, ...) are judged, each for itself."""
+
+    def verdict_on(self, name: str) -> Verdict | None:
+        """Return the verdict of the best against `name`; None for the best itself."""
+        return next((verdict for verdict in self.verdicts if name == verdict.other), None)
 
 
 def over_seeds(results: list[JobResult]) -> OverSeeds | None:
@@ -122,8 +128,16 @@ def over_seeds(results: list[JobResult]) -> OverSeeds | None:
         return not any(name.partition(".")[0] in OF_THE_ORDER for name in differing)
 
     order = best_first(found, higher)
-    verdicts = judge(found, higher_is_better=higher, same_order=same_order)
-    return OverSeeds(settings, [keys[place] for place in order], [found[place] for place in order], verdicts)
+    budgets = by_budget(order, lambda place: tuple(v for n, v in zip(settings, keys[place]) if n in LIMITS))
+    verdicts = []
+    for places in budgets.values():
+        verdicts += judge(
+            [found[place] for place in places],
+            higher_is_better=higher,
+            same_order=lambda a, b, places=places: same_order(places[a], places[b]),
+        )
+    ordered = [found[place] for place in order]
+    return OverSeeds(settings, [keys[place] for place in order], ordered, verdicts, len(budgets))
 
 
 def _called(settings: list[str], values: tuple[str, ...]) -> str:
@@ -138,7 +152,7 @@ def _means_text(found: OverSeeds | None, name: str) -> str:
         return ""
     rows = [[*found.settings, f"mean {name}", "± 95 %", "seeds"]]
     rows += [[*key, *cells] for key, cells in zip(found.chosen, standing_cells(found.standings))]
-    return "\n".join(["over seeds:", aligned(rows), *verdict_lines(found.verdicts)])
+    return "\n".join(["over seeds:", aligned(rows), *verdict_lines(found.verdicts, found.budgets)])
 
 
 def write_means(path: Path, results: list[JobResult]) -> bool:
@@ -152,8 +166,8 @@ def write_means(path: Path, results: list[JobResult]) -> bool:
         writer.writerow(["rank", *found.settings, "metric", *numbers])
         for rank, (key, one) in enumerate(zip(found.chosen, found.standings), start=1):
             row = [rank, *key, _judged_by(results), one.mean, *map(_known, one.interval), len(one.values)]
-            if rank > 1:
-                verdict = found.verdicts[rank - 2]
+            verdict = found.verdict_on(one.name)
+            if verdict is not None:
                 tested = [_known(number) for number in (verdict.value, verdict.low, verdict.high, verdict.p)]
                 row += [verdict.test, *tested, verdict.text]
             writer.writerow(row + [""] * (len(found.settings) + 12 - len(row)))

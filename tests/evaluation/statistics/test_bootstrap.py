@@ -128,6 +128,10 @@ def test_a_difference_of_two_standard_errors_is_found_as_often_as_theory_says():
     assert found / 1000 == pytest.approx(expected, abs=0.05)
 
 
+LEAST_COVERED = {10: 0.9, 20: 0.9, 50: 0.92, 200: 0.93}
+"""Items -> the share of intervals that must hold the truth."""
+
+
 @pytest.mark.parametrize(("n", "least"), grid(LEAST_COVERED.items(), lambda case: case[0] == 10))
 def test_the_interval_of_a_mean_and_of_a_ratio_covers_the_truth(n, least):
     generator, hits = np.random.default_rng(n), np.zeros(2)

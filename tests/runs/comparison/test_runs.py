@@ -42,7 +42,7 @@ def test_a_run_that_did_not_come_to_its_end_takes_no_part(status, said, tmp_path
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(DataError, match="is no run: it has no config.yaml"):
+    with pytest.raises(DataError, match=r"is no run: it has no config\.yaml"):
         read_run(tmp_path)
 
 
@@ -73,8 +73,7 @@ def test_what_only_one_kind_of_model_has_is_no_difference(tmp_path):
 
 def test_the_order_of_the_data_is_that_of_the_same_text(tmp_path):
     one, other, text = (
-        read(tmp_path / name, **how)
-        for name, how in {"a": {}, "b": {"width": 3}, "c": {"fingerprint": "beef"}}.items()
+        read(tmp_path / name, **how) for name, how in {"a": {}, "b": {"width": 3}, "c": {"fingerprint": "beef"}}.items()
     )
     assert one.same_order(other) and not one.same_order(text)
 

@@ -23,6 +23,7 @@ from prospero.data.packing.concat import ConcatPacking
 from prospero.data.prepare import open_prepared
 from prospero.data.shards import TokenShards
 from prospero.data.sources.files import FilesConfig
+from prospero.data.sources.source import Source
 from prospero.data.split import Piece
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.data.unknown import bytes_per_unknown
@@ -124,7 +125,7 @@ def _own_text(config: TextConfig, name: str, facts: TaskFacts) -> EncodedText:
 def _text_of_files(config: TextConfig, path: str, name: str, facts: TaskFacts) -> EncodedText:
     if facts.tokenizer is None:
         raise ConfigError(f"tasks.{name}.path={path} is encoded by the model's tokenizer, and this model has none")
-    source = FilesConfig(path=path, text_field=config.text_field).build()
+    source = _files(config, path, name)
     with tempfile.TemporaryDirectory(prefix="prospero-") as folder:
         encoder = SplitEncoder(Path(folder), facts.tokenizer, ENCODING_BYTES)
         try:
@@ -146,6 +147,13 @@ def _text_of_files(config: TextConfig, path: str, name: str, facts: TaskFacts) -
     )
 
 
+def _files(config: TextConfig, path: str, name: str) -> Source:
+    try:
+        return FilesConfig(path=path, text_field=config.text_field).build()
+    except (ConfigError, DataError) as error:
+        raise DataError(str(error).replace("data.path=", f"tasks.{name}.path=")) from error
+
+
 class Text(Measurement):
     """Sequences of given text; see the head of this file."""
 
@@ -160,6 +168,7 @@ class Text(Measurement):
         members = TokenMetrics.build(facts.token_metrics or EARLIER, built).members
         self.metrics = [PerItem(key, metric) for key, metric in members.items()]
         self.losses = [CrossEntropyConfig().build()]
+        self._checked: Subject | None = None
 
     @property
     def quantities(self) -> list[Quantity]:
@@ -180,6 +189,16 @@ class Text(Measurement):
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
         """Read the sequences `subject.rows` at a time."""
+        self._check(subject)
+        for start in range(0, len(items), subject.rows):
+            some = list(items[start : start + subject.rows])
+            with subject.decoder.session(), torch.inference_mode():
+                yield from self._outcomes(subject, some)
+
+    def _check(self, subject: Subject) -> None:
+        """Raise DataError when the text was encoded by another tokenizer, ConfigError when a sequence is too long."""
+        if subject is self._checked:
+            return
         if subject.tokenizer.fingerprint() != self.text.tokenizer.fingerprint():
             raise DataError(f"tasks.{self.name}: {subject.name} has another tokenizer than the text was encoded with")
         window = subject.decoder.window
@@ -187,10 +206,7 @@ class Text(Measurement):
             raise ConfigError(
                 f"tasks.{self.name}.seq_len={self.packing.seq_len}: the model reads {window:,} tokens at once"
             )
-        for start in range(0, len(items), subject.rows):
-            some = list(items[start : start + subject.rows])
-            with subject.decoder.session(), torch.inference_mode():
-                yield from self._outcomes(subject, some)
+        self._checked = subject
 
     def _outcomes(self, subject: Subject, items: list[int]) -> Iterator[Outcome]:
         sequences = self.sequences[items]

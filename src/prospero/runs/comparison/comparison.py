@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from prospero.errors import ConfigError, suggest
-from prospero.runs.comparison.runs import FinishedRun, Group, note_on_tokens, settings_that_differ
+from prospero.runs.comparison.runs import FinishedRun, Group, by_budget, note_on_tokens, settings_that_differ
 from prospero.runs.comparison.verdicts import Measurements, OverSamples, Verdict, best_first, judge
 
 LONG = ("loss_by_position", "loss_by_source")
@@ -59,8 +59,12 @@ def compare(
     runs = [run for group in groups for run in group.runs]
     chosen = _chosen(runs, metrics)
     said = [*notes, *filter(None, (note_on_tokens(groups, metric) for metric in chosen[:1]))]
-    parts = _budgets(groups)
-    contests = [_contest(part, metric, budget, over_samples) for metric in chosen for budget, part in parts.items()]
+    parts = by_budget(groups, lambda group: group.limits)
+    contests = [
+        _contest(part, metric, part[0].budget if len(parts) > 1 else "", over_samples)
+        for metric in chosen
+        for part in parts.values()
+    ]
     return Comparison(groups=list(groups), contests=contests, objective=chosen[0], notes=said)
 
 
@@ -86,16 +90,6 @@ def _chosen(runs: Sequence[FinishedRun], asked: Sequence[str]) -> list[str]:
     names = [name for name in common if name.split("/")[1] not in LONG]
     finite = [name for name in names or common if all(math.isfinite(run.values[name]) for run in runs)]
     return sorted(finite or common, key=lambda name: name != objective)
-
-
-def _budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Return the groups by what their runs may use, where each budget has several; else all as one."""
-    found: dict[tuple, list[Group]] = {}
-    for group in groups:
-        found.setdefault(group.limits, []).append(group)
-    if len(found) < 2 or any(len(part) < 2 for part in found.values()):
-        return {"": list(groups)}
-    return {part[0].budget: part for part in found.values()}
 
 
 def _contest(groups: Sequence[Group], metric: str, budget: str, over_samples: SamplesOf) -> Contest:

@@ -68,12 +68,12 @@ def _contest_text(contest: Contest) -> str:
     return "\n".join([f"{title}:", aligned(rows), *verdict_lines(contest.verdicts)])
 
 
-def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
+def verdict_lines(verdicts: Sequence[Verdict], budgets: int = 1) -> list[str]:
     """Return the verdicts, best against the others, and what was done to their p values where there are several."""
     said = [verdict.text for verdict in verdicts]
-    pairs = len(verdicts) * (len(verdicts) + 1) // 2
     tested = sum(math.isfinite(verdict.p) for verdict in verdicts)
-    return [*said, f"(p by Holm's correction over all {pairs} pairs)"] if tested > 1 else said
+    of_each = " of a budget" if budgets > 1 else ""
+    return [*said, f"(p by Holm's correction over all pairs{of_each})"] if tested > budgets else said
 
 
 def _direction(contest: Contest) -> str:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prospero.configuration.reading import read_config, read_parts
 from prospero.errors import DataError
 from prospero.plain import flat
+from prospero.runs.comparison.evaluations import Evaluated, evaluations_of
 from prospero.runs.folder import RunFolder
 from prospero.runs.result import Status, read_result
 
+T = TypeVar("T")
 NOT_COMPARED = (
     "seed", "name", "tags*", "run_dir", "outputs_dir", "resume", "buffer_mb", "plugins*", "traceback", "logger*",
     "data.num_workers", "callbacks.progress*",
@@ -41,6 +43,8 @@ class FinishedRun:
     result: Mapping[str, Any]
     fingerprint: str | None = None
     """Of its prepared data."""
+    evaluations: Mapping[str, Evaluated] = field(default_factory=dict)
+    """Task -> its newest evaluation."""
 
     @property
     def seed(self) -> int | None:
@@ -49,8 +53,9 @@ class FinishedRun:
 
     @property
     def values(self) -> dict[str, float]:
-        """What was validated and tested at its end, by name."""
-        return {
+        """What was validated and tested at its end, and what its evaluations measured, by name."""
+        found = {f"{task}/{name}": v for task, one in self.evaluations.items() for name, v in one.values.items()}
+        return found | {
             name: float(value)
             for name, value in self.result.items()
             if name.partition("/")[0] in ("val", "test") and isinstance(value, int | float)
@@ -58,6 +63,9 @@ class FinishedRun:
 
     def higher_is_better(self, metric: str) -> bool:
         """Whether the larger is the better one, as the run has written; runs of before that wrote it minimise."""
+        task, _, name = metric.partition("/")
+        if task in self.evaluations:
+            return self.evaluations[task].higher_is_better[name]
         judged_by = self.result.get("objective_name") == metric
         maximized = judged_by and self.result.get("objective_direction") == "maximize"
         return maximized or metric.partition("/")[2] in self.result.get("higher_is_better", ())
@@ -116,7 +124,14 @@ def read_run(folder: Path, name: str | None = None) -> FinishedRun | str:
     if result.get("status", Status.done.value) != Status.done.value:
         return f"was {str(result['status']).lower()} before its end"
     settings = flat(read_config(run.config)) | read_parts(run.config)
-    return FinishedRun(name=called, folder=run, settings=settings, result=result, fingerprint=_fingerprint(run))
+    return FinishedRun(
+        name=called,
+        folder=run,
+        settings=settings,
+        result=result,
+        fingerprint=_fingerprint(run),
+        evaluations=evaluations_of(run),
+    )
 
 
 def bare_name(folder: Path) -> str:
@@ -183,6 +198,16 @@ def without_seed(name: str) -> str:
     return re.sub(r"[\s_.,-]*seed[=_-]?\d+|[\s_.,-]+s\d+$", "", name).strip()
 
 
+def by_budget(items: Iterable[T], budget: Callable[[T], Any]) -> dict[Any, list[T]]:
+    """Return the items by what their runs may use, where a budget has several; else all as one."""
+    found: dict[Any, list[T]] = {}
+    for item in items:
+        found.setdefault(budget(item), []).append(item)
+    if any(len(part) > 1 for part in found.values()):
+        return found
+    return {"": [item for part in found.values() for item in part]}
+
+
 def settings_that_differ(groups: Sequence[Group]) -> dict[str, list[Any]]:
     """Return setting -> its value in each group, None where a group has no such setting, for those that differ.
 
@@ -204,6 +229,8 @@ def shown(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and abs(value) >= 1e6:
+        return f"{value:g}"
     return f"[{','.join(map(shown, value))}]" if isinstance(value, list) else str(value)
 
 

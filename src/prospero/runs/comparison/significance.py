@@ -3,8 +3,9 @@
 Arrays are [..., n]: the last axis are the seeds of one setting, those before it are comparisons side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -68,18 +69,18 @@ def holm(p: Sequence[float]) -> np.ndarray:
 def seeds_needed_paired(a: np.ndarray, b: np.ndarray, *, level: float = LEVEL) -> int | None:
     """Return the pairs with which a difference and a spread as seen are found in POWER of all cases."""
     each = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    return _fewest(abs(each.mean()), each.std(ddof=1), lambda n: n - 1.0, level)
+    return _fewest(abs(float(each.mean())), float(each.std(ddof=1)), lambda n: n - 1.0, level)
 
 
 def seeds_needed_welch(a: np.ndarray, b: np.ndarray, *, level: float = LEVEL) -> int | None:
     """Return the seeds of each side with which a difference and spreads as seen are found in POWER of all cases."""
-    square_a, square_b = np.var(a, ddof=1), np.var(b, ddof=1)
+    square_a, square_b = float(np.var(a, ddof=1)), float(np.var(b, ddof=1))
     together = square_a + square_b
 
     def freedom(n: int) -> float:
         return (n - 1) * together**2 / (square_a**2 + square_b**2)
 
-    return _fewest(abs(np.mean(a) - np.mean(b)), np.sqrt(together), freedom, level)
+    return _fewest(abs(float(np.mean(a) - np.mean(b))), together**0.5, freedom, level)
 
 
 def power(difference: float, spread: float, n: int, freedom: float, level: float = LEVEL) -> float:
@@ -92,7 +93,7 @@ def power(difference: float, spread: float, n: int, freedom: float, level: float
     return float(found) if np.isfinite(found) else float(special.ndtr(shift - _quantile(freedom, 1 - level)))
 
 
-def _fewest(difference: float, spread: float, freedom, level: float) -> int | None:
+def _fewest(difference: float, spread: float, freedom: Callable[[int], float], level: float) -> int | None:
     """Return the fewest n of enough power, by halving; None when MOST_SEEDS are too few."""
     if not difference or not spread > 0:
         return None
@@ -113,7 +114,7 @@ def _standard_error(values: np.ndarray) -> np.ndarray:
     return values.std(axis=-1, ddof=1) / np.sqrt(n)
 
 
-def _quantile(freedom, share: float):
+def _quantile(freedom: Any, share: float) -> Any:
     """Return the t within which `share` of Student's distribution lies; NaN without freedom."""
     return special.stdtrit(np.where(np.asarray(freedom) > 0, freedom, np.nan), (1 + share) / 2)
 

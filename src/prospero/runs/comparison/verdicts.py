@@ -62,6 +62,8 @@ class Verdict:
     """Holm's, over all pairs; NaN where there is no test."""
     test: str
     """paired t, Welch, paired bootstrap, or none."""
+    other: str
+    """The setting that the best by its mean was compared with."""
     text: str
 
     @property
@@ -130,7 +132,7 @@ def _compare(a: Measurements, b: Measurements, same_order: bool, samples: Callab
         name, found = "paired t", significance.paired(of_a, of_b)
     else:
         name, found = "Welch", significance.welch(np.asarray(a.values), np.asarray(b.values))
-    return _Test(name, *(float(number) for number in (found.value, found.low, found.high, found.p)))
+    return _Test(name, float(found.value), float(found.low), float(found.high), float(found.p))
 
 
 def _by_seed(a: Measurements, b: Measurements) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +147,9 @@ def _verdict(a: Measurements, b: Measurements, test: _Test, p: float, sign: int,
     if value < 0:  # the samples say the other way round than the whole
         value, low, high = -value, -high, -low
     said = _text(a, b, test, p, level, better, worse, (value, low, high))
-    return Verdict(better=better, worse=worse, value=value, low=low, high=high, p=p, test=test.name, text=said)
+    return Verdict(
+        better=better, worse=worse, value=value, low=low, high=high, p=p, test=test.name, other=b.name, text=said
+    )
 
 
 def _text(
