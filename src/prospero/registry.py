@@ -123,6 +123,7 @@ PARTS: dict[str, dict[str, str]] = {
         "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",
         "cloze": "prospero.evaluation.tasks.cloze:ClozeConfig",
         "code": "prospero.evaluation.tasks.code:CodeConfig",
+        "lm_eval": "prospero.evaluation.tasks.lm_eval:LMEvalConfig",
     },
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
