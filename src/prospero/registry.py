@@ -194,6 +194,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.compare:CompareConfig",
         "put runs side by side: what differs, their curves, and which difference is real",
     ),
+    "leaderboard": Verb(
+        "prospero.commands.leaderboard:leaderboard",
+        "prospero.commands.leaderboard:LeaderboardConfig",
+        "check three runs against the rules of the leaderboard and print their line",
+    ),
     "import": Verb(
         "prospero.commands.import_model:import_model",
         "prospero.commands.import_model:ImportConfig",
