@@ -125,6 +125,7 @@ PARTS: dict[str, dict[str, str]] = {
         "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",
         "cloze": "prospero.evaluation.tasks.cloze:ClozeConfig",
         "code": "prospero.evaluation.tasks.code:CodeConfig",
+        "lm_eval": "prospero.evaluation.tasks.lm_eval:LMEvalConfig",
     },
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
@@ -194,6 +195,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.compare:compare",
         "prospero.commands.compare:CompareConfig",
         "put runs side by side: what differs, their curves, and which difference is real",
+    ),
+    "leaderboard": Verb(
+        "prospero.commands.leaderboard:leaderboard",
+        "prospero.commands.leaderboard:LeaderboardConfig",
+        "check three runs against the rules of the leaderboard and print their line",
     ),
     "import": Verb(
         "prospero.commands.import_model:import_model",

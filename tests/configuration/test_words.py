@@ -6,7 +6,7 @@ import pytest
 
 from prospero.configuration import composition
 from prospero.configuration.compose import compose
-from prospero.configuration.words import for_hydra, hint_of, plain_or_quoted, quoted, unquoted
+from prospero.configuration.words import for_hydra, hint_of, plain_or_quoted, quoted, unquoted, written_out
 from prospero.errors import ConfigError
 
 READ = [
@@ -41,6 +41,29 @@ READ = [
 @pytest.mark.parametrize(("verb", "word", "expected"), READ, ids=[word for _, word, _ in READ])
 def test_a_word_is_read_as_it_was_meant(verb, word, expected):
     assert for_hydra(verb, [word]) == [expected]
+
+
+SHORT = [
+    ("tasks=[lm_eval:arc_easy]", ["tasks=[lm_eval]", "tasks.lm_eval.tasks=[arc_easy]"]),
+    ("tasks=lm_eval:arc_easy", ["tasks=[lm_eval]", "tasks.lm_eval.tasks=[arc_easy]"]),
+    (
+        "tasks=[choice,lm_eval:./a b.yaml, 'lm_eval:c,d.yaml',cloze]",
+        ["tasks=[choice,lm_eval,cloze]", "tasks.lm_eval.tasks=['./a b.yaml','c,d.yaml']"],
+    ),
+    ("tasks=[choice,lm_eval]", ["tasks=[choice,lm_eval]"]),
+    ("tags=[lm_eval:a]", ["tags=[lm_eval:a]"]),
+]
+
+
+@pytest.mark.parametrize(("word", "expected"), SHORT, ids=[word for word, _ in SHORT])
+def test_a_part_may_be_given_with_what_it_is_to_do(word, expected):
+    assert written_out([word]) == expected
+    assert written_out(expected) == expected
+
+
+def test_the_short_and_the_long_spelling_do_not_stand_together():
+    with pytest.raises(ConfigError, match=r"and tasks\.lm_eval\.tasks=\[\.\.\.\] say the same; give one of them"):
+        written_out(["tasks=[lm_eval:a]", "tasks.lm_eval.tasks=[b]"])
 
 
 SWEPT = [

@@ -29,6 +29,9 @@ FOR_THE_MODEL = frozenset({"prompt", "prompts", "stop"})
 LAYERS = ("experiment", "debug")
 """Groups whose presets hold no part: they change settings all over."""
 
+NAMES_ITS_PARTS = {("tasks", "lm_eval"): "tasks"}
+"""(group of several, part) -> the list among the part's settings that `group=[part:text]` fills."""
+
 _WORD = re.compile(r"(?P<sign>~|\+{0,2})(?P<key>[^=]*)=(?P<value>.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _SAFE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
@@ -45,7 +48,36 @@ def for_hydra(verb: str, words: list[str], *, swept: bool = False) -> list[str]:
 
     The modules of `plugins` must be loaded. Raises ConfigError, in one line, for a word that cannot be read.
     """
-    return [_for_hydra(verb, word, swept) for word in words]
+    return [_for_hydra(verb, word, swept) for word in written_out(words)]
+
+
+def written_out(words: list[str]) -> list[str]:
+    """Return the words with `tasks=[lm_eval:arc_easy]` as the two settings that it is short for.
+
+    Raises ConfigError when the longer spelling stands beside it.
+    """
+    return [longer for word in words for longer in _longer(word, words)]
+
+
+def _longer(word: str, words: list[str]) -> list[str]:
+    group, equals, value = word.partition("=")
+    lists = {part: setting for (of, part), setting in NAMES_ITS_PARTS.items() if of == group and equals}
+    inner = value.strip()
+    is_list = inner.startswith("[") and inner.endswith("]")
+    given = [unquoted(text) for text in _split(inner[1:-1] if is_list else inner)] if lists else []
+    cut = [(part, text) for part, colon, text in (item.partition(":") for item in given) if colon and part in lists]
+    if not cut or (not is_list and len(given) > 1):
+        return [word]
+    heads = [item.partition(":")[0] for item in given]
+    parts = list(dict.fromkeys(head if head in lists else item for head, item in zip(heads, given)))
+    found = [f"{group}=[{','.join(plain_or_quoted(part) for part in parts)}]"]
+    for part in dict.fromkeys(name for name, _ in cut):
+        setting = f"{group}.{part}.{lists[part]}"
+        if any(other.partition("=")[0] == setting for other in words):
+            raise ConfigError(f"{group}=[{part}:...] and {setting}=[...] say the same; give one of them")
+        texts = [plain_or_quoted(text) for name, text in cut if name == part]
+        found.append(f"{setting}=[{','.join(texts)}]")
+    return found
 
 
 def _for_hydra(verb: str, word: str, swept: bool) -> str:

@@ -1,0 +1,1 @@
+"""EleutherAI's lm-evaluation-harness (`pip install prospero[lm_eval]`): its tasks on the models of this program."""
