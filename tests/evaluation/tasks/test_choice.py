@@ -64,9 +64,7 @@ def test_separator_and_replacements(task):
     made = task(rows, template="{q}", separator=" ", replace={r"\[title\]": ".", r"\[.*?\]": ""})
     (item,) = made.items
     assert (item.context, item.choices, item.answer) == ("x. y", ["a c", "d"], 1)
-    assert made(subject({"y": {" ": 1.0}, " ": {"d": 0.5}})).value("bits_per_byte") == pytest.approx(
-        0.5
-    )
+    assert made(subject({"y": {" ": 1.0}, " ": {"d": 0.5}})).value("bits_per_byte") == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
