@@ -38,6 +38,8 @@ class BigramDecoder:
         self.log_probabilities = probabilities.log()  # [V, V]
         self.longest = 0
         """Tokens of the longest row it was ever given."""
+        self.passes = 0
+        """How often it was asked about whole rows."""
 
     @property
     def rows(self) -> int:
@@ -58,11 +60,13 @@ class BigramDecoder:
 
     def scores(self, ids: Sequence[int]) -> Tensor:
         self._check(ids)
+        self.passes += 1
         row = torch.tensor(list(ids))
         return self.log_probabilities[row[:-1], row[1:]]
 
     def hidden(self, input_ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
         self._check(*input_ids.tolist())
+        self.passes += 1
         return self.log_probabilities[input_ids]
 
     def project(self, hidden: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ def test_of_a_long_beginning_the_end_counts():
     model = subject(TABLE, window=4)
     (ending,) = endings(model, "z" * 100_000 + "a", ["bc"])
     assert log_likelihoods(model, [ending])[0] == pytest.approx(math.log(0.5 * 0.125), abs=1e-5)
+    assert isinstance(model.decoder, BigramDecoder) and model.decoder.passes == 1  # with all that fits behind it
     (longer,) = endings(model, "a", ["bc" * 5])  # longer than the window itself: it slides
     uniform = 1 / TOKENIZER.vocab_size
     assert log_likelihoods(model, [longer])[0] == pytest.approx(

@@ -113,7 +113,7 @@ class GenerationTask(Measurement):
         return {"settings": plain(self.config), "fingerprint": fingerprint(items), **self.origin}
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
-        """Write up to `subject.rows` texts side by side; an item is scored as soon as its texts are there."""
+        """Write up to `subject.rows` texts side by side; as many are scored together."""
         room = Room(subject.tokenizer, subject.decoder.window, self.config.decoding.max_new_tokens)
         prompts: dict[int, dict[str, Any]] = {}
 
@@ -131,10 +131,21 @@ class GenerationTask(Measurement):
             batch_size=subject.rows,
             context=Context.slide,
         )
+        ready: list[tuple[int, TextSample, dict[str, Any]]] = []
         for number, completions in written:
-            yield self._outcome(number, [completion.text for completion in completions], prompts.pop(number))
+            texts = [completion.text for completion in completions]
+            ready.append((number, *self._sample(number, texts, prompts.pop(number))))
+            if len(ready) == subject.rows:
+                yield from self._scored(ready)
+                ready = []
+        yield from self._scored(ready)
 
-    def _outcome(self, number: int, texts: list[str], record: dict[str, Any]) -> Outcome:
+    def _scored(self, ready: Sequence[tuple[int, TextSample, dict[str, Any]]]) -> Iterator[Outcome]:
+        statistics = statistics_of_all(self.metrics, [sample for _, sample, _ in ready])
+        for (number, _, record), found in zip(ready, statistics):
+            yield Outcome(number, found, record)
+
+    def _sample(self, number: int, texts: list[str], record: dict[str, Any]) -> tuple[TextSample, dict[str, Any]]:
         config = self.config
         sample = TextSample(
             predictions=[self._answer(text, config.extract) for text in texts],
@@ -146,7 +157,7 @@ class GenerationTask(Measurement):
             record["predictions"] = sample.predictions
         if texts != sample.predictions:
             record["written"] = texts
-        return Outcome(number, statistics_of(self.metrics, sample), record)
+        return sample, record
 
     def _answer(self, text: str, pattern: str | None) -> str:
         if pattern is not None:
@@ -159,8 +170,13 @@ class GenerationTask(Measurement):
 
 def statistics_of(metrics: Sequence[TextMetric], sample: TextSample) -> dict[str, Sequence[float]]:
     """Return the statistics of one sample under the name of each number that comes of them."""
-    found: dict[str, Sequence[float]] = {}
-    for metric in metrics:
-        row = np.asarray(metric.statistics([sample]), dtype=np.float64)[0].tolist()
-        found |= {quantity.name: row for quantity in metric.quantities}
+    return statistics_of_all(metrics, [sample])[0]
+
+
+def statistics_of_all(metrics: Sequence[TextMetric], samples: Sequence[TextSample]) -> list[dict[str, Sequence[float]]]:
+    """Return `statistics_of` each sample; a metric that reads texts with a model reads them together."""
+    found: list[dict[str, Sequence[float]]] = [{} for _ in samples]
+    for metric in metrics if samples else ():
+        for one, row in zip(found, np.asarray(metric.statistics(samples), dtype=np.float64).tolist()):
+            one |= {quantity.name: row for quantity in metric.quantities}
     return found

@@ -133,9 +133,7 @@ def _missing(place: str, field: str, found: Iterable[str]) -> DataError:
     names = [str(name) for name in found]
     listed = (", ".join(names[:20]) + (", ..." if len(names) > 20 else "")) or "none"
     near = suggest(field.rpartition(".")[2], names)
-    return DataError(
-        f"{place}: no field '{field}'; fields found: {listed}.{near} Name the field in the task's settings"
-    )
+    return DataError(f"{place}: no field '{field}'; fields found: {listed}.{near} The task's settings name the fields")
 
 
 def _kind(value: Any) -> str:
