@@ -54,7 +54,9 @@ class Hostile(Halves):
     def outcomes(self, subject, items):
         for outcome in super().outcomes(subject, items):
             text = "</pre><script>alert(1)</script>" + "x" * 5000
-            yield Outcome(outcome.item, outcome.statistics, {"<i>": text, "l": ["<b>"], "n": {"<u>": 1}, "empty": ""})
+            yield Outcome(
+                outcome.item, outcome.statistics, {"<i>": text, "l": ["<b>"], "n": {"<u>": 1}, "none": [], "empty": ""}
+            )
 
 
 def test_text_is_shown_as_text_and_cut(tmp_path):
@@ -63,7 +65,7 @@ def test_text_is_shown_as_text_and_cut(tmp_path):
     for bad in ("<script>", "<img", "<i>", "<u>", "<model>"):
         assert bad not in text
     assert "&lt;script&gt;alert(1)" in text and " … (3,531 characters more)" in text and "x" * 1600 not in text
-    assert "empty" not in text
+    assert "<dt>none" not in text and "<dt>empty</dt><dd><p class=quiet>(nothing)" in text
 
 
 @pytest.mark.parametrize(

@@ -106,12 +106,14 @@ def _item(outcome: Outcome, scores: Mapping[str, float]) -> str:
 
 
 def _fields(outcome: Outcome) -> list[tuple[str, Any]]:
-    return [(str(name), value) for name, value in outcome.record.items() if value not in (None, "", [], {})]
+    return [(str(name), value) for name, value in outcome.record.items() if value not in (None, [], {})]
 
 
 def _field(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return "".join(_field(one) for one in value)
+    if value == "":
+        return "<p class=quiet>(nothing)</p>"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     more = f" … ({len(text) - MOST_CHARACTERS:,} characters more)" if len(text) > MOST_CHARACTERS else ""
     return f"<pre>{html.escape(text[:MOST_CHARACTERS] + more)}</pre>"
