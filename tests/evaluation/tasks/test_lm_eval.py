@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from prospero.configuration.compose import compose
 from prospero.errors import ConfigError
 from prospero.evaluation.tasks.base import TaskFacts
 from prospero.evaluation.tasks.lm_eval import LMEvalConfig
@@ -29,3 +30,9 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     with pytest.raises(ConfigError, match=r"needs lm-evaluation-harness: pip install 'prospero\[lm_eval\]'"):
         LMEvalConfig(tasks=["arc_easy"]).build("lm_eval", TaskFacts())
+
+
+def test_the_short_spelling_composes():
+    config = compose("evaluate", ["tasks=[text,lm_eval:arc_easy,lm_eval:./my task.yaml]", "tasks.lm_eval.limit=3"])
+    assert list(config.tasks) == ["text", "lm_eval"]
+    assert config.tasks["lm_eval"] == LMEvalConfig(tasks=["arc_easy", "./my task.yaml"], limit=3)
