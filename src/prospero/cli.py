@@ -192,9 +192,10 @@ def _run_plain(verb: str, given: list[str]) -> int:
 
 def _compose_and_call(verb: str, words: list[str], options: list[str], *, swept: bool) -> int:
     from prospero.configuration import composition, plugins, rewording
-    from prospero.configuration.words import for_hydra
+    from prospero.configuration.words import for_hydra, spelt_out
 
     composition.register()
+    words = spelt_out(verb, words)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come here as they are; this file words them
     with rewording.worded(verb, [*words, *options]):
         loaded = plugins.load_named(verb, [*words, *options])

@@ -134,6 +134,7 @@ PARTS: dict[str, dict[str, str]] = {
         "progress": "prospero.training.callbacks.progress:ProgressConfig",
         "early_stopping": "prospero.training.callbacks.early_stopping:EarlyStoppingConfig",
         "convergence": "prospero.training.callbacks.convergence:ConvergenceConfig",
+        "evaluation": "prospero.training.callbacks.evaluation:EvaluationConfig",
         "ema": "prospero.training.callbacks.ema:EMAConfig",
     },
     "logger": {

@@ -46,6 +46,13 @@ def test_the_lines_of_a_run_of_steps():
     ]
 
 
+def test_tasks_are_named_with_their_items():
+    (line,) = [line for line in describe_plan(plan(tasks={"choice": 1200, "cloze": 3})) if "tasks" in line]
+    assert line.endswith(
+        "test of all 5,000 tokens; tasks choice (1,200 items), cloze (3 items), whose time comes on top"
+    )
+
+
 def test_a_run_of_minutes_without_a_test_says_no_budget():
     lines = describe_plan(plan(max_steps=None, max_minutes=5.0, test=None))
     assert lines[1] == "training: 5 minutes, 4 x 10 = 40 tokens a step, on 1 x cpu, float32"

@@ -21,7 +21,7 @@ from prospero.training.callbacks.checkpoints import CheckpointsConfig, seconds_t
 from prospero.training.callbacks.convergence import ConvergenceConfig, Split, improvement_ratio
 from prospero.training.callbacks.early_stopping import EarlyStoppingConfig
 from prospero.training.callbacks.progress import ProgressConfig, duration
-from prospero.training.callbacks.samples import SamplesConfig, _forget_after
+from prospero.training.callbacks.samples import SamplesConfig, forget_after
 from prospero.training.callbacks.throughput import ThroughputConfig, measure_peak_flops
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.run_facts import RunFacts
@@ -261,7 +261,7 @@ def test_samples_leave_training_untouched(tmp_path, monkeypatch):
     ]
     plain = fit(tmp_path / "plain", [])
     assert all(torch.equal(a, b) for a, b in zip(module.model.parameters(), plain.model.parameters()))
-    _forget_after(tmp_path / "samples.md", 8)
+    forget_after(tmp_path / "samples.md", 8)
     assert "## step 12" not in (tmp_path / "samples.md").read_text()
     assert "## step 8" in (tmp_path / "samples.md").read_text()
 

@@ -93,3 +93,11 @@ def test_strategies(monkeypatch):
         monkeypatch.setenv(name, value)
     hardware = TrainerConfig(accelerator=Accelerator.cpu).hardware()  # as torchrun on two machines would start it
     assert (hardware.devices, hardware.num_nodes, hardware.world_size) == (2, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("every", "also", "steps", "count"),
+    [(10, None, 40, 4), (10, None, 41, 5), (0, None, 41, 1), (10, 15, 40, 5), (0, 15, 40, 3), (10, 20, 40, 4)],
+)
+def test_how_many_validations_a_run_makes(every, also, steps, count):
+    assert TrainerConfig(val_every_steps=every).validations(steps, also) == count

@@ -50,6 +50,7 @@ def test_an_offline_run_can_be_read_back(tmp_path, caplog):
     logger.log_metrics({"tokens": 40.0, "train/loss": 2.5}, 1)
     logger.log_metrics({"tokens": 80.0, "train/loss": 1.25, "val/loss": 1.5}, 2)
     logger.log_text("samples", "def f():\n    <b>", 2)
+    logger.log_table("evaluation/choice", [{"item": "0", "said": "a<b\nc"}, {"item": "1", "said": ""}], 2)
     logger.close()
     found = records(tmp_path)
     rows = [record["history"]["item"] for record in found if record["type"] == "history"]
@@ -60,6 +61,8 @@ def test_an_offline_run_can_be_read_back(tmp_path, caplog):
     losses = [(row["step"], row["tokens"], row["train/loss"]) for row in rows if "train/loss" in row]
     assert losses == [(1, 40, 2.5), (2, 80, 1.25)]
     assert any(key.startswith("samples") for row in rows for key in row)
+    (table,) = (tmp_path / "wandb").glob("offline-run-*/files/media/table/evaluation/choice*.table.json")
+    assert json.loads(table.read_text()) == {"columns": ["item", "said"], "data": [["0", "a<b\nc"], ["1", ""]]}
     (said,) = [record.getMessage() for record in caplog.records if record.name == "prospero"]
     assert said.startswith("W&B: logged offline (no key was found); send it later with: wandb sync ")
 

@@ -37,9 +37,12 @@ def direction_of(setting: str, name: str, configs: Sequence[DictConfig]) -> str:
     metric = metric_of(name)
     if metric in LOWER_IS_BETTER:
         return "minimize"
+    from prospero.configuration.composition import typed
+
+    if metric in configs[0].tasks:
+        return _direction_of_task(setting, name, typed(configs[0].tasks)[metric])
     import numpy as np
 
-    from prospero.configuration.composition import typed
     from prospero.evaluation.metrics.base import MetricFacts
 
     # The text is not prepared yet; which way is better does not depend on it.
@@ -48,18 +51,32 @@ def direction_of(setting: str, name: str, configs: Sequence[DictConfig]) -> str:
     return "maximize" if settings.build(facts).higher_is_better else "minimize"
 
 
+def _direction_of_task(setting: str, name: str, settings: Any) -> str:
+    """Return the direction of `val/<task>/<number>`, for which the task's items are read."""
+    from prospero.evaluation.tasks.base import TaskFacts
+
+    _, task, number = (*name.split("/", 2), "")[:3]
+    known = {found.name: found for found in settings.build(task, TaskFacts(limit=1)).quantities}
+    if number not in known:
+        numbers = [f"val/{task}/{other}" for other in known]
+        raise ConfigError(
+            f"{setting}={name} is not measured.{suggest(name, numbers)} {task} measures {', '.join(numbers)}"
+        )
+    return "maximize" if known[number].higher_is_better else "minimize"
+
+
 def metric_of(name: str) -> str | None:
-    """Return the metric that measures `val/<metric>`, `test/<metric>` or a part of it; None for any other number."""
+    """Return the metric or task that measures `val/<metric>`, `test/<metric>` or a part of it; None for any other."""
     split, _, rest = name.partition("/")
     return rest.partition("/")[0] if split in ("val", "test") else None
 
 
 def _check_measured(setting: str, name: str, cfg: DictConfig) -> None:
     chosen = EARLIER if cfg.metrics is None else cfg.metrics
-    measured = list(dict.fromkeys([ALWAYS_MEASURED, *(str(key) for key in chosen)]))
+    measured = list(dict.fromkeys([ALWAYS_MEASURED, *(str(key) for key in (*chosen, *cfg.tasks))]))
     if metric_of(name) not in measured:
         known = [f"val/{metric}" for metric in measured]
         raise ConfigError(
             f"{setting}={name} is not measured.{suggest(name, known)} Measured are {', '.join(known)}; choose more "
-            "with metrics=[...]"
+            "with metrics=[...], or with evaluation.tasks=[...]"
         )

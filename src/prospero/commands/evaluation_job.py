@@ -31,6 +31,7 @@ from prospero.evaluation.samples_file import (
     read_samples,
 )
 from prospero.evaluation.tasks.base import TaskFacts
+from prospero.evaluation.tasks.base import build_tasks as tasks_of
 from prospero.generation.batch_file import settings_mark
 from prospero.generation.decoder import ModelDecoder
 from prospero.generation.settings import Precision
@@ -87,18 +88,7 @@ def build_tasks(config: "EvaluateConfig", place: ModelPlace) -> list[Measurement
         seed=config.seed,
         limit=config.limit,
     )
-    tasks = [settings.build(name, facts) for name, settings in config.tasks.items()]
-    measured_names = {quantity.name for task in tasks for quantity in task.quantities}
-    for name, metric in texts.items():
-        if not measured_names & {quantity.name for quantity in metric.quantities}:
-            raise ConfigError(
-                f"metrics.{name} scores written texts, and none of the tasks {', '.join(config.tasks)} writes any; "
-                "choose a task that does, or leave it out"
-            )
-    for task in tasks:
-        if task.size == 0:
-            raise ConfigError(f"tasks.{task.name} has no item to measure")
-    return tasks
+    return tasks_of(config.tasks, facts)
 
 
 def _metrics(config: "EvaluateConfig") -> tuple[dict[str, TextMetric], dict[str, Any]]:

@@ -13,6 +13,10 @@ EXAMPLES = [
     ("python train.py data=files data.path=corpus.jsonl.zst cleaning=web tokenizer.vocab_size=8192", "your own text"),
     ("python train.py data=files data.path=shakespeare.txt tokenizer=char split=tail model=tiny", "one long document"),
     ("python train.py max_minutes=10 'callbacks=[default,early_stopping]'", "stop by time or when val/loss rises"),
+    (
+        "python train.py 'callbacks=[default,evaluation]' 'evaluation.tasks=[choice]' monitor=val/choice/accuracy",
+        "tasks on the way",
+    ),
     ("python train.py logger=wandb name=first tags=[demo]", "W&B, offline when no key is found"),
     ("python train.py -m model=tiny,lstm_tiny optimizer.lr=1e-3,3e-3 seed=1,2", "a sweep, with a table at the end"),
     ("python train.py init_from=last adapter=lora max_steps=50", "train the newest run's model on, here by an adapter"),

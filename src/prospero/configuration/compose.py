@@ -12,7 +12,7 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
 
     Raises ConfigError with the same one line that the command line would print.
     """
-    given = list(settings or [])
+    given = words.spelt_out(verb, list(settings or []))
     composition.register()
     with rewording.worded(verb, given):
         loaded = plugins.load_named(verb, given)

@@ -6,13 +6,12 @@ from inspect import Parameter
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from prospero.evaluation.tasks.parts import TaskSettings
 from prospero.training.settings import TrainConfig
 
 
 def protocol_of(group: str) -> type | None:
     """Return the Protocol that a part's settings follow, or None for a group of one class of settings."""
-    kind: Any = {"tasks": TaskSettings, **get_type_hints(TrainConfig)}[group]
+    kind: Any = get_type_hints(TrainConfig)[group]
     if get_origin(kind) in (Union, UnionType):
         kind = get_args(kind)[0]
     if get_origin(kind) is dict:

@@ -29,6 +29,9 @@ FOR_THE_MODEL = frozenset({"prompt", "prompts", "stop"})
 LAYERS = ("experiment", "debug")
 """Groups whose presets hold no part: they change settings all over."""
 
+SHORTER = {"evaluation.tasks": "tasks", "evaluation": "callbacks.evaluation"}
+"""How the settings of evaluation inside training may be spelt -> what they are called; the first that fits counts."""
+
 NAMES_ITS_PARTS = {("tasks", "lm_eval"): "tasks"}
 """(group of several, part) -> the list among the part's settings that `group=[part:text]` fills."""
 
@@ -101,6 +104,21 @@ def _for_hydra(verb: str, word: str, swept: bool) -> str:
     elif _is_group(key):
         value = _each(value, swept, lambda text: _choice(key, text))
     return _readable(found["sign"], key, value)
+
+
+def spelt_out(verb: str, words: list[str]) -> list[str]:
+    """Return the words with the settings of SHORTER under their own names, where the verb trains."""
+    if "train" not in (verb, registry.VERBS[verb].extends):
+        return words
+    return [_spelt_out(word) for word in words]
+
+
+def _spelt_out(word: str) -> str:
+    for short, name in SHORTER.items():
+        found = re.match(rf"([~+]*){re.escape(short)}(?=\.{'|=' if '.' in short else ''})", word)
+        if found:
+            return f"{found[1]}{name}{word[found.end() :]}"
+    return word
 
 
 def refuse_undecodable(word: str) -> None:

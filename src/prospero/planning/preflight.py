@@ -1,7 +1,7 @@
 """What a run says before its first step: its size, its tokens, its validations, and how long it will take."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -38,6 +38,8 @@ class RunPlan:
     """How many there are, the one at the end included."""
     test: Bound | None
     """What the final test reads; None when there is no test split."""
+    tasks: dict[str, int] = field(default_factory=dict)
+    """Task -> its items; measured in some of the validations."""
     seconds: "StepSeconds | None" = None
     """Measured on this machine, where it can be."""
 
@@ -67,6 +69,8 @@ def describe_plan(plan: RunPlan) -> list[str]:
         lines[0] += f"; {count.trained:,} of them are trained ({100 * count.trained / count.total:.2g} %)"
     evaluations = [f"validation {plan.validation.describe()}"]
     evaluations += [f"test {plan.test.describe()}"] if plan.test is not None else []
+    tasks = ", ".join(f"{name} ({count:,} items)" for name, count in plan.tasks.items())
+    evaluations += [f"tasks {tasks}, whose time comes on top"] if tasks else []
     doubt = _doubt(plan)
     if plan.max_steps is None:
         lines.append(f"training: {plan.max_minutes:g} minutes, {how}")

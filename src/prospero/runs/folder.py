@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "samples.md"
 
     @property
+    def evaluation(self) -> Path:
+        """What the tasks saw of the model on the way."""
+        return self.path / "evaluation.md"
+
+    @property
     def receipt(self) -> Path:
         """What was read, kept and dropped, and why."""
         return self.path / "receipt.json"

@@ -29,8 +29,8 @@ def write_report(
 ) -> Path:
     """Write `report.html` and `loss.png` into the run folder from its files, and return the page's path.
 
-    Reads metrics.csv, environment.json and samples.md where they are. `config` must have its secrets redacted. All text
-    is escaped, since samples and settings may hold anything.
+    Reads metrics.csv, environment.json, samples.md and evaluation.md where they are. `config` must have its secrets
+    redacted. All text is escaped, since samples and settings may hold anything.
     """
     run = RunFolder(run_dir)
     series = loss_alone(metric_series(run.metrics), config.get("regularizers") or {})
@@ -38,8 +38,9 @@ def write_report(
     sections = [
         f"<h1>{html.escape(title)}</h1><p class=quiet>{html.escape(_summary(series, stop_reason))}</p>",
         _tiles(results or {}, series),
-        _curves(series),
+        _curves(series, config.get("tasks") or {}),
         _samples(run.samples),
+        _samples(run.evaluation, "What the tasks saw", most=2 * _MAX_SAMPLES),
         panel("Data", lines(receipt_lines)),
         panel("Settings", table(flat(config))),
         panel("Environment", table(flat(_read_json(run.environment)))),
@@ -66,15 +67,17 @@ def _tiles(results: Mapping[str, float | None], series: Series) -> str:
     return tiles((number(value), _words(name)) for name, value in shown.items())
 
 
-def _curves(series: Series) -> str:
+def _curves(series: Series, tasks: Iterable[str]) -> str:
     drawings = []
     if series.get("train/loss") or series.get("val/loss"):
         drawings.append(svg(lambda axes: plot_loss(axes, series)))
+    of_tasks = [name for name in series for task in tasks if name.startswith(f"val/{task}/")]
     for name, label in (
         ("val/bits_per_byte", "validation bits per byte"),
         ("train/lr", "learning rate"),
         ("train/grad_norm", "gradient norm"),
         ("train/tokens_per_second", "tokens per second"),
+        *((name, name.removeprefix("val/").replace("/", ": ").replace("_", " ")) for name in of_tasks),
     ):
         if len(series.get(name, [])) > 1:
             drawings.append(svg(lambda axes, name=name, label=label: plot_one(axes, series[name], label)))
@@ -82,22 +85,22 @@ def _curves(series: Series) -> str:
     return f"<h2>Curves</h2><div class=curves>{panels}</div>" if panels else ""
 
 
-def _samples(path: Path) -> str:
-    """Show the newest samples: what follows the last headings of samples.md."""
+def _samples(path: Path, title: str = "Samples", *, most: int = _MAX_SAMPLES) -> str:
+    """Show the newest samples: what follows the last headings of a file of them."""
     if not path.is_file():
         return ""
     parts = re.split(r"^## (?=step \d)", path.read_text(encoding="utf-8", errors="replace"), flags=re.MULTILINE)[1:]
     blocks = []
-    for part in reversed(parts[-_MAX_SAMPLES:]):
+    for part in reversed(parts[-most:]):
         heading, _, text = part.partition("\n")
         body = re.sub(r"\A`{3,}\w*\n|\n`{3,}\Z", "", text.strip())
         blocks.append(f"<div class=panel><p class=quiet>{html.escape(heading)}</p><pre>{html.escape(body)}</pre></div>")
-    return f"<h2>Samples</h2>{''.join(blocks)}" if blocks else ""
+    return f"<h2>{title}</h2>{''.join(blocks)}" if blocks else ""
 
 
 def _words(name: str) -> str:
-    split, _, metric = name.rpartition("/")
-    words = (metric or name).replace("_", " ").replace("mfu", "MFU (share of peak)")
+    split, _, metric = name.partition("/") if "/" in name else ("", "", name)
+    words = metric.replace("_", " ").replace("/", " ").replace("mfu", "MFU (share of peak)")
     return f"{ {'val': 'validation', 'train': 'training'}.get(split, split) } {words}".strip()
 
 

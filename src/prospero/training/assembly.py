@@ -27,6 +27,7 @@ from prospero.training.resume_check import check_data, fingerprints, part_names
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
 from prospero.training.settings import TrainConfig
+from prospero.training.tasks import build_tasks
 
 
 @dataclass(slots=True)
@@ -53,12 +54,14 @@ class RunParts:
 def assemble(session: Session) -> RunParts:
     """Prepare the data and build every part of the run."""
     check_micro_batch(session.config, session.micro_batch_size)
-    refuse_text_metrics(session.config.metrics)
-    check_monitor(session.config.monitor, session.config.metrics)
+    if not session.config.tasks:
+        refuse_text_metrics(session.config.metrics)
+    check_monitor(session.config.monitor, session.config.metrics, session.config.tasks)
     check_adapter(session.config)
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
+    session.tasks = build_tasks(session.config, prepared)
     network = build_network(session, prepared, begins=session.checkpoint is None)
     data = build_data(session, prepared, network.model)
     module, trainer, monitor = _build_trained(session, prepared, data, network)
@@ -123,7 +126,7 @@ def _build_trained(
 ) -> tuple[TrainingModule, L.Trainer, Monitor]:
     config = session.config
     metrics = build_metrics(config, data)
-    monitor = metrics.monitor(config.monitor)
+    monitor = metrics.monitor(config.monitor, session.tasks)
     module = build_module(session, prepared, network, metrics)
     return module, build_trainer(session, prepared, module, monitor), monitor
 
@@ -156,6 +159,7 @@ def build_trainer(session: Session, prepared: PreparedData, module: TrainingModu
         seed=config.seed,
         monitor=monitor,
         sampling=config.sampling,
+        tasks=session.tasks,
     )
     if not session.loggers:
         others = [part.build(facts) for part in config.logger.values()]

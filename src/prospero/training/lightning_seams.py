@@ -47,10 +47,31 @@ def is_fitting(trainer: L.Trainer) -> bool:
     return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
 
 
+class MoreValidations:
+    """Lightning's decision whether to validate after a micro-batch, with validations each `every_steps` besides."""
+
+    def __init__(self, trainer: L.Trainer, every_steps: int) -> None:
+        self.every_steps, self._loop = every_steps, trainer.fit_loop.epoch_loop
+        self._every_batches = every_steps * trainer.accumulate_grad_batches
+        self._usual = self._loop._should_check_val_fx
+
+    def __call__(self, data_fetcher: Any) -> bool:
+        """Whether a validation follows now."""
+        return self._usual(data_fetcher) or (self._loop.total_batch_idx + 1) % self._every_batches == 0
+
+
+def also_validate_every(trainer: L.Trainer, steps: int) -> None:
+    """Have Lightning validate each `steps` optimiser steps too, besides its own rhythm."""
+    trainer.fit_loop.epoch_loop._should_check_val_fx = MoreValidations(trainer, steps)
+
+
 def validates_at(trainer: L.Trainer, step: int) -> bool:
     """Whether Lightning validates when optimiser step `step` has ended."""
     every_batches: Any = trainer.val_check_batch
-    return bool(trainer.limit_val_batches) and (step * trainer.accumulate_grad_batches) % every_batches == 0
+    usually = (step * trainer.accumulate_grad_batches) % every_batches == 0
+    decides = trainer.fit_loop.epoch_loop._should_check_val_fx
+    besides = isinstance(decides, MoreValidations) and step % decides.every_steps == 0
+    return bool(trainer.limit_val_batches) and (usually or besides)
 
 
 def validate_now(trainer: L.Trainer) -> None:

@@ -242,8 +242,10 @@ class TrainingModule(L.LightningModule):
         metrics = self.metrics.compute(split)
         if not math.isfinite(metrics[f"{split}/{LOSS}"]):
             raise diverged(f"{split}/loss", self.step, f"after {self.state.sequences} sequences of training data")
+        self.state.begin_numbers_of(split)
         if split == "val":
             self.state.validation_pending = False
+            metrics |= self.state.measured
         self.log_dict(metrics, logger=False)  # for callbacks of others; once per validation
         self.publish(metrics)
 

@@ -1,5 +1,6 @@
 """What is known only when a run starts, and what callbacks and loggers may ask about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from prospero.evaluation.monitor import Monitor
 
 if TYPE_CHECKING:
     from prospero.data.tokenizer.tokenizer import Tokenizer
+    from prospero.evaluation.measurement import Measurement
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -40,3 +42,5 @@ class RunFacts:
     """The number by which the run is judged."""
     sampling: Any = None
     """Settings of how samples are drawn (temperature, top-k, top-p); None draws greedily."""
+    tasks: "Sequence[Measurement]" = ()
+    """What the model is measured by besides validation."""

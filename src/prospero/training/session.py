@@ -24,6 +24,7 @@ from prospero.checkpoints.run_checkpoints import Checkpoint, RunCheckpoints, is_
 from prospero.checkpoints.source import Source
 from prospero.configuration import written
 from prospero.errors import ConfigError, DataError, Interrupted
+from prospero.evaluation.measurement import Measurement
 from prospero.log import log
 from prospero.model.numerics import NumericsChoice
 from prospero.plain import flat, plain
@@ -70,6 +71,8 @@ class Session:
     """Those of this run's folder."""
     numerics: NumericsChoice | None = None
     """How the model computes on this machine; the same however often the run goes back."""
+    tasks: list[Measurement] = field(default_factory=list)
+    """What the model is measured by besides validation; read once."""
     loggers: list[RunLogger] = field(default_factory=list)
     """Where metrics go, the same however often the run goes back."""
     begun: bool = False

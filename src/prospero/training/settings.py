@@ -7,6 +7,7 @@ from prospero import registry
 from prospero.data.parts import MISSING, AugmentationSettings, PackingSettings
 from prospero.data.settings import PrepareConfig
 from prospero.errors import ConfigError
+from prospero.evaluation.tasks.parts import TaskSettings
 from prospero.secret_values import scrub
 from prospero.training.parts import (
     AdapterSettings,
@@ -23,6 +24,8 @@ from prospero.training.parts import (
 )
 
 RESUME = "auto, last, best or a folder"
+EVALUATION = "evaluation"
+"""The callback that measures tasks."""
 QUICK_START_STEPS = 300
 """Length of a run that no limit was given for: minutes on two CPU cores."""
 
@@ -59,6 +62,8 @@ class TrainConfig(PrepareConfig):
     """Device, strategy, precision, and how often to validate."""
     metrics: dict[str, MetricSettings] | None = None
     """What a validation measures; null (a config.yaml of before this setting): loss, perplexity and bits per byte."""
+    tasks: dict[str, TaskSettings] = field(default_factory=dict)
+    """What the callback `evaluation` measures on the way; `evaluation.tasks` is the same setting."""
     callbacks: dict[str, CallbackSettings] = field(default_factory=dict)
     """What happens beside the steps: checkpoints, samples, early stopping."""
     logger: dict[str, LoggerSettings] = field(default_factory=dict)
@@ -78,7 +83,8 @@ class TrainConfig(PrepareConfig):
     resume: str | None = None
     """Continue a run: auto (whatever run_dir holds), last, best, or the path of a checkpoint."""
     monitor: str = "val/loss"
-    """The number of validation by which the best checkpoint, early stopping, pruning and a sweep's table judge."""
+    """The number of validation, or of a task (val/<task>/<number>), by which the best checkpoint, early stopping,
+    pruning and a sweep's table judge."""
     tags: list[str] = field(default_factory=list)
     """Words to find the run by; written to its files and loggers."""
     seed: int = 1
@@ -122,11 +128,29 @@ class TrainConfig(PrepareConfig):
             raise ConfigError(f"seed={self.seed} is not possible; give a whole number from 0 to {2**32 - 1}")
         if "ema" in self.callbacks and registry.name_of("optimizer", type(self.optimizer)) == "schedule_free":
             raise ConfigError("optimizer=schedule_free keeps an average of its own; leave the callback ema out")
+        self._check_tasks()
         if self.init.resize_vocab and self.init_from is None:
             raise ConfigError("init.resize_vocab=true is for init_from=, which is not given")
         if self.micro_batch_size and self.global_batch_size % self.micro_batch_size:
             raise ConfigError(
                 f"micro_batch_size={self.micro_batch_size} does not divide global_batch_size={self.global_batch_size}"
+            )
+
+    def _check_tasks(self) -> None:
+        measures = EVALUATION in self.callbacks
+        if self.tasks and not measures:
+            chosen = ",".join([*self.callbacks, EVALUATION])
+            raise ConfigError(
+                f"tasks=[{','.join(self.tasks)}] are measured by the callback {EVALUATION}, which is not chosen; add "
+                f"it: callbacks=[{chosen}]"
+            )
+        if measures and not self.tasks:
+            raise ConfigError(
+                f"the callback {EVALUATION} has no task to measure; choose evaluation.tasks=[...], or leave it out"
+            )
+        if measures and self.trainer.lightning.get("limit_val_batches") == 0:
+            raise ConfigError(
+                "tasks are measured in validations, of which trainer.lightning.limit_val_batches=0 makes none"
             )
 
     def limits(self) -> dict[str, Any]:

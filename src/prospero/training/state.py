@@ -26,7 +26,9 @@ class RunState:
     paused_seconds: float = 0.0
     """Seconds of `seconds` in which the run validated, saved or wrote samples."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """The last value of every number, by name."""
+    """The last value of every number, by name; those of a validation are the last validation's alone."""
+    measured: dict[str, float] = field(default_factory=dict)
+    """What callbacks have measured in the validation that runs, published with it."""
     horizon: int | None = None
     """Steps of the whole run as last estimated, where it ends by the clock; the schedule's horizon."""
     rollbacks: int = 0
@@ -50,6 +52,10 @@ class RunState:
         self.step_sequences = batch.sequences
         self.sequences += batch.sequences
         self.tokens += batch.tokens
+
+    def begin_numbers_of(self, split: str) -> None:
+        """Forget the numbers of the evaluation before: what this one does not measure has no value now."""
+        self.metrics = {name: value for name, value in self.metrics.items() if not name.startswith(f"{split}/")}
 
     @contextmanager
     def pause(self) -> Iterator[None]:

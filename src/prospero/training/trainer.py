@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -179,9 +178,12 @@ class TrainerConfig:
         """off, blocks, whole or auto."""
         return EARLIER[self.compile] if isinstance(self.compile, bool) else self.compile
 
-    def validations(self, max_steps: int) -> int:
-        """Return how many validations a run of `max_steps` makes, the one at its end included."""
-        return math.ceil(max_steps / self.val_every_steps) if self.val_every_steps else 1
+    def validations(self, max_steps: int, also_every: int | None = None) -> int:
+        """Return how many validations a run of `max_steps` makes, those `also_every` and that at its end included."""
+        steps = {max_steps}
+        for every in (self.val_every_steps, also_every):
+            steps |= set(range(every, max_steps, every)) if every else set()
+        return len(steps)
 
     def hardware(self) -> "Hardware":
         """Look at this machine and return what the run will use; ConfigError names what is missing."""

@@ -1,13 +1,14 @@
 """The metrics of a run together: fed by one forward pass, named as they are published."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from torch import nn
 
 from prospero.errors import ConfigError, suggest
+from prospero.evaluation.measurement import Measurement
 from prospero.evaluation.metrics.base import MetricFacts, TokenMetric
 from prospero.evaluation.metrics.bits_per_byte import BitsPerByteConfig
 from prospero.evaluation.metrics.loss import LossMetric, LossMetricConfig
@@ -42,16 +43,17 @@ def refuse_text_metrics(settings: Mapping[str, Settings] | None) -> None:
     if found:
         raise ConfigError(
             f"metrics=[...] names {', '.join(found)}, which measure texts that a model writes, and nothing writes any "
-            "here; leave them to a task (tasks=[...] of evaluate), or take them out"
+            "here; choose a task that does (evaluation.tasks=[...], or tasks=[...] of evaluate), or take them out"
         )
 
 
-def check_monitor(name: str, settings: Mapping[str, Settings] | None) -> None:
-    """Raise ConfigError when no metric of these settings measures `name`, whatever the data will be.
+def check_monitor(name: str, settings: Mapping[str, Settings] | None, tasks: Iterable[str] = ()) -> None:
+    """Raise ConfigError when no metric of these settings and no task measures `name`, whatever the data will be.
 
     Which parts a metric has may depend on the data (the loss of each source): `TokenMetrics.monitor` looks at them.
     """
-    known = [f"val/{metric}" for metric in dict.fromkeys([LOSS, *(EARLIER if settings is None else settings)])]
+    chosen = [LOSS, *(EARLIER if settings is None else settings), *tasks]
+    known = [f"val/{measures}" for measures in dict.fromkeys(chosen)]
     if "/".join(name.split("/")[:2]) not in known:
         raise _not_measured(name, known)
 
@@ -59,7 +61,7 @@ def check_monitor(name: str, settings: Mapping[str, Settings] | None) -> None:
 def _not_measured(name: str, known: list[str]) -> ConfigError:
     return ConfigError(
         f"monitor={name} is not measured.{suggest(name, known)} Measured are {', '.join(known)}; choose more with "
-        "metrics=[...]"
+        "metrics=[...], or with evaluation.tasks=[...]"
     )
 
 
@@ -115,8 +117,11 @@ class TokenMetrics(nn.Module):
         names = [name.partition("/")[2] for name in self.names()]
         return [name for name in names if self.members[name.split("/")[0]].higher_is_better]
 
-    def monitor(self, name: str) -> Monitor:
-        """Return what watches the number `name`; ConfigError when no metric of the run measures it."""
+    def monitor(self, name: str, tasks: Sequence[Measurement] = ()) -> Monitor:
+        """Return what watches the number `name`; ConfigError when no metric and no task of the run measures it."""
+        of_tasks = {f"val/{task.name}/{number.name}": number for task in tasks for number in task.quantities}
+        if name in of_tasks:
+            return Monitor(name, higher_is_better=of_tasks[name].higher_is_better)
         if name not in self.names():
-            raise _not_measured(name, self.names())
+            raise _not_measured(name, [*self.names(), *of_tasks])
         return Monitor(name, higher_is_better=self.members[name.split("/")[1]].higher_is_better)

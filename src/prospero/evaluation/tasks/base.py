@@ -9,9 +9,11 @@ import numpy as np
 from prospero import registry
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError, suggest
+from prospero.evaluation.measurement import Measurement
 from prospero.evaluation.metrics.base import MetricFacts
 from prospero.evaluation.metrics.collection import Settings as TokenMetricSettings
 from prospero.evaluation.metrics.text_base import TextMetric
+from prospero.evaluation.tasks.parts import TaskSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,22 @@ class TaskFacts:
     """Of whatever a task draws: which items, which examples."""
     limit: int | None = None
     """Items a task has at most, unless its own `limit` says otherwise; None: all."""
+
+
+def build_tasks(settings: Mapping[str, TaskSettings], facts: TaskFacts) -> list[Measurement]:
+    """Return the tasks with their items read; ConfigError for one without items, and for a metric that none uses."""
+    tasks = [part.build(name, facts) for name, part in settings.items()]
+    measured_names = {quantity.name for task in tasks for quantity in task.quantities}
+    for name, metric in facts.metrics.items():
+        if not measured_names & {quantity.name for quantity in metric.quantities}:
+            raise ConfigError(
+                f"metrics.{name} scores written texts, and none of the tasks {', '.join(settings)} writes any; "
+                "choose a task that does, or leave it out"
+            )
+    for task in tasks:
+        if task.size == 0:
+            raise ConfigError(f"tasks.{task.name} has no item to measure")
+    return tasks
 
 
 def text_metrics(names: Sequence[str], facts: TaskFacts) -> list[TextMetric]:

@@ -1,7 +1,8 @@
 """Text that the model writes while it learns: same prompts and draws each time, so that only the model changes."""
 
 import re
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class Samples(StepCallback):
         """Remove what a run that is now resumed wrote after its checkpoint."""
         self._written_at = trainer.global_step
         if trainer.is_global_zero:
-            _forget_after(self.file.path, trainer.global_step)
+            forget_after(self.file.path, trainer.global_step)
 
     def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Write samples when it is time."""
@@ -77,12 +78,9 @@ class Samples(StepCallback):
     def write(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Generate and write; every rank takes part when the model is sharded, else rank 0 alone."""
         self._written_at = trainer.global_step
-        sharded = isinstance(trainer.strategy, ModelParallelStrategy)
-        if self.run.tokenizer is None or not (sharded or trainer.is_global_zero):
+        if self.run.tokenizer is None or not (is_sharded(trainer) or trainer.is_global_zero):
             return
-        # Blocks that FSDP2 gathers in bfloat16 compute under autocast alone, as they do in training.
-        numbers = trainer.precision_plugin.forward_context() if sharded else nullcontext()
-        with module.state.pause(), _eagerly(), numbers:
+        with module.state.pause(), writing(trainer):
             texts = self._generate(module.model)
             reshard(module.model)
             if trainer.is_global_zero:
@@ -113,7 +111,25 @@ class Samples(StepCallback):
         )
 
 
-def _forget_after(file: Path, step: int) -> None:
+def is_sharded(trainer: L.Trainer) -> bool:
+    """Whether all processes must make the same calls of the model."""
+    return isinstance(trainer.strategy, ModelParallelStrategy)
+
+
+@contextmanager
+def writing(trainer: L.Trainer) -> Iterator[None]:
+    """Let a run's model write: compiled blocks run as they are written, for texts change their length with each token.
+
+    Blocks that FSDP2 gathers in bfloat16 compute under autocast alone, as they do in training.
+    """
+    stance = getattr(torch.compiler, "set_stance", None)
+    numbers = trainer.precision_plugin.forward_context() if is_sharded(trainer) else nullcontext()
+    with stance("force_eager") if stance is not None else nullcontext(), numbers:
+        yield
+
+
+def forget_after(file: Path, step: int) -> None:
+    """Cut off what a file of sections, each `## step <number>...`, says of later steps."""
     if not file.is_file():
         return
     text = file.read_text(encoding="utf-8", errors="replace")
@@ -124,9 +140,3 @@ def _forget_after(file: Path, step: int) -> None:
         write_text(file, text[:stale].rstrip("\n") + "\n" if text[:stale].strip() else "")
     except OSError as error:
         log.warning("%s still holds what was written after step %d (%s)", file.name, step, error.strerror or error)
-
-
-def _eagerly() -> AbstractContextManager[Any]:
-    """Run compiled blocks as written: continuations change their length with every token."""
-    stance = getattr(torch.compiler, "set_stance", None)
-    return stance("force_eager") if stance is not None else nullcontext()

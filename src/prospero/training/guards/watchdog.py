@@ -38,7 +38,7 @@ class Watchdog(Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Begin to watch; all processes have found each other by now."""
-        self._beat(f"the set-up of {stage}")
+        self.beat(f"the set-up of {stage}")
         if self._ended is None:
             self._known_hang = self._read_hang()
             self._ended = threading.Event()
@@ -54,25 +54,26 @@ class Watchdog(Callback):
         """Stop watching: the run ends by itself."""
         self.teardown(trainer, pl_module, "fit")
 
-    def _beat(self, what: str) -> None:
+    def beat(self, what: str) -> None:
+        """Take note that something moves, namely `what`."""
         self._last_beat = what
         self._beats += 1
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """A micro-step is progress."""
-        self._beat(f"step {trainer.global_step}")
+        self.beat(f"step {trainer.global_step}")
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """A validation batch is progress."""
-        self._beat(f"a validation batch of step {trainer.global_step}")
+        self.beat(f"a validation batch of step {trainer.global_step}")
 
     def on_test_batch_end(self, *_: Any) -> None:
         """A test batch is progress."""
-        self._beat("a test batch")
+        self.beat("a test batch")
 
     def on_save_checkpoint(self, trainer: L.Trainer, *_: Any) -> None:
         """A save is progress."""
-        self._beat(f"the save of step {trainer.global_step}")
+        self.beat(f"the save of step {trainer.global_step}")
 
     def _watch(self, ended: threading.Event) -> None:
         """Count the time in which there was no beat."""

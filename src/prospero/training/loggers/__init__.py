@@ -1,6 +1,6 @@
 """Where metrics go: metrics.csv always, W&B and TensorBoard when chosen. All write on rank 0 only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lightning.pytorch.loggers.logger import Logger
 
@@ -19,3 +19,10 @@ def log_text(loggers: Iterable[Logger], name: str, text: str, step: int) -> None
     for logger in loggers:
         if isinstance(logger, RunLogger):
             logger.log_text(name, text, step)
+
+
+def log_table(loggers: Iterable[Logger], name: str, rows: Sequence[dict[str, str]], step: int) -> None:
+    """Hand a table, its columns those of the first row, to every logger that takes tables or text."""
+    for logger in loggers:
+        if isinstance(logger, RunLogger):
+            logger.log_table(name, rows, step)

@@ -1,7 +1,7 @@
 """What the loggers share: they write on rank 0 only, and none of them ever stops a run."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
@@ -51,6 +51,10 @@ class RunLogger(Logger):
         """Write `text`, where the logger shows text."""
         self._safely("write text", lambda: self.write_text(name, text, step))
 
+    def log_table(self, name: str, rows: Sequence[dict[str, str]], step: int) -> None:
+        """Write a table, where the logger shows tables or text; all rows have the columns of the first."""
+        self._safely("write a table", lambda: self.write_table(name, rows, step))
+
     def close(self, exit_code: int = 0) -> None:
         """End; always called once, however the run ends. `exit_code` is the run's."""
         self._safely("finish", lambda: self.finish(exit_code))
@@ -65,6 +69,11 @@ class RunLogger(Logger):
 
     def write_text(self, name: str, text: str, step: int) -> None:
         """Do nothing: only some loggers show text."""
+
+    def write_table(self, name: str, rows: Sequence[dict[str, str]], step: int) -> None:
+        """Write the table as text; some loggers show tables."""
+        lines = ["\n".join(f"{column}: {cell}" for column, cell in row.items()) for row in rows]
+        self.write_text(name, "\n\n".join(lines), step)
 
     @abstractmethod
     def finish(self, exit_code: int) -> None:

@@ -9,7 +9,7 @@ import shlex
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -135,6 +135,13 @@ class WandbLogger(RunLogger):
 
         page = wandb.Html(f"<pre style='white-space: pre-wrap'>{html.escape(text)}</pre>")
         self._hand_over({"step": step, name: page})
+
+    def write_table(self, name: str, rows: Sequence[dict[str, str]], step: int) -> None:
+        """Log a table, which W&B shows as one."""
+        import wandb
+
+        table = wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
+        self._hand_over({"step": step, name: table})
 
     def finish(self, exit_code: int) -> None:
         """Finish the run, within the time set; always called, or the next run in this process would continue it."""

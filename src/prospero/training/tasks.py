@@ -1,0 +1,38 @@
+"""The tasks of a run: built once, since they read their items."""
+
+from typing import TYPE_CHECKING
+
+from prospero.data.prepare import PreparedData
+from prospero.evaluation.measurement import Measurement
+from prospero.evaluation.metrics.collection import EARLIER, text_metrics_of
+from prospero.evaluation.tasks import base
+from prospero.evaluation.tasks.base import TaskFacts
+from prospero.training.callbacks.evaluation import EvaluationConfig
+
+if TYPE_CHECKING:
+    from prospero.training.settings import TrainConfig
+
+
+def evaluation_of(config: "TrainConfig") -> EvaluationConfig | None:
+    """Return the settings of the callback that measures tasks, where it is chosen."""
+    return next((part for part in config.callbacks.values() if isinstance(part, EvaluationConfig)), None)
+
+
+def build_tasks(config: "TrainConfig", prepared: PreparedData) -> list[Measurement]:
+    """Return the tasks that the callback `evaluation` measures; DataError or ConfigError where one cannot be built.
+
+    What a task draws does not depend on the run's seed: runs that differ in it are measured by the same items.
+    """
+    settings = evaluation_of(config)
+    if settings is None:
+        return []
+    texts, chosen = text_metrics_of(config.metrics), EARLIER if config.metrics is None else config.metrics
+    facts = TaskFacts(
+        metrics=texts,
+        token_metrics={name: part for name, part in chosen.items() if name not in texts},
+        validation=prepared.directory,
+        tokenizer=prepared.tokenizer,
+        seq_len=config.seq_len,
+        limit=settings.limit,
+    )
+    return base.build_tasks(config.tasks, facts)
