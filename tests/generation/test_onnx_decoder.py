@@ -8,10 +8,11 @@ import torch
 
 from prospero.errors import DataError
 from prospero.generation.engine import Engine
-from prospero.generation.generate import end_scores, generate, score
+from prospero.generation.generate import generate, score
 from prospero.generation.onnx_decoder import DESCRIPTION, SPECIAL_TOKENS, OnnxDecoder
 from prospero.generation.onnx_decoder import TOKENIZER as NOTE
 from prospero.generation.sampling import SamplingConfig
+from prospero.generation.weighing import weigh
 from tests.generation.presets import TOKENIZER
 
 onnx = pytest.importorskip("onnx")
@@ -96,8 +97,8 @@ def test_it_scores(tmp_path):
     expected = torch.tensor(counts @ MATRIX).log_softmax(-1)[:-1].gather(1, torch.tensor(ids[1:]).unsqueeze(1))
     found = score(decoder, decoder.tokenizer, "abca").log_probabilities
     assert found == pytest.approx(expected.squeeze(1).tolist(), abs=1e-4)
-    ends = end_scores(decoder, [ids, ids[:3]], [2, 1])
-    assert [one.tolist() for one in ends] == [pytest.approx(found[-2:]), pytest.approx(found[1:2])]
+    ends = weigh(decoder, [ids, ids[:3]], [2, 1])
+    assert [one.log_probabilities.tolist() for one in ends] == [pytest.approx(found[-2:]), pytest.approx(found[1:2])]
 
 
 def test_what_is_no_such_file(tmp_path):

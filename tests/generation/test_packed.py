@@ -8,10 +8,11 @@ from torch import nn
 
 from prospero.generation.decoder import ModelDecoder
 from prospero.generation.engine import Engine
-from prospero.generation.generate import end_scores, generate, score
+from prospero.generation.generate import generate, score
 from prospero.generation.packed import PackedDecoder, why_not
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Precision
+from prospero.generation.weighing import weigh
 from prospero.model.layers.feed_forward import Activation
 from prospero.model.layers.lookback import Lookback
 from prospero.model.layers.norms import Norm
@@ -95,7 +96,7 @@ def test_ends_of_rows_are_scored_as_whole_rows_are(preset):
     rows = [TOKENIZER.encode(text) for text in ("The import", "x=", "def f(a): return a")]
     counts = [3, 1, 17]
     for decoder in [ModelDecoder(model), *([PackedDecoder(model)] if why_not(model) is None else [])]:
-        found = end_scores(decoder, rows, counts)
+        found = [weighed.log_probabilities for weighed in weigh(decoder, rows, counts)]
         assert [len(scores) for scores in found] == counts
         for ids, count, scores in zip(rows, counts, found):
             torch.testing.assert_close(scores, decoder.scores(ids)[-count:], atol=1e-4, rtol=0)

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.generation.beam import search
-from prospero.generation.decoder import Decoder, ModelDecoder, picked_log_probabilities
+from prospero.generation.decoder import Decoder, ModelDecoder
 from prospero.generation.engine import Engine, first_ids
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Context
@@ -136,22 +135,6 @@ def score_ids(decoder: Decoder, ids: Sequence[int]) -> list[float]:
         part = ids[start : start + window]
         found += decoder.scores(part).tolist()[len(found) - start :]
     return found
-
-
-@torch.inference_mode()
-def end_scores(decoder: Decoder, rows: Sequence[Sequence[int]], counts: Sequence[int]) -> list[Tensor]:
-    """Return the natural log-probabilities of the last `counts[i]` ids of each of `rows`, [counts[i]].
-
-    The rows are read side by side, filled up on the right; only for their ends are there logits. Each has one id more
-    than its count at least, and at most a window.
-    """
-    longest = max(map(len, rows))
-    padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
-    hidden = decoder.hidden(padded)  # [B, T, D]
-    ends = [hidden[row, len(ids) - 1 - count : len(ids) - 1] for row, (ids, count) in enumerate(zip(rows, counts))]
-    targets = torch.tensor([id_ for ids, count in zip(rows, counts) for id_ in ids[len(ids) - count :]])
-    scores = picked_log_probabilities(decoder.project, torch.cat(ends), targets.to(hidden.device))
-    return list(scores.split(list(counts)))
 
 
 def decoder_of(model: LanguageModel | Decoder) -> Decoder:

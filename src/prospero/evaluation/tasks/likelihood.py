@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from prospero.evaluation.measurement import Subject
 from prospero.generation.engine import first_ids
-from prospero.generation.generate import end_scores, score_ids
+from prospero.generation.generate import score_ids
+from prospero.generation.weighing import weigh
 
 NATS_PER_BIT = math.log(2)
 
@@ -57,8 +58,8 @@ def log_likelihoods(subject: Subject, wanted: Sequence[Ending]) -> list[float]:
     for start in range(0, len(short), subject.rows):
         batch = short[start : start + subject.rows]
         with subject.decoder.session():
-            scores = end_scores(subject.decoder, [ids for ids, _ in batch], [count for _, count in batch])
-        found |= {row: math.fsum(values.tolist()) for row, values in zip(batch, scores)}
+            weighed = weigh(subject.decoder, [ids for ids, _ in batch], [count for _, count in batch])
+        found |= {row: math.fsum(ending.log_probabilities.tolist()) for row, ending in zip(batch, weighed)}
     return [found[row] for row in rows]
 
 
