@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from prospero.commands.opening import ModelPlace, OpenModel
@@ -18,7 +17,7 @@ from prospero.configuration import written
 from prospero.data.prepare import find_prepared
 from prospero.errors import ConfigError
 from prospero.evaluation.measurement import Measurement, Subject
-from prospero.evaluation.metrics.base import MetricFacts
+from prospero.evaluation.metrics.collection import text_metrics_of
 from prospero.evaluation.metrics.text_base import TextMetric
 from prospero.evaluation.report import write_evaluation_report
 from prospero.evaluation.results import estimates, table, task_results
@@ -87,17 +86,14 @@ def build_tasks(config: "EvaluateConfig", place: ModelPlace) -> list[Measurement
         seq_len=place.seq_len,
         seed=config.seed,
         limit=config.limit,
+        outputs_dir=config.outputs_dir,
     )
     return tasks_of(config.tasks, facts)
 
 
 def _metrics(config: "EvaluateConfig") -> tuple[dict[str, TextMetric], dict[str, Any]]:
     """Return the metrics of texts, built, and the settings of those of tokens, which a task builds for its text."""
-    texts: dict[str, TextMetric] = {}
-    for name, settings in config.metrics.items():
-        metric = settings.build(MetricFacts(token_bytes=np.zeros(0, np.int32), seq_len=1))
-        if isinstance(metric, TextMetric):
-            texts[name] = metric
+    texts = text_metrics_of(config.metrics, config.outputs_dir)
     return texts, {name: settings for name, settings in config.metrics.items() if name not in texts}
 
 

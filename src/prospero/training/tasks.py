@@ -26,7 +26,10 @@ def build_tasks(config: "TrainConfig", prepared: PreparedData) -> list[Measureme
     settings = evaluation_of(config)
     if settings is None:
         return []
-    texts, chosen = text_metrics_of(config.metrics), EARLIER if config.metrics is None else config.metrics
+    texts, chosen = (
+        text_metrics_of(config.metrics, config.outputs_dir),
+        EARLIER if config.metrics is None else config.metrics,
+    )
     facts = TaskFacts(
         metrics=texts,
         token_metrics={name: part for name, part in chosen.items() if name not in texts},
@@ -34,5 +37,6 @@ def build_tasks(config: "TrainConfig", prepared: PreparedData) -> list[Measureme
         tokenizer=prepared.tokenizer,
         seq_len=config.seq_len,
         limit=settings.limit,
+        outputs_dir=config.outputs_dir,
     )
     return base.build_tasks(config.tasks, facts)

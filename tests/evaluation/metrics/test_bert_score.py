@@ -1,6 +1,7 @@
 """BERTScore by hand with a scorer of two dimensions, and where its scorer comes from."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,10 +59,11 @@ def test_empty_texts_score_nothing_and_what_has_no_reference_is_not_measured():
 def test_where_the_scorer_is(tmp_path):
     assert located("owner/name", str(tmp_path)) == "owner/name"
     assert located(str(tmp_path), "outputs") == tmp_path
+    empty = replace(FACTS, outputs_dir=str(tmp_path))
     with pytest.raises(ConfigError, match=r"There is no trained run in .* yet; train one"):
-        BertScoreConfig(outputs_dir=str(tmp_path)).build(FACTS)
+        BertScoreConfig().build(empty)
     with pytest.raises(ConfigError, match="There is no run 'frist'"):
-        BertScoreConfig(encoder="frist", outputs_dir=str(tmp_path)).build(FACTS)
+        BertScoreConfig(encoder="frist").build(empty)
     with pytest.raises(ConfigError, match="encoder= is empty"):
         BertScoreConfig(encoder=" ")
     with pytest.raises(ConfigError, match="layer=-1 is no layer"):

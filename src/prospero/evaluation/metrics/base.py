@@ -26,6 +26,8 @@ class MetricFacts:
     """Positions of a sequence."""
     source_names: list[str] = field(default_factory=list)
     """The sources of the text, in the order of the numbers in `batch.facts["source_ids"]`."""
+    outputs_dir: str = "outputs"
+    """The folder that holds the runs: a metric may score with a model of one."""
 
 
 class TokenMetric(Metric):

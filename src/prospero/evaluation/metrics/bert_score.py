@@ -43,8 +43,6 @@ class BertScoreConfig:
     layer: int | None = None
     """The layer of a Hugging Face encoder, 0 being the embedding; None: what bert-score uses for models it knows by
     name, the last of others. A model of Prospero's own gives its last."""
-    outputs_dir: str = "outputs"
-    """Folder that holds the runs."""
 
     def __post_init__(self) -> None:
         if not self.encoder.strip():
@@ -54,7 +52,7 @@ class BertScoreConfig:
 
     def build(self, facts: MetricFacts) -> "BertScore":
         """Return the metric; ConfigError when there is no such run. The encoder is read with the first text."""
-        place = located(self.encoder, self.outputs_dir)
+        place = located(self.encoder, facts.outputs_dir)
         return BertScore(functools.partial(_load, place, self.layer))
 
 

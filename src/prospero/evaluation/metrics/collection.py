@@ -30,9 +30,9 @@ class Settings(Protocol):
         ...
 
 
-def text_metrics_of(settings: Mapping[str, Settings] | None) -> dict[str, TextMetric]:
+def text_metrics_of(settings: Mapping[str, Settings] | None, outputs_dir: str = "outputs") -> dict[str, TextMetric]:
     """Return those of the chosen metrics that measure written texts, built; the data need not be prepared."""
-    facts = MetricFacts(token_bytes=np.ones(1, np.int32), seq_len=1, source_names=["text"])
+    facts = MetricFacts(token_bytes=np.ones(1, np.int32), seq_len=1, source_names=["text"], outputs_dir=outputs_dir)
     built = {name: part.build(facts) for name, part in (settings or {}).items()}
     return {name: metric for name, metric in built.items() if isinstance(metric, TextMetric)}
 

@@ -35,6 +35,8 @@ class TaskFacts:
     """Of whatever a task draws: which items, which examples."""
     limit: int | None = None
     """Items a task has at most, unless its own `limit` says otherwise; None: all."""
+    outputs_dir: str = "outputs"
+    """The folder that holds the runs: a metric may score with a model of one."""
 
 
 def build_tasks(settings: Mapping[str, TaskSettings], facts: TaskFacts) -> list[Measurement]:
@@ -56,14 +58,15 @@ def build_tasks(settings: Mapping[str, TaskSettings], facts: TaskFacts) -> list[
 def text_metrics(names: Sequence[str], facts: TaskFacts) -> list[TextMetric]:
     """Return the metrics of texts called `names` and those that the host adds; ConfigError when one is none."""
     wanted = list(dict.fromkeys([*names, *facts.metrics]))
-    return [facts.metrics[name] if name in facts.metrics else _by_default(name) for name in wanted]
+    return [facts.metrics[name] if name in facts.metrics else _by_default(name, facts.outputs_dir) for name in wanted]
 
 
-def _by_default(name: str) -> TextMetric:
+def _by_default(name: str, outputs_dir: str) -> TextMetric:
     known = registry.names("metrics")
     if name not in known:
         raise ConfigError(f"There is no metric '{name}'.{suggest(name, known)}")
-    metric = registry.config_class("metrics", name)().build(MetricFacts(token_bytes=np.zeros(0, np.int32), seq_len=1))
+    facts = MetricFacts(token_bytes=np.zeros(0, np.int32), seq_len=1, outputs_dir=outputs_dir)
+    metric = registry.config_class("metrics", name)().build(facts)
     if not isinstance(metric, TextMetric):
         raise ConfigError(f"'{name}' measures tokens, not written texts; it stands in metrics= of a run")
     return metric
