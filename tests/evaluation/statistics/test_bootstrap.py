@@ -31,6 +31,22 @@ def test_the_same_seed_gives_the_same_interval_whatever_the_size_of_the_pieces(m
     assert interval(rows, mean, seed=3) == first
 
 
+def test_a_bounded_mean_that_was_0_throughout_has_the_interval_of_a_share():
+    both = np.array([[0.0, 0.0, 1.0]] * 20)  # two numbers of one metric and the count, as pass@1 and pass@5 have
+    assert interval(values([0.0] * 20), mean) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    for place in (0, 1):
+        assert interval(both, lambda sums, place=place: sums[..., place] / sums[..., -1]) == pytest.approx(
+            (0.0, 0.1611), abs=1e-4
+        )
+
+
+def test_items_that_all_give_the_same_number_tell_no_spread():
+    assert np.isnan(interval(values([0.3] * 20), mean)).all()
+    of_hundred = np.array([[0.0, 1.0]] * 20)
+    assert np.isnan(interval(of_hundred, lambda sums: 100 * sums[..., 0] / sums[..., 1])).all()
+    assert np.isnan(interval(np.array([[7.0, 7.0], [3.0, 3.0]]), ratio)).all()  # 1, but of how many is not known
+
+
 def test_fewer_than_two_items_have_no_interval():
     for rows in (np.zeros((0, 2)), values([2.0])):
         assert np.isnan(interval(rows, mean)).all()

@@ -26,14 +26,17 @@ def interval(
 ) -> tuple[float, float]:
     """Return the ends of the interval that covers the true number in `share` of all cases.
 
-    `rows` are the statistics of the items, float64 [n, S]; `finish` makes numbers of sums. (NaN, NaN) for fewer than
-    two items, from which no spread is known, and where `finish` yields no number.
+    `rows` are the statistics of the items, float64 [n, S]; `finish` makes numbers of sums. (NaN, NaN) where no spread
+    is known: for fewer than two items, where all give the same number, and where `finish` yields none.
     """
     if len(rows) < 2:
         return float("nan"), float("nan")
     if _is_share(rows, finish):
-        return _wilson(float(rows[:, 0].sum()), len(rows), share)
+        return _wilson(float(finish(rows).sum()), len(rows), share)
     drawn = finish(_resampled_sums(rows, resamples, seed))
+    known = drawn[np.isfinite(drawn)]
+    if len(known) and np.ptp(known) <= 1e-9 * np.abs(known).max():
+        return float("nan"), float("nan")
     return _ends(drawn, _spread(rows, finish), share)
 
 
@@ -146,11 +149,15 @@ def _p_value(rows_a: np.ndarray, rows_b: np.ndarray, finish: Finish, resamples: 
 
 
 def _is_share(rows: np.ndarray, finish: Finish) -> bool:
-    """Whether the number is the share of items that are 1, and not 0."""
-    if rows.shape[1] != 2 or not (rows[:, 1] == 1).all() or not np.isin(rows[:, 0], (0, 1)).all():
+    """Whether the number is the share of items that are 1, and not 0; a mean of [0, 1] that has been 0 or 1 so far.
+
+    The last statistic is then the count, and the others may belong to other numbers of the same metric (pass@k).
+    """
+    if rows.shape[1] < 2 or not (rows[:, -1] == 1).all() or not np.isin(finish(rows), (0, 1)).all():
         return False
-    probe = np.array([[1.0, 4.0], [3.0, 4.0]])
-    return bool(np.array_equal(finish(probe), probe[:, 0] / probe[:, 1]))
+    probe = np.ones((2, rows.shape[1])) * [[1.0], [3.0]]
+    probe[:, -1] = 4.0
+    return bool(np.array_equal(finish(probe), [0.25, 0.75]))
 
 
 def _wilson(ones: float, n: int, share: float) -> tuple[float, float]:
