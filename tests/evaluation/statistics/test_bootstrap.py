@@ -64,7 +64,9 @@ def test_nothing_measured_is_no_number():
     assert np.isnan(interval(np.zeros((10, 2)), ratio)).all()
     some = values([1.0, 2.0, 4.0, 3.0])
     some[1:] = 0.0  # most resamples lack the one item that counts something; those that hold it agree
-    assert interval(some, ratio) == (1.0, 1.0)
+    assert np.isnan(interval(some, ratio)).all()
+    some[1] = (3.0, 1.0)
+    assert interval(some, ratio) == (1.0, 3.0)  # resamples that hold neither are left out
 
 
 def test_models_without_a_difference_on_any_item_are_equal():
