@@ -31,7 +31,13 @@ RUN = {
         "name": "a",
         "run_dir": "x",
     },
-    "result": {"status": "DONE", "test/bits_per_byte": 2.0, "training_seconds": 60.2, "tokens": 1_500_000},
+    "result": {
+        "status": "DONE",
+        "test/bits_per_byte": 2.0,
+        "training_seconds": 60.2,
+        "steps": 300,
+        "tokens": 1_500_000,
+    },
     "receipt": {
         "prospero": "0.1.0",
         "source": {"description": "a text"},
@@ -119,6 +125,10 @@ def test_a_rule_that_is_not_kept_is_one_line(tmp_path, changes, said):
     with pytest.raises(ConfigError, match=said) as raised:
         judged(three(tmp_path, **changes), "mine")
     assert "\n" not in str(raised.value)
+
+
+def test_the_step_in_which_the_time_is_over_is_no_offence(tmp_path):
+    judged(three(tmp_path, result__training_seconds=61.1, result__steps=60), "mine")  # a step of a second
 
 
 def test_a_gpu_has_a_budget_of_its_own(tmp_path):
