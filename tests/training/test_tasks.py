@@ -118,6 +118,13 @@ def test_a_sweep_knows_the_direction_before_its_first_job():
         direction_of("monitor", "val/cloze/right", [high])
 
 
+def test_a_sweep_knows_the_direction_of_a_metric_that_was_added_to_a_task():
+    words = ["callbacks=[default,evaluation]", "tasks=[summarize]", "metrics=[loss,repetition,distinct]"]
+    cfg = composition.composed("train", words)
+    assert direction_of("monitor", "val/summarize/distinct_1", [cfg]) == "maximize"
+    assert direction_of("monitor", "val/summarize/repetition", [cfg]) == "minimize"
+
+
 def test_metrics_of_texts_are_the_tasks_and_none_is_left_over():
     prepared = SimpleNamespace(directory=None, tokenizer=ByteTokenizerConfig().build(lambda: iter(())))
     words = ["callbacks=[evaluation]", "metrics=[loss,distinct]", "evaluation.limit=2"]

@@ -40,7 +40,7 @@ def direction_of(setting: str, name: str, configs: Sequence[DictConfig]) -> str:
     from prospero.configuration.composition import typed
 
     if metric in configs[0].tasks:
-        return _direction_of_task(setting, name, typed(configs[0].tasks)[metric])
+        return _direction_of_task(setting, name, configs[0])
     import numpy as np
 
     from prospero.evaluation.metrics.base import MetricFacts
@@ -51,12 +51,16 @@ def direction_of(setting: str, name: str, configs: Sequence[DictConfig]) -> str:
     return "maximize" if settings.build(facts).higher_is_better else "minimize"
 
 
-def _direction_of_task(setting: str, name: str, settings: Any) -> str:
+def _direction_of_task(setting: str, name: str, cfg: DictConfig) -> str:
     """Return the direction of `val/<task>/<number>`, for which the task's items are read."""
+    from prospero.configuration.composition import typed
+    from prospero.evaluation.metrics.collection import text_metrics_of
     from prospero.evaluation.tasks.base import TaskFacts
 
     _, task, number = (*name.split("/", 2), "")[:3]
-    known = {found.name: found for found in settings.build(task, TaskFacts(limit=1)).quantities}
+    metrics: Any = {key: typed(node) for key, node in (cfg.metrics or {}).items()}
+    facts = TaskFacts(metrics=text_metrics_of(metrics, cfg.outputs_dir), limit=1, outputs_dir=cfg.outputs_dir)
+    known = {found.name: found for found in typed(cfg.tasks)[task].build(task, facts).quantities}
     if number not in known:
         numbers = [f"val/{task}/{other}" for other in known]
         raise ConfigError(

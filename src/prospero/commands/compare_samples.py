@@ -45,7 +45,7 @@ def _rows(found: Evaluated, quantity: str) -> dict[int, list[float]]:
 
 
 def _finish(quantity: str, measured: list[tuple[np.ndarray, float]]) -> Finish | None:
-    for width, finish in _known(quantity):
+    for width, finish in _known(quantity, measured[0][0].shape[1]):
         fits = [
             rows.shape[1] == width and math.isclose(float(finish(rows.sum(axis=0))), value, rel_tol=1e-6, abs_tol=1e-12)
             for rows, value in measured
@@ -55,11 +55,16 @@ def _finish(quantity: str, measured: list[tuple[np.ndarray, float]]) -> Finish |
     return None
 
 
-def _known(quantity: str) -> Iterator[tuple[int, Finish]]:
-    """Yield (statistics, function) of what a quantity of this name may be."""
+def _known(quantity: str, columns: int) -> Iterator[tuple[int, Finish]]:
+    """Yield (statistics, function) of what a quantity of this name and so many `columns` of sums may be.
+
+    The metrics come last: one that scores by a model (bert_score) cannot be built where there is no such run.
+    """
     yield 2, ratio
     yield 2, lambda sums: np.exp(ratio(sums))
     yield 2, lambda sums: ratio(sums) / math.log(2)
+    for place in range(columns - 1 if columns > 2 else 0):  # one of several means over the same count
+        yield columns, lambda sums, place=place: ratio(sums[..., [place, -1]])
     facts = MetricFacts(token_bytes=np.zeros(0, np.int32), seq_len=1)
     for name in registry.names("metrics"):
         if quantity == name or quantity.startswith(f"{name}_"):
