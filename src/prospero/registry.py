@@ -17,6 +17,11 @@ PARTS: dict[str, dict[str, str]] = {
         "site_packages": "prospero.data.sources.site_packages:SitePackagesConfig",
         "files": "prospero.data.sources.files:FilesConfig",
         "hub": "prospero.data.sources.hub:HubConfig",
+        "examples": "prospero.data.sources.examples:ExamplesConfig",
+    },
+    "rendering": {
+        "text": "prospero.data.rendering.text:TextRenderingConfig",
+        "prompt_response": "prospero.data.rendering.prompt_response:PromptResponseConfig",
     },
     "cleaning": {
         "unicode": "prospero.data.cleaning.unicode:UnicodeConfig",
@@ -48,6 +53,7 @@ PARTS: dict[str, dict[str, str]] = {
     "packing": {
         "concat": "prospero.data.packing.concat:ConcatPackingConfig",
         "best_fit": "prospero.data.packing.best_fit:BestFitPackingConfig",
+        "padded": "prospero.data.packing.padded:PaddedPackingConfig",
     },
     "augmentation": {
         "none": "prospero.data.augmentation.none:NoAugmentationConfig",

@@ -84,6 +84,7 @@ def build_tasks(config: "EvaluateConfig", place: ModelPlace) -> list[Measurement
         validation=find_prepared(Path(config.outputs_dir, "data"), place.data_fingerprint),
         tokenizer=place.tokenizer,
         seq_len=place.seq_len,
+        document_ids=place.document_ids,
         seed=config.seed,
         limit=config.limit,
         outputs_dir=config.outputs_dir,

@@ -71,6 +71,11 @@ class ModelPlace:
         trained = (self.description["facts"].get("config") or {}).get("seq_len")
         return trained or self.description["model"].get("max_seq_len")
 
+    @property
+    def document_ids(self) -> bool:
+        """Whether the model tells documents apart that stand in one sequence."""
+        return bool((self.description["model"].get("settings") or {}).get("document_attention"))
+
     @cached_property
     def run(self) -> RunFolder | None:
         """The run that it comes from, where it lies in the run's folder."""

@@ -36,38 +36,49 @@ class Bigram:
         pairs = np.where(self.codes[place] == codes, self.pair_counts[place], 0)
         return pairs, self.context_counts[run[:-1]], run[1:]
 
-    def bits(self, counted: tuple[np.ndarray, np.ndarray, np.ndarray], k: float, a: float) -> float:
-        """Return the sum of -log2 P(w | v) over pairs from `counted`."""
+    def bits(
+        self, counted: tuple[np.ndarray, np.ndarray, np.ndarray], k: float, a: float, *, among: np.ndarray | None = None
+    ) -> float:
+        """Return the sum of -log2 P(w | v) over pairs from `counted`, or over those `among` them."""
         pairs, contexts, words = counted
         unigram = (self.counts + a) / (self.counts.sum() + a * self.vocab_size)
-        return float(-np.log2((pairs + k * unigram[words]) / (contexts + k)).sum())
+        bits = -np.log2((pairs + k * unigram[words]) / (contexts + k))
+        return float(bits.sum() if among is None else bits[among].sum())
 
 
 def bigram_bits_per_byte(train: TokenShards, val: TokenShards, token_bytes: np.ndarray) -> float:
     """Return bits per UTF-8 byte of `val`; `token_bytes` [vocab_size] are the bytes of each id.
 
-    Of splits beyond `MAX_TRAIN_TOKENS` and `MAX_VAL_TOKENS`, evenly spread runs of that many tokens are used.
+    Where tokens are marked as targets, they alone count, as in a run. Of splits beyond `MAX_TRAIN_TOKENS` and
+    `MAX_VAL_TOKENS`, evenly spread runs of that many tokens are used.
     """
     vocab_size = len(token_bytes)
     runs = even_runs(train, MAX_TRAIN_TOKENS)
     k, a = _best_strengths(runs, vocab_size)
     model = Bigram(runs, vocab_size)
     bits = n_bytes = 0.0
-    for run in even_runs(val, MAX_VAL_TOKENS):
+    for first, run in even_runs_from(val, MAX_VAL_TOKENS):
         for start in range(0, len(run) - 1, CHUNK):
             part = run[start : start + CHUNK + 1]
-            bits += model.bits(model.counted(part), k, a)
-            n_bytes += float(token_bytes[part[1:]].sum())
+            place = first + start + 1
+            among = None if val.targets is None else val.targets[place : place + len(part) - 1]
+            bits += model.bits(model.counted(part), k, a, among=among)
+            n_bytes += float(token_bytes[part[1:]].sum(where=True if among is None else among))
     return bits / max(n_bytes, 1.0)
 
 
 def even_runs(shards: TokenShards, max_tokens: int) -> list[np.ndarray]:
     """Return the split as one run, or `BLOCKS` evenly spread runs of `max_tokens` in all."""
+    return [run for _, run in even_runs_from(shards, max_tokens)]
+
+
+def even_runs_from(shards: TokenShards, max_tokens: int) -> list[tuple[int, np.ndarray]]:
+    """Return those runs, each with where it begins in the split."""
     if shards.n_tokens <= max_tokens:
-        return [shards.all_tokens]
+        return [(0, shards.all_tokens)]
     length = max_tokens // BLOCKS
-    starts = np.linspace(0, shards.n_tokens - length, BLOCKS).astype(np.int64)
-    return [shards.tokens(int(start), int(start) + length) for start in starts]
+    starts = np.linspace(0, shards.n_tokens - length, BLOCKS).astype(np.int64).tolist()
+    return [(start, shards.tokens(start, start + length)) for start in starts]
 
 
 def _best_strengths(runs: list[np.ndarray], vocab_size: int) -> tuple[float, float]:

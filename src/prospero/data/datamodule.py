@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prospero.batch import IGNORE_INDEX, Batch
-from prospero.data.packing.concat import ConcatPacking
+from prospero.data.packing.evaluation import evaluation_packing
+from prospero.data.packing.packing import Packing
 from prospero.data.parts import AugmentationSettings, PackingSettings
 from prospero.data.prepare import PreparedData
 from prospero.data.sampler import SequenceOrder, SkippedRanges
@@ -33,8 +34,8 @@ class LanguageDataModule(L.LightningDataModule):
     """Training, validation and test batches of a prepared corpus; `TrainingData` for the run that trains on it.
 
     The inputs of a batch are input_ids, and document_ids when `document_ids` is asked for. `rank` and `world_size`
-    come from the trainer unless given. Validation and test are always packed by concatenation, so that
-    losses can be compared across packings, and cover each token of the split once as a target; `val_sequences` and
+    come from the trainer unless given. Validation and test are packed alike whatever the training's packing, so that
+    losses can be compared, and cover each target of the split once; `val_sequences` and
     `test_sequences` take that many sequences, evenly spread, instead of all, and `train_sequences` trains on the first
     that many alone. The
     trainer needs `use_distributed_sampler=False`.
@@ -179,7 +180,7 @@ class LanguageDataModule(L.LightningDataModule):
 
     def sequences_of(self, split: str) -> int:
         """Return how many sequences an evaluation split has, all of it."""
-        return len(ConcatPacking(self.prepared.splits[split], self.seq_len))
+        return len(self._evaluation_packing(split))
 
     def evaluated_sequences(self, split: str) -> int:
         """Return how many of them an evaluation reads."""
@@ -187,9 +188,11 @@ class LanguageDataModule(L.LightningDataModule):
         return everything if limit is None else min(limit, everything)
 
     def _evaluation_loader(self, split: str, limit: int | None) -> DataLoader:
-        packing = ConcatPacking(self.prepared.splits[split], self.seq_len)
-        batches = EvaluationBatches(self, split, packing, limit)
+        batches = EvaluationBatches(self, split, self._evaluation_packing(split), limit)
         return self._loader(batches, CountingSampler(len(batches)))
+
+    def _evaluation_packing(self, split: str) -> Packing:
+        return evaluation_packing(self.prepared.splits[split], self.seq_len, document_ids=self.document_ids)
 
     def _loader(self, batches: Dataset, sampler: Sampler) -> DataLoader:
         return DataLoader(
@@ -257,13 +260,13 @@ class EvaluationBatches(Dataset[Batch]):
     `unknown_bytes`, float32 [], where it has unknown tokens: the UTF-8 bytes that those among the labels stand for.
     """
 
-    def __init__(self, data: LanguageDataModule, split: str, packing: ConcatPacking, limit: int | None) -> None:
+    def __init__(self, data: LanguageDataModule, split: str, packing: Packing, limit: int | None) -> None:
         self.packing, self.document_ids = packing, data.document_ids
         n = len(packing) if limit is None else min(limit, len(packing))
         self.sequences = np.linspace(0, len(packing) - 1, n).round().astype(np.int64)
         self.rank, self.size = data.rank, data.micro_batch_size
         self.at_once = data.micro_batch_size * data.world_size
-        sources = packing.shards.document_sources
+        sources = data.prepared.splits[split].document_sources
         self.has_sources = bool((sources != sources[0]).any())
         self.unknown_id = data.prepared.tokenizer.unknown_id
         self.unknown_bytes = bytes_per_unknown(data.prepared.receipt["splits"][split])

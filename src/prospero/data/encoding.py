@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from prospero.data.rendering.rendering import Rendered
 from prospero.data.shards import ShardWriter
 from prospero.data.split import SPLITS, Piece
 from prospero.data.tokenizer.tokenizer import Tokenizer
@@ -18,6 +19,8 @@ BUFFER_PER_BATCH = 64
 """Memory that a batch takes while it is encoded and while it waits, in units of its text (measured, rounded up)."""
 WAITING = 2
 """Batches that wait for the encoder or for the disk."""
+SPANS_AT_ONCE = 2**16
+"""Spans of examples in a batch, which may be many and short."""
 MAX_NAMED_SOURCES = 64
 OTHER = "other"
 """All sources together beyond the `MAX_NAMED_SOURCES` with the most text."""
@@ -33,6 +36,9 @@ class _Part:
     n_bytes: int
     ends: bool
     separator: bool
+    target: bool = True
+    id: int | None = None
+    """Of a control token, which `text` names."""
 
 
 class SplitEncoder:
@@ -42,8 +48,8 @@ class SplitEncoder:
     `sources` the names of the sources that its documents have, and `text_digest` is a hash of all text with its split.
     """
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, buffer_bytes: int) -> None:
-        self.folder, self.tokenizer = folder, tokenizer
+    def __init__(self, folder: Path, tokenizer: Tokenizer, buffer_bytes: int, *, targets: bool = False) -> None:
+        self.folder, self.tokenizer, self.targets = folder, tokenizer, targets
         self.batch_bytes = max(2**16, buffer_bytes // BUFFER_PER_BATCH)
         self.splits: dict[str, dict[str, Any]] = {}
         self.sources: list[str] = []
@@ -75,6 +81,29 @@ class SplitEncoder:
                 self._send()
         return len(content)
 
+    def add_example(self, split: str, example: Rendered, source: str) -> int:
+        """Take the documents of one example and return their UTF-8 bytes; needs `targets`.
+
+        Spans are encoded each for itself, as a model reads a prompt whose response is not there yet. Raises DataError
+        when the tokenizer lacks a control token.
+        """
+        n_bytes = 0
+        number = self._source_numbers.setdefault(source, len(self._source_numbers))
+        for spans in example.documents:
+            self._text.update(f"{split} {len(spans)} example\n".encode())
+            for place, span in enumerate(spans, start=1):
+                content = span.text.encode()
+                self._text.update(f"{len(content)} {span.target} {span.control}\n".encode() + content)
+                last, id_ = place == len(spans), self.tokenizer.control_id(span.text) if span.control else None
+                size = 0 if span.control else len(content)
+                self._batch.append(_Part(split, number, span.text, size, last, last, target=span.target, id=id_))
+                n_bytes += size
+        self._source_bytes[source] += n_bytes
+        self._size += n_bytes
+        if self._size >= self.batch_bytes or len(self._batch) >= SPANS_AT_ONCE:
+            self._send()
+        return n_bytes
+
     def close(self) -> None:
         """Encode and write what is left, and finish the files."""
         self._send()
@@ -86,9 +115,11 @@ class SplitEncoder:
         final_sources = np.array([final.get(name, len(self.sources) - 1) for name in self._source_numbers], dtype="<u2")
         for split, writer in self._writers.items():
             digest = writer.close(final_sources)
+            targets = writer.targets
             self.splits[split] = {
                 "file": writer.path.name,
                 "digest": digest,
+                **({} if targets is None else targets.plain()),
                 "documents": writer.n_documents,
                 "characters": writer.n_characters,
                 "bytes": writer.n_bytes,
@@ -113,7 +144,7 @@ class SplitEncoder:
 
     def _send(self) -> None:
         if self._batch:
-            texts = [part.text for part in self._batch]
+            texts = ["" if part.id is not None else part.text for part in self._batch]
             self._waiting.append((self._batch, self._thread.submit(self.tokenizer.encode_batch, texts)))
             self._batch, self._size = [], 0
         while len(self._waiting) > WAITING:
@@ -124,17 +155,20 @@ class SplitEncoder:
         unknown_id = self.tokenizer.unknown_id
         for part, ids in zip(batch, future.result()):
             writer = self._writer(part.split)
+            if part.id is not None:
+                ids = np.array([part.id], dtype=self.tokenizer.dtype)
             if self._token_bytes is not None and (unknown := int((ids == unknown_id).sum())):
                 known_bytes = int(self._token_bytes[ids].sum())  # unknown ids have none
                 self._unknown[part.split] += Counter(tokens=unknown, bytes=max(0, part.n_bytes - known_bytes))
-            writer.add(ids, n_bytes=part.n_bytes, n_characters=len(part.text))
+            n_characters = 0 if part.id is not None else len(part.text)
+            writer.add(ids, n_bytes=part.n_bytes, n_characters=n_characters, target=part.target)
             if part.ends:
                 writer.end_document(part.source, separator=part.separator)
 
     def _writer(self, split: str) -> ShardWriter:
         if split not in self._writers:
             path = self.folder / f"{split}.bin"
-            self._writers[split] = ShardWriter(path, self.tokenizer.dtype, self.tokenizer.eot_id)
+            self._writers[split] = ShardWriter(path, self.tokenizer.dtype, self.tokenizer.eot_id, targets=self.targets)
         return self._writers[split]
 
 

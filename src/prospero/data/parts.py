@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from prospero.data.cleaning.step import CleaningStep
     from prospero.data.dedup.dedup import Dedup
     from prospero.data.packing.packing import Packing
+    from prospero.data.rendering.rendering import Rendering
     from prospero.data.shards import TokenShards
     from prospero.data.sources.source import Source
     from prospero.data.split import Split
@@ -29,6 +30,14 @@ class SourceSettings(Protocol):
 
     def build(self) -> "Source":
         """Return the source, without reading it."""
+        ...
+
+
+class RenderingSettings(Protocol):
+    """What a document is: a text, or a record of which a text is made."""
+
+    def build(self) -> "Rendering | None":
+        """Return the rendering; None where documents are texts already."""
         ...
 
 

@@ -19,6 +19,7 @@ from prospero.data.cleaning.pipeline import CleaningPipeline
 from prospero.data.cleaning.step import Drop
 from prospero.data.dedup.dedup import Dedup
 from prospero.data.encoding import SplitEncoder
+from prospero.data.material import Examples, Texts
 from prospero.data.parts import SourceSettings
 from prospero.data.progress import StageClock
 from prospero.data.receipt import FILE as RECEIPT
@@ -33,11 +34,13 @@ from prospero.data.receipt import (
     read_receipt,
     write_receipt,
 )
+from prospero.data.rendering.text import TextRenderingConfig
 from prospero.data.settings import PrepareConfig
 from prospero.data.shards import TokenShards
 from prospero.data.sources.source import Source, SourceConfig
 from prospero.data.split import CorpusSize, Piece, Split
 from prospero.data.spool import Spool
+from prospero.data.targets import verify_targets
 from prospero.data.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from prospero.data.unknown import bytes_per_unknown, say_unknown
 from prospero.errors import DataError
@@ -65,7 +68,10 @@ class PreparedData:
     def verify(self) -> None:
         """Read every token file and compare it with the receipt; raises `DataError` at any difference."""
         for split, shards in self.splits.items():
-            shards.verify(self.receipt["splits"][split]["digest"])
+            row = self.receipt["splits"][split]
+            shards.verify(row["digest"])
+            if shards.targets_path is not None:
+                verify_targets(shards.targets_path, row["targets_digest"])
 
 
 def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData:
@@ -121,11 +127,18 @@ def open_prepared(directory: Path) -> PreparedData:
     tokenizer = load_tokenizer(directory / "tokenizer.json")
     if tokenizer.fingerprint() != receipt["tokenizer"]["fingerprint"]:
         raise DataError(f"{directory / 'tokenizer.json'} is not the tokenizer that made the tokens; prepare again")
-    splits = {name: TokenShards(directory / row["file"]) for name, row in receipt["splits"].items()}
+    grouped = receipt.get("documents_per_example", 1)
+    splits = {name: open_split(directory, row, grouped) for name, row in receipt["splits"].items()}
     for name, shards in splits.items():
         if shards.n_tokens != receipt["splits"][name]["tokens"]:
             raise DataError(f"{shards.path} does not belong to the receipt beside it; prepare the data again")
     return PreparedData(directory, receipt, tokenizer, splits)
+
+
+def open_split(directory: Path, row: Mapping[str, Any], documents_per_example: int) -> TokenShards:
+    """Return the shards that a receipt's `row` describes."""
+    targets = directory / row["targets"] if "targets" in row else None
+    return TokenShards(directory / row["file"], targets=targets, documents_per_example=documents_per_example)
 
 
 def what_decides(config: PrepareConfig) -> dict[str, Any]:
@@ -133,7 +146,9 @@ def what_decides(config: PrepareConfig) -> dict[str, Any]:
     source = {name: value for name, value in plain(config.data).items() if name not in READ_LATER}
     parts = {"dedup": config.dedup, "split": config.split, "tokenizer": config.tokenizer}
     steps = [[name, plain(step)] for name, step in config.cleaning.items()]  # a list, for the order counts
-    return {"source": source} | {name: plain(part) for name, part in parts.items()} | {"cleaning": steps}
+    decides = {"source": source} | {name: plain(part) for name, part in parts.items()} | {"cleaning": steps}
+    is_text = config.rendering is None or isinstance(config.rendering, TextRenderingConfig)
+    return decides if is_text else decides | {"rendering": plain(config.rendering)}
 
 
 def source_name(config: SourceSettings) -> str:
@@ -164,6 +179,8 @@ class _Preparation:
         self.config, self.source, self.clock = config, source, clock
         self.tokenizer = tokenizer
         self.pipeline = CleaningPipeline({name: step.build() for name, step in config.cleaning.items()})
+        self.rendering = None if config.rendering is None else config.rendering.build()
+        self.material = Texts(self.pipeline) if self.rendering is None else Examples(self.pipeline, self.rendering)
         self.dedup: Dedup = config.dedup.build()
         self.split: Split = config.split.build()
         self.counts = DocumentCounts()
@@ -176,15 +193,16 @@ class _Preparation:
             with self.clock.stage("clean", self.source.size_bytes()) as advance:
                 spool.write(self._cleaned(advance))
             self._check_not_empty()
-        if self.tokenizer is None:
-            self.tokenizer = self._train_tokenizer(spool)
-        encoder = SplitEncoder(folder, self.tokenizer, self.config.buffer_mb * 1_000_000)
-        texts = spool.texts() if passes_twice else self._cleaned()
+        tokenizer = self.tokenizer or self._train_tokenizer(spool)
+        self.tokenizer = tokenizer if self.rendering is None else self.rendering.equipped(tokenizer)
+        buffer_bytes, targets = self.config.buffer_mb * 1_000_000, self.rendering is not None
+        encoder = SplitEncoder(folder, self.tokenizer, buffer_bytes, targets=targets)
+        contents = spool.texts() if passes_twice else self._cleaned()
         try:
             total = self.counts.bytes["kept"] if passes_twice else self.source.size_bytes()
             with self.clock.stage("encode" if passes_twice else "clean and encode", total) as advance:
-                for piece, source in self._pieces(texts, spool.size):
-                    advance(encoder.add(piece, source))
+                for piece, source in self._pieces(contents, spool.size):
+                    advance(self.material.encode(encoder, piece, source))
                 encoder.close()
         finally:
             encoder.abandon()
@@ -195,35 +213,37 @@ class _Preparation:
         write_receipt(folder, self._receipt(folder, encoder))
 
     def _cleaned(self, advance: Callable[[int], None] = lambda n_bytes: None) -> Iterator[tuple[str, str]]:
-        """Yield the text and the source of each document that is kept."""
+        """Yield the content and the source of each document that is kept."""
         for document in self.source.documents():
-            size = utf8_length(document.text)
+            size = self.material.size(document)
             advance(size)
             self.counts.add("read", size)
-            cleaned = self.pipeline(document)
-            if isinstance(cleaned, Drop):
+            entry = self.material.read(document)
+            if isinstance(entry, Drop):
                 self.counts.add("dropped", size)
                 continue
-            if self.dedup.is_duplicate(cleaned.text):
-                self.counts.add("duplicate", utf8_length(cleaned.text))
+            if self.dedup.is_duplicate(entry.compared):
+                self.counts.add("duplicate", entry.n_bytes)
                 if len(self.counts.duplicate_examples) < self.pipeline.examples_per_reason:
-                    self.counts.duplicate_examples.append(cleaned.id)
+                    self.counts.duplicate_examples.append(document.id)
                 continue
-            self.counts.add("kept", utf8_length(cleaned.text))
-            self.counts.characters += len(cleaned.text)
-            yield cleaned.text, cleaned.source
+            self.counts.add("kept", entry.n_bytes)
+            self.counts.characters += entry.n_characters
+            yield entry.content, document.source
 
-    def _pieces(self, texts: Iterator[tuple[str, str]], size: CorpusSize) -> Iterator[tuple[Piece, str]]:
-        """Yield the pieces of all texts, each with its source."""
+    def _pieces(self, contents: Iterator[tuple[str, str]], size: CorpusSize) -> Iterator[tuple[Piece, str]]:
+        """Yield the pieces of all documents, each with its source."""
         start = 0
-        for text, source in texts:
-            for piece in self.split.pieces(text, start, size):
+        for content, source in contents:
+            for piece in self.material.pieces(self.split, content, start, size):
                 yield piece, source
-            start += len(text)
+            start += len(content)
 
     def _train_tokenizer(self, spool: Spool) -> Tokenizer:
         def training_texts() -> Iterator[str]:
-            return (piece.text for piece, _ in self._pieces(spool.texts(), spool.size) if piece.split == "train")
+            for piece, _ in self._pieces(spool.texts(), spool.size):
+                if piece.split == "train":
+                    yield from self.material.texts(piece)
 
         found = {piece.split: {} for piece, _ in self._pieces(spool.texts(), spool.size)}
         self._check_splits(found)
@@ -257,7 +277,7 @@ class _Preparation:
         tokenizer = self.tokenizer
         assert tokenizer is not None, "a receipt is written after the tokens"
         with self.clock.stage("bigram baseline"):
-            train, val = (TokenShards(folder / f"{split}.bin") for split in ("train", "val"))
+            train, val = (open_split(folder, encoder.splits[split], 1) for split in ("train", "val"))
             token_bytes = tokenizer.token_bytes().astype(np.float64)
             if tokenizer.unknown_id is not None:  # all of the text counts, as in a run's bits per byte
                 token_bytes[tokenizer.unknown_id] = bytes_per_unknown(encoder.splits["val"])
@@ -280,13 +300,16 @@ class _Preparation:
                 "fingerprint": tokenizer.fingerprint(),
             },
             "files": {name: file_hash(folder / name) for name in ("tokenizer.json", "tokenizer_config.json")},
+            **self._of_examples(),
             "splits": encoder.splits,
             "sources": encoder.sources,
             "bigram_bits_per_byte": round(baseline, 4),
             "seconds": self.clock.seconds,
         }
 
-
-def utf8_length(text: str) -> int:
-    """Return the UTF-8 bytes of `text`."""
-    return len(text) if text.isascii() else len(text.encode())
+    def _of_examples(self) -> dict[str, Any]:
+        """Return what the receipt says of examples alone."""
+        if self.rendering is None:
+            return {}
+        found = self.rendering.facts()
+        return {"documents_per_example": self.rendering.documents_per_example} | ({"examples": found} if found else {})

@@ -7,6 +7,7 @@ from prospero.data.parts import (
     MISSING,
     CleaningSettings,
     DedupSettings,
+    RenderingSettings,
     SourceSettings,
     SplitSettings,
     TokenizerSettings,
@@ -20,6 +21,8 @@ class PrepareConfig:
 
     data: SourceSettings = MISSING
     """Where the text comes from."""
+    rendering: RenderingSettings | None = None
+    """What a document is, a text or a record of an example; null (a config.yaml of before this setting): a text."""
     cleaning: dict[str, CleaningSettings] = field(default_factory=dict)
     """The cleaning steps, in their order."""
     dedup: DedupSettings = MISSING

@@ -3,7 +3,8 @@
 Layout, little-endian: a header of 64 bytes, the tokens (uint16 or uint32), zeros up to a multiple of 8, the document
 ends (uint64), the document sources (uint16). The first token is the document separator, and every document is followed
 by one, so that each token of the text is predicted from something. A document end is the position after the document's
-separator. A source is a number in the receipt's list of sources.
+separator. A source is a number in the receipt's list of sources. Shards of examples have a second file, which marks the
+tokens that are targets.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from prospero.data.targets import TargetWriter, open_targets
 from prospero.errors import DataError
 
 MAGIC = b"PROSPERO"
@@ -28,12 +30,13 @@ ENDS_IN_MEMORY = 2**16
 class TokenShards:
     """A split, opened by memory map: `tokens(start, stop)`, `document_ends` and `document_sources` read when needed.
 
-    `n_bytes` and `n_characters` are those of the text, separators not counted. Opening checks the header and the size
+    `n_bytes` and `n_characters` are those of the text, separators not counted. `targets` bool [n_tokens] marks what is
+    predicted; None where every token is. Opening checks the header and the size
     of the file; `verify` reads it all. Instances are picklable: a worker maps the file for itself.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, *, targets: Path | None = None, documents_per_example: int = 1) -> None:
+        self.path, self.targets_path, self.documents_per_example = Path(path), targets, documents_per_example
         try:
             size = self.path.stat().st_size
             with open(self.path, "rb") as file:
@@ -60,6 +63,9 @@ class TokenShards:
         sources_offset = self._ends_offset + 8 * self.n_documents
         self.document_ends: np.ndarray = raw[self._ends_offset : sources_offset].view("<u8")
         self.document_sources: np.ndarray = raw[sources_offset:].view("<u2")
+        self.targets: np.ndarray | None = (
+            None if self.targets_path is None else open_targets(self.targets_path, self.n_tokens)
+        )
 
     def tokens(self, start: int, stop: int) -> np.ndarray:
         """Return tokens [start, stop) without copying; outside of [0, n_tokens] there are none."""
@@ -73,7 +79,7 @@ class TokenShards:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        mapped = ("all_tokens", "document_ends", "document_sources")
+        mapped = ("all_tokens", "document_ends", "document_sources", "targets")
         return {key: value for key, value in self.__dict__.items() if key not in mapped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -84,8 +90,10 @@ class TokenShards:
 class ShardWriter:
     """Write one split as it comes: memory does not grow with the number of tokens or documents."""
 
-    def __init__(self, path: Path, dtype: type[np.unsignedinteger], eot_id: int) -> None:
+    def __init__(self, path: Path, dtype: type[np.unsignedinteger], eot_id: int, *, targets: bool = False) -> None:
         self.path = Path(path)
+        self.targets = TargetWriter(self.path.with_suffix(".targets")) if targets else None
+        self._last_is_target = False
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._eot = np.array([eot_id], dtype=self._dtype)
         self._file = open(self.path, "wb")  # noqa: SIM115 - closed by close() or abandon()
@@ -98,18 +106,22 @@ class ShardWriter:
         self._digest = hashlib.blake2b(digest_size=16)
         self.n_tokens = self.n_documents = self.n_bytes = self.n_characters = 0
         self._file.write(b"\0" * HEADER.size)
-        self._write(self._eot)
+        self._write(self._eot, target=False)
 
-    def add(self, tokens: np.ndarray, *, n_bytes: int, n_characters: int) -> None:
+    def add(self, tokens: np.ndarray, *, n_bytes: int, n_characters: int, target: bool = True) -> None:
         """Append ids of one piece of a document, and count the text they stand for."""
-        self._write(tokens.astype(self._dtype, copy=False))
+        self._write(tokens.astype(self._dtype, copy=False), target=target)
+        self._last_is_target = target
         self.n_bytes += n_bytes
         self.n_characters += n_characters
 
     def end_document(self, source: int = 0, *, separator: bool = True) -> None:
-        """Note that a document of `source` ends here; without `separator` it was cut and goes on in another split."""
+        """Note that a document of `source` ends here; without `separator` it was cut and goes on in another split.
+
+        The separator is a target where the piece before it is: a response ends by it.
+        """
         if separator:
-            self._write(self._eot)
+            self._write(self._eot, target=self._last_is_target)
         self.n_documents += 1
         self._ends.append(self.n_tokens)
         self._sources.append(source)
@@ -143,6 +155,8 @@ class ShardWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+        if self.targets is not None:
+            self.targets.close()
         return self._digest.hexdigest()
 
     def abandon(self) -> None:
@@ -150,10 +164,14 @@ class ShardWriter:
         for file in (self._file, self._ends_file, self._sources_file):
             with contextlib.suppress(OSError):  # what is buffered may not fit on a full disk
                 file.close()
+        if self.targets is not None:
+            self.targets.abandon()
 
-    def _write(self, tokens: np.ndarray) -> None:
+    def _write(self, tokens: np.ndarray, *, target: bool) -> None:
         self._raw(tokens.tobytes())
         self.n_tokens += len(tokens)
+        if self.targets is not None:
+            self.targets.add(len(tokens), target)
 
     def _raw(self, content: bytes) -> None:
         self._digest.update(content)

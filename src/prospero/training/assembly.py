@@ -61,8 +61,8 @@ def assemble(session: Session) -> RunParts:
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
-    session.tasks = build_tasks(session.config, prepared)
     network = build_network(session, prepared, begins=session.checkpoint is None)
+    session.tasks = build_tasks(session.config, prepared, document_ids=network.model.reads_document_ids)
     data = build_data(session, prepared, network.model)
     module, trainer, monitor = _build_trained(session, prepared, data, network)
     return RunParts(session, prepared, data, module, trainer, monitor)

@@ -18,7 +18,7 @@ def evaluation_of(config: "TrainConfig") -> EvaluationConfig | None:
     return next((part for part in config.callbacks.values() if isinstance(part, EvaluationConfig)), None)
 
 
-def build_tasks(config: "TrainConfig", prepared: PreparedData) -> list[Measurement]:
+def build_tasks(config: "TrainConfig", prepared: PreparedData, *, document_ids: bool = False) -> list[Measurement]:
     """Return the tasks that the callback `evaluation` measures; DataError or ConfigError where one cannot be built.
 
     What a task draws does not depend on the run's seed: runs that differ in it are measured by the same items.
@@ -36,6 +36,7 @@ def build_tasks(config: "TrainConfig", prepared: PreparedData) -> list[Measureme
         validation=prepared.directory,
         tokenizer=prepared.tokenizer,
         seq_len=config.seq_len,
+        document_ids=document_ids,
         limit=settings.limit,
         outputs_dir=config.outputs_dir,
     )

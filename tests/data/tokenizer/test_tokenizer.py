@@ -11,7 +11,7 @@ from prospero.data.tokenizer.bpe import BPETokenizerConfig, Pattern
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.data.tokenizer.char import CharTokenizerConfig
 from prospero.data.tokenizer.tokenizer import StreamDecoder, Tokenizer, load_tokenizer
-from prospero.errors import DataError
+from prospero.errors import ConfigError, DataError
 
 TEXT = (
     "Our revels now are ended. <|endoftext|> <unk>\n\n    def f(x):\n\treturn x ** 2.50  # naïve “quotes”\r\n"
@@ -227,3 +227,21 @@ def test_white_space_between_words_may_go_and_a_normalizer_may_change_what_it_li
     )
     inner.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     assert Tokenizer(inner, "<eot>").encode("Thé\n the") == [0, 1, 2, 0, 1, 2]
+
+
+def test_control_tokens_are_added_at_the_end_and_text_never_becomes_one(tmp_path):
+    plain = BPETokenizerConfig(vocab_size=300).build(lambda: iter(["abc <|user|> abc"] * 20))
+    equipped = plain.with_control_tokens(["<|user|>", "<|end|>"], "{{ messages }}")
+    assert [equipped.control_id(name) for name in ("<|user|>", "<|end|>")] == [plain.vocab_size, plain.vocab_size + 1]
+    assert equipped.encode("a<|user|>b") == plain.encode("a<|user|>b") and plain.chat_template is None
+    assert equipped.decode(equipped.encode("a<|user|>b")) == "a<|user|>b"
+    equipped.save(tmp_path / "tokenizer.json")
+    again = load_tokenizer(tmp_path)
+    assert again.fingerprint() == equipped.fingerprint() and again.chat_template == "{{ messages }}"
+    assert equipped.with_control_tokens(["<|user|>"]).fingerprint() == equipped.fingerprint()
+    assert equipped.with_control_tokens([], "other").fingerprint() != equipped.fingerprint()
+    assert pickle.loads(pickle.dumps(equipped)).chat_template == "{{ messages }}"
+    with pytest.raises(DataError, match="no control token '<|system|>'".replace("|", r"\|")):
+        equipped.control_id("<|system|>")
+    with pytest.raises(ConfigError, match="'a' is an ordinary token"):
+        plain.with_control_tokens(["a"])

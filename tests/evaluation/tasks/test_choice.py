@@ -5,10 +5,10 @@ import math
 
 import pytest
 
+from prospero.data.records import RecordsConfig
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.tasks.base import TaskFacts
 from prospero.evaluation.tasks.choice import ChoiceConfig, credit
-from prospero.evaluation.tasks.records import RecordsConfig
 from tests.evaluation.tasks.fakes import END, bits, subject
 
 TABLE = {"?": {"a": 0.5, "b": 0.125}, "b": {"b": 1.0}, END: {"a": 0.5, "b": 0.25}}

@@ -5,10 +5,10 @@ import math
 
 import pytest
 
+from prospero.data.records import RecordsConfig
 from prospero.errors import DataError
 from prospero.evaluation.tasks.base import TaskFacts
 from prospero.evaluation.tasks.cloze import ClozeConfig
-from prospero.evaluation.tasks.records import RecordsConfig
 from tests.evaluation.tasks.fakes import END, bits, subject
 
 TABLE = {"x": {" ": 1.0}, " ": {"a": 0.5, "b": 0.25}, "a": {"b": 0.5}, "b": {END: 1.0}, END: {"a": 0.5}}

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+from prospero.data.records import RecordsConfig
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.cage.limits import CageConfig
@@ -13,7 +14,6 @@ from prospero.evaluation.measurement import Subject
 from prospero.evaluation.metrics.pass_at_k import PassAtKConfig
 from prospero.evaluation.tasks.base import TaskFacts
 from prospero.evaluation.tasks.code import CodeConfig, body_of
-from prospero.evaluation.tasks.records import RecordsConfig
 from prospero.generation.engine import first_ids
 from prospero.generation.sampling import SamplingConfig
 

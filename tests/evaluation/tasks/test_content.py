@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from prospero.data.records import RecordsConfig
 from prospero.errors import ConfigError
 from prospero.evaluation.tasks.content import ContentConfig
-from prospero.evaluation.tasks.records import RecordsConfig
 from prospero.generation.sampling import SamplingConfig
 from tests.evaluation.tasks.fakes import END, bits, facts, subject
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from prospero.data.records import RecordsConfig
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.tasks.generation import GenerationTaskConfig
-from prospero.evaluation.tasks.records import RecordsConfig
 from prospero.generation.sampling import SamplingConfig
 from tests.evaluation.tasks.fakes import END, BigramDecoder, facts, subject
 

@@ -1,7 +1,7 @@
 """A prompt that fits: what is cut, how much, and that nothing else is."""
 
+from prospero.data.template import Template
 from prospero.evaluation.tasks.prompt import Keep, Room, fitted, longest
-from prospero.evaluation.tasks.template import Template
 from tests.evaluation.tasks.fakes import TOKENIZER
 
 TEMPLATE = Template("<{text}> {question}?", "template")

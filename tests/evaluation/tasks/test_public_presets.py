@@ -7,10 +7,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from prospero.configuration import composition
+from prospero.data.records import RecordsConfig
 from prospero.evaluation.tasks.choice import ChoiceTask
 from prospero.evaluation.tasks.cloze import ClozeTask
 from prospero.evaluation.tasks.generation import GenerationTask
-from prospero.evaluation.tasks.records import RecordsConfig
 from prospero.paths import config_dir
 from tests.evaluation.tasks.fakes import facts, subject
 

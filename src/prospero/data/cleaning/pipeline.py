@@ -32,24 +32,33 @@ class CleaningPipeline:
         self.changed: Counter[str] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.examples: dict[tuple[str, str], list[dict[str, str]]] = {}
+        self.last_drop: Drop | None = None
 
     def __call__(self, document: Document) -> Document | Drop:
         """Return the cleaned document, or the `Drop` of the step that refused it."""
         self.seen += 1
-        text = document.text
-        for name, step in self.steps.items():
-            result = step(text)
-            if isinstance(result, Drop):
-                return self._drop(name, result, document.id, text)
-            if result is not text and result != text:
-                self.changed[name] += 1
-                text = result
+        text = self.clean(document.text, document.id)
+        if isinstance(text, Drop):
+            return text
         if not text or text.isspace():
-            return self._drop("end", EMPTY, document.id, document.text)
+            return self.drop("end", EMPTY, document.id, document.text)
         self.kept += 1
         return document if text is document.text else replace(document, text=text)
 
-    def _drop(self, name: str, drop: Drop, document_id: str, text: str) -> Drop:
+    def clean(self, text: str, document_id: str) -> str | Drop:
+        """Return one text of a document cleaned, or the `Drop` of the step that refused it."""
+        for name, step in self.steps.items():
+            result = step(text)
+            if isinstance(result, Drop):
+                return self.drop(name, result, document_id, text)
+            if result is not text and result != text:
+                self.changed[name] += 1
+                text = result
+        return text
+
+    def drop(self, name: str, drop: Drop, document_id: str, text: str) -> Drop:
+        """Note that the step `name` left a document out, and why."""
+        self.last_drop = drop
         key = (name, drop.reason)
         self.dropped[key] += 1
         examples = self.examples.setdefault(key, [])

@@ -15,41 +15,46 @@ from prospero.data.shards import TokenShards
 class BestFitPackingConfig:
     """Whole documents, longest first, each into the fullest sequence that still holds it; gaps are padded."""
 
-    def build(self, shards: TokenShards, seq_len: int) -> "BestFitPacking":
+    def build(self, shards: TokenShards, seq_len: int) -> "PiecePacking":
         """Return the sequences of `shards`."""
-        return BestFitPacking(shards, seq_len)
+        starts, lengths = pieces_with_targets(shards, seq_len)
+        bins, n_bins = best_fit_decreasing(lengths, seq_len)
+        return PiecePacking(shards, seq_len, starts, lengths, bins, n_bins)
 
 
-class BestFitPacking:
-    """Each piece of a document is predicted from the token before it: a separator, or where a long one was cut.
+class PiecePacking:
+    """Sequences made of pieces of documents, which `bins` puts together.
+
+    Each piece of a document is predicted from the token before it: a separator, or where a long one was cut.
 
     No label crosses a document bound. The order is a function of the document lengths alone.
     """
 
-    def __init__(self, shards: TokenShards, seq_len: int) -> None:
+    def __init__(
+        self, shards: TokenShards, seq_len: int, starts: np.ndarray, lengths: np.ndarray, bins: np.ndarray, n_bins: int
+    ) -> None:
+        """Take the first target and the number of targets of each piece, the sequence that it goes to, and how many."""
         self.shards, self.seq_len = shards, seq_len
-        starts, lengths = cut_documents(shards.document_ends, seq_len)
-        bins, n_bins = best_fit_decreasing(lengths, seq_len)
         order = np.argsort(bins, kind="stable")  # pieces of a sequence side by side, in the order of the text
         self._starts, self._lengths = starts[order], lengths[order]
         counts = np.bincount(bins, minlength=n_bins)
         self._first = np.concatenate([[0], np.cumsum(counts)])  # sequence i holds pieces first[i] : first[i + 1]
-        self._targets = np.bincount(bins, weights=lengths, minlength=n_bins).astype(np.int64)
+        self._filled = np.bincount(bins, weights=lengths, minlength=n_bins).astype(np.int64)
+        self._targets = self._filled
+        if shards.targets is not None:
+            marks = shards.targets[np.repeat(self._starts, self._lengths) + _runs(self._lengths)]
+            of_pieces = _sums(marks, self._lengths)
+            self._targets = np.bincount(bins[order], weights=of_pieces, minlength=n_bins).astype(np.int64)
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return len(self._filled)
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Return input_ids and labels, int64 [B, T], and document_ids, int32 [B, T], of the sequences `indices` [B]."""
         indices = np.asarray(indices, dtype=np.int64)
-        n_pieces = self._first[indices + 1] - self._first[indices]
-        place = _runs(n_pieces)  # which piece of its sequence, for all pieces of the batch
-        pieces = np.repeat(self._first[indices], n_pieces) + place
-        lengths = self._lengths[pieces]
-        offset = _runs(lengths)  # which position of its piece, for all targets of the batch
-        source = np.repeat(self._starts[pieces], lengths) + offset
-        counts = self._targets[indices]
-        target = np.repeat(np.arange(len(indices)) * self.seq_len, counts) + _runs(counts)
+        n_pieces, pieces, target = self._laid_out(indices)
+        lengths, place = self._lengths[pieces], _runs(n_pieces)  # which piece of its sequence
+        source = np.repeat(self._starts[pieces], lengths) + _runs(lengths)
         shape = (len(indices), self.seq_len)
         tokens = self.shards.all_tokens
         input_ids = np.full(shape, int(tokens[0]), dtype=np.int64)  # the gaps hold separators, which nobody predicts
@@ -57,8 +62,17 @@ class BestFitPacking:
         document_ids = np.broadcast_to(n_pieces[:, None], shape).astype(np.int32)
         input_ids.ravel()[target] = tokens[source - 1]
         labels.ravel()[target] = tokens[source]
+        if self.shards.targets is not None:
+            labels.ravel()[target[~self.shards.targets[source]]] = IGNORE_INDEX
         document_ids.ravel()[target] = np.repeat(place, lengths)
         return {"input_ids": input_ids, "labels": labels, "document_ids": document_ids}
+
+    def _laid_out(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return how many pieces each sequence has, all of them, and the places in [B x T] that they fill, in order."""
+        n_pieces = self._first[indices + 1] - self._first[indices]
+        pieces = np.repeat(self._first[indices], n_pieces) + _runs(n_pieces)
+        counts = self._filled[indices]
+        return n_pieces, pieces, np.repeat(np.arange(len(indices)) * self.seq_len, counts) + _runs(counts)
 
     def target_counts(self, indices: np.ndarray) -> np.ndarray:
         """Return int64 [B]: the targets in each sequence."""
@@ -66,11 +80,30 @@ class BestFitPacking:
 
     def documents(self, indices: np.ndarray) -> np.ndarray:
         """Return the numbers, in their split, of the documents that the sequences `indices` hold targets of, sorted."""
+        _, pieces, _ = self._laid_out(np.asarray(indices, dtype=np.int64))
+        return np.unique(self._documents_of(pieces))
+
+    def source_ids(self, indices: np.ndarray) -> np.ndarray:
+        """Return int32 [B, T]: for each position the source of the document in which its target stands."""
         indices = np.asarray(indices, dtype=np.int64)
-        n_pieces = self._first[indices + 1] - self._first[indices]
-        pieces = np.repeat(self._first[indices], n_pieces) + _runs(n_pieces)
+        _, pieces, target = self._laid_out(indices)
+        ids = np.zeros((len(indices), self.seq_len), dtype=np.int32)
+        sources = self.shards.document_sources[self._documents_of(pieces)].astype(np.int32)
+        ids.ravel()[target] = np.repeat(sources, self._lengths[pieces])
+        return ids
+
+    def _documents_of(self, pieces: np.ndarray) -> np.ndarray:
         ends = self.shards.document_ends
-        return np.unique(np.searchsorted(ends, self._starts[pieces].astype(ends.dtype), side="right"))
+        return np.searchsorted(ends, self._starts[pieces].astype(ends.dtype), side="right")
+
+
+def pieces_with_targets(shards: TokenShards, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (starts, lengths) of `cut_documents`, without the pieces of long documents that hold no target."""
+    starts, lengths = cut_documents(shards.document_ends, seq_len)
+    if shards.targets is None:
+        return starts, lengths
+    kept = _sums(shards.targets[1:], lengths) > 0
+    return starts[kept], lengths[kept]
 
 
 def cut_documents(ends: np.ndarray, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
@@ -122,6 +155,13 @@ def best_fit_decreasing(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray,
                     open_gaps |= 1 << rest
             items = items[len(placed) :]
     return bins, n_bins
+
+
+def _sums(marks: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return how many of the first, second, ... `lengths` marks are set."""
+    sums = np.concatenate([[0], np.cumsum(marks, dtype=np.int64)])
+    ends = np.cumsum(lengths)
+    return sums[ends] - sums[ends - lengths]
 
 
 def _runs(lengths: np.ndarray) -> np.ndarray:

@@ -28,6 +28,11 @@ class ConcatPacking:
         self._targets = shards.n_tokens - 1
         self._length = -(-self._targets // seq_len)
         self._window = np.arange(seq_len + 1, dtype=np.int64)
+        self._marked: np.ndarray | None = None  # targets in each sequence, where not every token is one
+        if shards.targets is not None:
+            marks = np.zeros(self._length * seq_len, dtype=np.bool_)
+            marks[: self._targets] = shards.targets[1:]
+            self._marked = marks.reshape(-1, seq_len).sum(axis=1, dtype=np.int64)
 
     def __len__(self) -> int:
         return self._length
@@ -41,11 +46,16 @@ class ConcatPacking:
         labels = tokens[:, 1:].copy()  # not a view of the inputs: callers may write into either
         if short:
             labels[positions[:, 1:] > self._targets] = IGNORE_INDEX
+        if self.shards.targets is not None:
+            labels[~self.shards.targets[np.minimum(positions[:, 1:], self._targets)]] = IGNORE_INDEX
         return {"input_ids": tokens[:, :-1].copy(), "labels": labels, "document_ids": self._document_ids(starts)}
 
     def target_counts(self, indices: np.ndarray) -> np.ndarray:
         """Return int64 [B]: the targets in each sequence."""
-        return np.minimum(self.seq_len, self._targets - np.asarray(indices, dtype=np.int64) * self.seq_len)
+        indices = np.asarray(indices, dtype=np.int64)
+        if self._marked is not None:
+            return self._marked[indices]
+        return np.minimum(self.seq_len, self._targets - indices * self.seq_len)
 
     def documents(self, indices: np.ndarray) -> np.ndarray:
         """Return the numbers, in their split, of the documents that the sequences `indices` hold targets of, sorted."""

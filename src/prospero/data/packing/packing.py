@@ -8,6 +8,7 @@ import numpy as np
 class Packing(Protocol):
     """Sequences of `seq_len` positions over one split; every token but the first is a target exactly once.
 
+    Where the shards mark their targets, the others keep their place and lose their label.
     The token at a position is the input, the next one the label; positions without a target have IGNORE_INDEX.
     Document ids count from 0 within a sequence; a separator belongs to the document that follows it.
     """
@@ -26,4 +27,8 @@ class Packing(Protocol):
 
     def documents(self, indices: np.ndarray) -> np.ndarray:
         """Return the numbers, in their split, of the documents that the sequences `indices` hold targets of, sorted."""
+        ...
+
+    def source_ids(self, indices: np.ndarray) -> np.ndarray:
+        """Return int32 [B, T]: for each position the source of the document in which its target stands."""
         ...

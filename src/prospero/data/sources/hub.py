@@ -86,7 +86,7 @@ class HubSource:
             raise DataError(f"{self._name()}, split {config.split}: no text in field '{config.text_field}'.")
 
     def rows(self, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Give the rows of the data set, of their columns those in `fields` (all of them where one is not there).
+        """Give the rows of the data set, of their columns those in `fields` (all of them where one is missing).
 
         Raises `DataError` for errors of `datasets`.
         """
@@ -104,7 +104,7 @@ class HubSource:
                     self.dataset, name=subset, split=config.split, revision=config.revision, streaming=True
                 )
                 columns = stream.column_names
-                if columns is not None and set(fields) <= set(columns):
+                if fields and columns is not None and set(fields) <= set(columns):
                     stream = stream.select_columns(list(fields))
                 if config.max_documents is not None:
                     stream = stream.take(config.max_documents)

@@ -51,8 +51,16 @@ class Tokenizer:
     (Llama's and Gemma's models were trained so); `encode` leaves it out.
     """
 
-    def __init__(self, inner: tokenizers.Tokenizer, eot: str | None = None, bos: str | None = None) -> None:
+    def __init__(
+        self,
+        inner: tokenizers.Tokenizer,
+        eot: str | None = None,
+        bos: str | None = None,
+        chat_template: str | None = None,
+    ) -> None:
         self.inner = inner
+        self.chat_template = chat_template
+        """How a dialogue becomes text: a template in Jinja, as Hugging Face's tokenizers carry one."""
         inner.encode_special_tokens = True
         inner.no_truncation()
         inner.no_padding()
@@ -68,6 +76,26 @@ class Tokenizer:
         self._plain = {id_ for id_, token in inner.get_added_tokens_decoder().items() if not token.special}
         self._byte_ids, self._character_ids = self._tables()
         self._known = self._known_signs()
+
+    def with_control_tokens(self, names: Sequence[str], chat_template: str | None = None) -> "Tokenizer":
+        """Return a tokenizer that has `names` as control tokens, new ones at its end, and the template if given.
+
+        Raises ConfigError when one of them is an ordinary token: a text that spells it would become it.
+        """
+        vocabulary, special = self._vocabulary, self._special
+        for name in names:
+            if name in vocabulary and vocabulary[name] not in special:
+                raise ConfigError(f"{printable(name)!r} is an ordinary token of the tokenizer; name another")
+        inner = tokenizers.Tokenizer.from_str(self.inner.to_str())
+        inner.add_special_tokens([name for name in names if name not in vocabulary])
+        return Tokenizer(inner, self.eot_token, self.bos_token, chat_template or self.chat_template)
+
+    def control_id(self, name: str) -> int:
+        """Return the id of a control token; DataError when there is none of that name."""
+        id_ = self._vocabulary.get(name)
+        if id_ is None or id_ not in self._special:
+            raise DataError(f"the tokenizer has no control token {printable(name)!r}")
+        return id_
 
     @property
     def unknown_id(self) -> int | None:
@@ -161,19 +189,23 @@ class Tokenizer:
         unknown = self._settings["unk_token"]
         settings |= {"unk_token": unknown} if unknown else {}
         settings |= {"bos_token": self.bos_token, "add_bos_token": True} if self.bos_token else {}
+        settings |= {"chat_template": self.chat_template} if self.chat_template else {}
         write_text(Path(path).with_name("tokenizer_config.json"), json.dumps(settings, indent=2) + "\n")
 
     def fingerprint(self) -> str:
         """Return 32 hexadecimal digits that change whenever any id would."""
         content = f"{self.inner.to_str(pretty=False)}\n{self.eot_token}"
         content += f"\n{self.bos_token}" if self.bos_token else ""
+        content += f"\n{self.chat_template}" if self.chat_template else ""
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"inner": self.inner.to_str(), "eot": self.eot_token, "bos": self.bos_token}
+        names = {"eot": self.eot_token, "bos": self.bos_token, "chat_template": self.chat_template}
+        return {"inner": self.inner.to_str(), **names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(tokenizers.Tokenizer.from_str(state["inner"]), state["eot"], state["bos"])
+        names = {"eot": state["eot"], "bos": state["bos"], "chat_template": state["chat_template"]}
+        self.__init__(tokenizers.Tokenizer.from_str(state["inner"]), **names)
 
     def _known_signs(self) -> frozenset[str] | None:
         """The characters that words are made of, where the library leaves out all others without a word; else None.
@@ -278,7 +310,7 @@ def load_tokenizer(path: Path | str, eot: str | None = None) -> Tokenizer:
         raise DataError(
             f"{file.parent} puts {bos!r} before every text (add_bos_token), which is no token of {file.name}"
         )
-    return Tokenizer(inner, eot or beside, bos)
+    return Tokenizer(inner, eot or beside, bos, named.get("chat_template"))
 
 
 def _no_such_token(file: Path, eot: str, inner: tokenizers.Tokenizer) -> str:
@@ -318,7 +350,7 @@ def byte_alphabet() -> dict[str, int]:
 
 
 def _named_beside(file: Path) -> dict[str, str]:
-    """Return what the `tokenizer_config.json` in the same folder names: `eos_token`; `bos_token` where it is used."""
+    """Return what tokenizer_config.json beside it names: eos_token, bos_token where it is used, chat_template."""
     beside = file.with_name("tokenizer_config.json")
     if not beside.is_file():
         return {}
@@ -338,7 +370,8 @@ def _named_beside(file: Path) -> dict[str, str]:
             raise DataError(f"{beside} names a {meaning} ({name}) that is no text")
         if value is not None:
             found[name] = value
-    return found
+    template = settings.get("chat_template")
+    return found | ({"chat_template": template} if isinstance(template, str) and template else {})
 
 
 def _settings(inner: tokenizers.Tokenizer) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class TaskFacts:
     """The model's, known before its weights are read."""
     seq_len: int | None = None
     """Tokens of a sequence in the model's training, or those that it reads at once; None where it is not known."""
+    document_ids: bool = False
+    """Whether the model tells documents apart that stand in one sequence."""
     seed: int = 1
     """Of whatever a task draws: which items, which examples."""
     limit: int | None = None

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prospero.data.records import Record, RecordsConfig, fingerprint
+from prospero.data.template import Template
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.cage.limits import CageConfig
 from prospero.evaluation.cage.runner import gaps, run_program, run_programs
@@ -20,8 +22,6 @@ from prospero.evaluation.tasks.embedded.doctested import doctested
 from prospero.evaluation.tasks.generation import statistics_of
 from prospero.evaluation.tasks.items import Gathered, check_limit, chosen, gather
 from prospero.evaluation.tasks.prompt import Keep, Room, fitted
-from prospero.evaluation.tasks.records import Record, RecordsConfig, fingerprint
-from prospero.evaluation.tasks.template import Template
 from prospero.generation.generate import continuations
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Context

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from prospero.data.records import RecordsConfig, fingerprint
+from prospero.data.template import Template
 from prospero.errors import ConfigError
 from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subject
 from prospero.evaluation.metrics.text_base import TextMetric, TextSample
 from prospero.evaluation.tasks.base import TaskFacts, text_metrics
 from prospero.evaluation.tasks.items import Gathered, check_limit, check_pattern, gather
 from prospero.evaluation.tasks.prompt import Keep, Room, fitted
-from prospero.evaluation.tasks.records import RecordsConfig, fingerprint
-from prospero.evaluation.tasks.template import Template
 from prospero.generation.generate import continuations
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Context

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from prospero.data.document import Document
+from prospero.data.records import Record, RecordsConfig
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.tasks.base import TaskFacts
 from prospero.evaluation.tasks.embedded.documents import unseen_documents
 from prospero.evaluation.tasks.embedded.pinned import pinned
-from prospero.evaluation.tasks.records import Record, RecordsConfig
 
 Item = TypeVar("Item")
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from prospero.data.template import Template
 from prospero.data.tokenizer.tokenizer import Tokenizer
-from prospero.evaluation.tasks.template import Template
 from prospero.generation.engine import first_ids
 
 

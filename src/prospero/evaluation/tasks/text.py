@@ -19,7 +19,7 @@ from torch import Tensor
 
 from prospero.batch import Batch
 from prospero.data.encoding import SplitEncoder
-from prospero.data.packing.concat import ConcatPacking
+from prospero.data.packing.evaluation import evaluation_packing
 from prospero.data.prepare import open_prepared
 from prospero.data.shards import TokenShards
 from prospero.data.sources.files import FilesConfig
@@ -82,7 +82,7 @@ class TextConfig:
 
     def _sequences(self, text: "EncodedText", seq_len: int, facts: TaskFacts) -> np.ndarray:
         """Return the numbers of the sequences that are read, spread as those of a validation."""
-        n = len(ConcatPacking(text.shards, seq_len))
+        n = len(evaluation_packing(text.shards, seq_len, document_ids=facts.document_ids))
         asked = facts.limit if self.limit == AUTO and facts.limit is not None else self.limit
         limit = bounded(asked, of_sequences=n, seq_len=seq_len, trained_tokens=None)
         return np.linspace(0, n - 1, limit).round().astype(np.int64)
@@ -161,7 +161,7 @@ class Text(Measurement):
         if text.shards.n_tokens < 2:
             raise DataError(f"tasks.{name}: the text has no token after its first, so there is nothing to predict")
         self.name, self.text, self.sequences = name, text, sequences
-        self.packing = ConcatPacking(text.shards, seq_len)
+        self.packing = evaluation_packing(text.shards, seq_len, document_ids=facts.document_ids)
         built = MetricFacts(
             token_bytes=text.tokenizer.token_bytes(), seq_len=seq_len, source_names=text.source_names or ["all"]
         )

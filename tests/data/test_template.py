@@ -2,8 +2,8 @@
 
 import pytest
 
+from prospero.data.template import Template
 from prospero.errors import ConfigError
-from prospero.evaluation.tasks.template import Template
 
 
 def test_fields_are_filled_and_braces_of_the_data_stay():

@@ -1,4 +1,4 @@
-"""The records of a task: rows of jsonl, json, csv, tsv or parquet files or of the hub, by the names of their fields.
+"""Records: rows of jsonl, json, csv, tsv or parquet files or of the hub, by the names of their fields.
 
 A field is named as it stands in the rows; a dot reaches into an object (`choices.text`), and through a list into each
 of its objects.
@@ -28,7 +28,7 @@ _LONGEST_RECORD_BYTES = 1 << 26
 
 @dataclass(kw_only=True, slots=True)
 class RecordsConfig:
-    """Where the records of a task come from: files of your own, or a data set of the Hugging Face hub."""
+    """Where records come from: files of your own, or a data set of the Hugging Face hub."""
 
     path: str | None = None
     """A file (jsonl, json, csv, tsv or parquet), a folder of such, or a glob."""
@@ -60,6 +60,11 @@ class RecordsConfig:
         if not records:
             raise DataError(f"{self.path or self.dataset} holds no record; a task needs one at least")
         return records
+
+    def stream(self) -> "Iterator[Record]":
+        """Give the records one by one, with all their fields; DataError where one cannot be read."""
+        for place, row in self._rows(()):
+            yield Record(place, row)
 
     def _rows(self, fields: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if self.path is not None:
@@ -251,7 +256,7 @@ def _parquet_rows(file: FoundFile, fields: Sequence[str]) -> Iterator[tuple[str,
             if top not in names:
                 raise _missing(str(file.path), field, names)
         number = 0
-        for batch in table.iter_batches(batch_size=256, columns=list(dict.fromkeys(tops.values()))):
+        for batch in table.iter_batches(batch_size=256, columns=list(dict.fromkeys(tops.values())) or None):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{file.path} row {number}", row

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from prospero.data.records import RecordsConfig, fingerprint
 from prospero.errors import ConfigError, DataError
-from prospero.evaluation.tasks.records import RecordsConfig, fingerprint
 
 ROWS = [{"title": "eins, zwei", "body": "naïve {x}\n2", "n": "3"}, {"title": "", "body": '"b"', "n": "4"}]
 

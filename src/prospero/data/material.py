@@ -1,0 +1,139 @@
+"""What a preparation is made of, texts or examples: how a document is read, kept between passes, split and encoded.
+
+Between the passes a document is one line of text, its content: the cleaned text itself, or a rendered example as JSON.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from prospero.data.cleaning.pipeline import CleaningPipeline
+from prospero.data.cleaning.step import Drop
+from prospero.data.document import Document
+from prospero.data.encoding import SplitEncoder
+from prospero.data.rendering.rendering import Rendered, Rendering
+from prospero.data.split import CorpusSize, Piece, Split
+from prospero.errors import DataError
+
+
+@dataclass(slots=True)
+class Entry:
+    """A document that is kept."""
+
+    content: str
+    compared: str
+    """What copies are told by."""
+    n_bytes: int
+    n_characters: int
+
+
+class Material(ABC):
+    """The kind of what is prepared."""
+
+    def __init__(self, pipeline: CleaningPipeline) -> None:
+        self.pipeline = pipeline
+
+    @abstractmethod
+    def size(self, document: Document) -> int:
+        """Return the UTF-8 bytes of a document as it was read."""
+
+    @abstractmethod
+    def read(self, document: Document) -> Entry | Drop:
+        """Return what is kept of a document."""
+
+    @abstractmethod
+    def pieces(self, split: Split, content: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
+        """Yield where the content goes that begins at character `start` of all."""
+
+    @abstractmethod
+    def texts(self, piece: Piece) -> Iterator[str]:
+        """Yield the texts in a piece, for a tokenizer that learns from them."""
+
+    @abstractmethod
+    def encode(self, encoder: SplitEncoder, piece: Piece, source: str) -> int:
+        """Hand a piece to the encoder and return its UTF-8 bytes."""
+
+
+class Texts(Material):
+    """Documents of text, all of it to be predicted."""
+
+    def size(self, document: Document) -> int:
+        """The text's."""
+        return utf8_length(document.text)
+
+    def read(self, document: Document) -> Entry | Drop:
+        """Clean the text; DataError for a record, of which somebody has to make text first."""
+        if document.record is not None:
+            raise DataError(
+                f"{document.id} is a record with the fields {', '.join(document.record)}; choose what is made of it: "
+                "rendering=prompt_response, or another of `ls conf/rendering`"
+            )
+        cleaned = self.pipeline(document)
+        if isinstance(cleaned, Drop):
+            return cleaned
+        return Entry(cleaned.text, cleaned.text, utf8_length(cleaned.text), len(cleaned.text))
+
+    def pieces(self, split: Split, content: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
+        """As the split cuts it."""
+        return split.pieces(content, start, corpus)
+
+    def texts(self, piece: Piece) -> Iterator[str]:
+        """The piece."""
+        yield piece.text
+
+    def encode(self, encoder: SplitEncoder, piece: Piece, source: str) -> int:
+        """As ordinary text."""
+        return encoder.add(piece, source)
+
+
+class Examples(Material):
+    """Records, rendered to spans; an example goes into one split whole."""
+
+    def __init__(self, pipeline: CleaningPipeline, rendering: Rendering) -> None:
+        super().__init__(pipeline)
+        self.rendering = rendering
+
+    def size(self, document: Document) -> int:
+        """That of its texts."""
+        return sum(utf8_length(str(value)) for value in (document.record or {}).values())
+
+    def read(self, document: Document) -> Entry | Drop:
+        """Render the record; DataError, with its place, when it is none that the rendering knows."""
+        rendered = self.rendering(document, lambda text: self.pipeline.clean(text, document.id))
+        if isinstance(rendered, Drop):
+            return self._dropped(rendered, document)
+        self.pipeline.seen += 1
+        self.pipeline.kept += 1
+        if document.key is not None:
+            rendered = replace(rendered, key=document.key)
+        compared = rendered.text
+        return Entry(rendered.packed(), compared, utf8_length(compared), len(compared))
+
+    def _dropped(self, drop: Drop, document: Document) -> Drop:
+        """Count a drop of the rendering's own; a cleaning step has counted its own already."""
+        self.pipeline.seen += 1
+        if self.pipeline.last_drop is not drop:
+            self.pipeline.drop("rendering", drop, document.id, str(document.record))
+        self.pipeline.last_drop = None
+        return drop
+
+    def pieces(self, split: Split, content: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
+        """Send the whole example where its key goes, or where it begins."""
+        key = Rendered.unpacked(content).key or content
+        for piece in split.pieces(key, start, corpus):
+            yield Piece(piece.split, content)
+            return
+
+    def texts(self, piece: Piece) -> Iterator[str]:
+        """The spans that are text."""
+        for spans in Rendered.unpacked(piece.text).documents:
+            yield from (span.text for span in spans if not span.control)
+
+    def encode(self, encoder: SplitEncoder, piece: Piece, source: str) -> int:
+        """Span by span."""
+        return encoder.add_example(piece.split, Rendered.unpacked(piece.text), source)
+
+
+def utf8_length(text: str) -> int:
+    """Return the UTF-8 bytes of `text`."""
+    return len(text) if text.isascii() else len(text.encode())
