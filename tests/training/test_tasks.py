@@ -125,6 +125,15 @@ def test_a_sweep_knows_the_direction_of_a_metric_that_was_added_to_a_task():
     assert direction_of("monitor", "val/summarize/repetition", [cfg]) == "minimize"
 
 
+def test_a_sweep_knows_the_direction_of_given_text_before_it_is_prepared():
+    words = ["callbacks=[default,evaluation]", "tasks=[text]", "metrics=[loss,accuracy,repetition]"]
+    cfg = composition.composed("train", [*words, "tasks.text.limit=3"])
+    assert direction_of("monitor", "val/text/accuracy", [cfg]) == "maximize"
+    assert direction_of("monitor", "val/text/loss", [cfg]) == "minimize"
+    with pytest.raises(ConfigError, match=r"val/text/los is not measured\. Did you mean 'val/text/loss'"):
+        direction_of("monitor", "val/text/los", [cfg])
+
+
 def test_metrics_of_texts_are_the_tasks_and_none_is_left_over():
     prepared = SimpleNamespace(directory=None, tokenizer=ByteTokenizerConfig().build(lambda: iter(())))
     words = ["callbacks=[evaluation]", "metrics=[loss,distinct]", "evaluation.limit=2"]

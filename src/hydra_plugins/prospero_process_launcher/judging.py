@@ -52,15 +52,25 @@ def direction_of(setting: str, name: str, configs: Sequence[DictConfig]) -> str:
 
 
 def _direction_of_task(setting: str, name: str, cfg: DictConfig) -> str:
-    """Return the direction of `val/<task>/<number>`, for which the task's items are read."""
+    """Return the direction of `val/<task>/<number>`, for which the task's items are read.
+
+    Given text is not prepared yet: what the task `text` measures of it are the metrics of tokens.
+    """
     from prospero.configuration.composition import typed
     from prospero.evaluation.metrics.collection import text_metrics_of
     from prospero.evaluation.tasks.base import TaskFacts
+    from prospero.evaluation.tasks.text import TextConfig, quantities_of
 
     _, task, number = (*name.split("/", 2), "")[:3]
     metrics: Any = {key: typed(node) for key, node in (cfg.metrics or {}).items()}
-    facts = TaskFacts(metrics=text_metrics_of(metrics, cfg.outputs_dir), limit=1, outputs_dir=cfg.outputs_dir)
-    known = {found.name: found for found in typed(cfg.tasks)[task].build(task, facts).quantities}
+    texts = text_metrics_of(metrics, cfg.outputs_dir)
+    settings = typed(cfg.tasks)[task]
+    if isinstance(settings, TextConfig):
+        found = quantities_of({key: part for key, part in metrics.items() if key not in texts}, int(cfg.seq_len))
+    else:
+        facts = TaskFacts(metrics=texts, limit=1, outputs_dir=cfg.outputs_dir)
+        found = settings.build(task, facts).quantities
+    known = {quantity.name: quantity for quantity in found}
     if number not in known:
         numbers = [f"val/{task}/{other}" for other in known]
         raise ConfigError(

@@ -99,23 +99,25 @@ class Examples(Material):
 
     def read(self, document: Document) -> Entry | Drop:
         """Render the record; DataError, with its place, when it is none that the rendering knows."""
-        rendered = self.rendering(document, lambda text: self.pipeline.clean(text, document.id))
-        if isinstance(rendered, Drop):
-            return self._dropped(rendered, document)
+        counted: list[Drop] = []  # by the cleaning step that refused a text of it
+
+        def clean(text: str) -> str | Drop:
+            cleaned = self.pipeline.clean(text, document.id)
+            if isinstance(cleaned, Drop):
+                counted.append(cleaned)
+            return cleaned
+
         self.pipeline.seen += 1
+        rendered = self.rendering(document, clean)
+        if isinstance(rendered, Drop):
+            if rendered not in counted:
+                self.pipeline.drop("rendering", rendered, document.id, str(document.record))
+            return rendered
         self.pipeline.kept += 1
         if document.key is not None:
             rendered = replace(rendered, key=document.key)
         compared = rendered.text
         return Entry(rendered.packed(), compared, utf8_length(compared), len(compared))
-
-    def _dropped(self, drop: Drop, document: Document) -> Drop:
-        """Count a drop of the rendering's own; a cleaning step has counted its own already."""
-        self.pipeline.seen += 1
-        if self.pipeline.last_drop is not drop:
-            self.pipeline.drop("rendering", drop, document.id, str(document.record))
-        self.pipeline.last_drop = None
-        return drop
 
     def pieces(self, split: Split, content: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
         """Send the whole example where its key goes, or where it begins."""

@@ -32,7 +32,6 @@ class CleaningPipeline:
         self.changed: Counter[str] = Counter()
         self.dropped: Counter[tuple[str, str]] = Counter()
         self.examples: dict[tuple[str, str], list[dict[str, str]]] = {}
-        self.last_drop: Drop | None = None
 
     def __call__(self, document: Document) -> Document | Drop:
         """Return the cleaned document, or the `Drop` of the step that refused it."""
@@ -58,7 +57,6 @@ class CleaningPipeline:
 
     def drop(self, name: str, drop: Drop, document_id: str, text: str) -> Drop:
         """Note that the step `name` left a document out, and why."""
-        self.last_drop = drop
         key = (name, drop.reason)
         self.dropped[key] += 1
         examples = self.examples.setdefault(key, [])

@@ -8,7 +8,7 @@ Shapes: B sequences at a time, T tokens of a sequence.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,22 @@ def _files(config: TextConfig, path: str, name: str) -> Source:
         raise DataError(str(error).replace("data.path=", f"tasks.{name}.path=")) from error
 
 
+def quantities_of(token_metrics: Mapping[str, Any], seq_len: int) -> list[Quantity]:
+    """Return what the task measures of any text in one source, by the settings of its metrics."""
+    facts = MetricFacts(token_bytes=np.ones(256, np.int32), seq_len=seq_len, source_names=["text"])
+    return _loss_first(_metrics(token_metrics, facts))
+
+
+def _metrics(token_metrics: Mapping[str, Any], facts: MetricFacts) -> list[PerItem]:
+    members = TokenMetrics.build(token_metrics or EARLIER, facts).members
+    return [PerItem(key, metric) for key, metric in members.items()]
+
+
+def _loss_first(metrics: Sequence[PerItem]) -> list[Quantity]:
+    found = [quantity for metric in metrics for quantity in metric.quantities]
+    return sorted(found, key=lambda quantity: quantity.name != "loss")
+
+
 class Text(Measurement):
     """Sequences of given text; see the head of this file."""
 
@@ -165,16 +181,14 @@ class Text(Measurement):
         built = MetricFacts(
             token_bytes=text.tokenizer.token_bytes(), seq_len=seq_len, source_names=text.source_names or ["all"]
         )
-        members = TokenMetrics.build(facts.token_metrics or EARLIER, built).members
-        self.metrics = [PerItem(key, metric) for key, metric in members.items()]
+        self.metrics = _metrics(facts.token_metrics, built)
         self.losses = [CrossEntropyConfig().build()]
         self._checked: Subject | None = None
 
     @property
     def quantities(self) -> list[Quantity]:
         """The numbers of all metrics, the loss first."""
-        found = [quantity for metric in self.metrics for quantity in metric.quantities]
-        return sorted(found, key=lambda quantity: quantity.name != "loss")
+        return _loss_first(self.metrics)
 
     @property
     def size(self) -> int:
