@@ -61,3 +61,20 @@ if importlib.util.find_spec("scipy"):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_matplotlib_waits_until_a_metric_is_drawn():
+    code = """
+import sys
+import prospero.training.assembly
+assert not [name for name in sys.modules if name.partition(".")[0] == "matplotlib"], "it was imported"
+import torch, torchmetrics
+metric = torchmetrics.MeanMetric()
+metric.update(torch.tensor(2.0))
+figure, axes = metric.plot()
+import matplotlib
+assert isinstance(figure, matplotlib.figure.Figure) and isinstance(axes, matplotlib.axes.Axes)
+figure, axes = torchmetrics.MeanMetric().plot(torch.tensor([1.0, 2.0]), ax=axes)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -1,19 +1,24 @@
-"""Lightning without transformers and SciPy: up to two seconds less until the first step, where they are installed.
+"""Lightning without transformers, SciPy and Matplotlib: seconds less until the first step, where they are installed.
 
 Lightning imports torchmetrics, and that imports transformers at once for metrics that few runs use (BERTScore, CLIP
-score), and `scipy.signal` to give it back a name that an old package for sound wants. Here stand-ins take their places
-while torchmetrics is imported; what torchmetrics took from transformers imports the real one when it is first used.
-Seen with torchmetrics 1.9.
+score), `scipy.signal` to give it back a name that an old package for sound wants, and Matplotlib for pictures of
+metrics. Here stand-ins take their places while torchmetrics is imported; what torchmetrics took from them imports the
+real one when it is first used. Seen with torchmetrics 1.9.
 """
 
 import importlib
 import sys
+from contextlib import ContextDecorator
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-DEFERRED, IMPORTER = ("transformers", "scipy", "scipy.signal"), "torchmetrics"
+DEFERRED = (
+    *("transformers", "scipy", "scipy.signal"),
+    *("matplotlib", "matplotlib.axes", "matplotlib.colors", "matplotlib.style", "matplotlib.pyplot"),
+)
+IMPORTER = "torchmetrics"
 
 
 class DeferredName:
@@ -26,6 +31,8 @@ class DeferredName:
         return getattr(importlib.import_module(self._deferred_module), self._deferred_name)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked of everything that stands in a type annotation
+            raise AttributeError(name)
         return getattr(self._real(), name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,6 +53,23 @@ class _StandIn(ModuleType):
         return DeferredName(self.__name__, name)
 
 
+class _Style(ContextDecorator):
+    """`matplotlib.style.context`, with which torchmetrics decorates its functions of pictures at once."""
+
+    def __init__(self, *args: Any) -> None:
+        self._args = args
+
+    def _recreate_cm(self) -> "_Style":
+        return _Style(*self._args)  # each call of a decorated function enters its own
+
+    def __enter__(self) -> Any:
+        self._real = importlib.import_module("matplotlib.style").context(*self._args)
+        return self._real.__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._real.__exit__(*error)
+
+
 class _WithStandIn(Loader):
     """Loads torchmetrics as `loader` does, with stand-ins in the places of what is deferred meanwhile."""
 
@@ -63,6 +87,9 @@ class _WithStandIn(Loader):
             parent, _, last = name.rpartition(".")
             if parent:
                 setattr(stand_ins[parent], last, stand_in)
+        if "matplotlib.style" in stand_ins:
+            vars(stand_ins["matplotlib.style"])["context"] = _Style
+            vars(stand_ins["matplotlib.pyplot"])["style"] = stand_ins["matplotlib.style"]
         sys.modules.update(stand_ins)
         try:
             self.loader.exec_module(module)
