@@ -22,6 +22,7 @@ PARTS: dict[str, dict[str, str]] = {
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
         "prompt_response": "prospero.data.rendering.prompt_response:PromptResponseConfig",
+        "messages": "prospero.data.rendering.messages:MessagesConfig",
     },
     "cleaning": {
         "unicode": "prospero.data.cleaning.unicode:UnicodeConfig",

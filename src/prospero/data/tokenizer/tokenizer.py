@@ -98,6 +98,12 @@ class Tokenizer:
         return id_
 
     @property
+    def control_names(self) -> list[str]:
+        """The names of all control tokens, by their ids."""
+        names = {id_: token for token, id_ in self._vocabulary.items() if id_ in self._special}
+        return [names[id_] for id_ in sorted(names)]
+
+    @property
     def unknown_id(self) -> int | None:
         """The id that unknown characters become, or None when every text can be written."""
         name = self._settings["unk_token"]
