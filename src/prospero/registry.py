@@ -188,6 +188,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.generate:GenerateConfig",
         "write text with the model of a run",
     ),
+    "chat": Verb(
+        "prospero.commands.chat:chat",
+        "prospero.commands.chat:ChatConfig",
+        "talk with a model in the terminal",
+    ),
     "evaluate": Verb(
         "prospero.commands.evaluate:evaluate",
         "prospero.commands.evaluate:EvaluateConfig",

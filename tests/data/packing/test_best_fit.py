@@ -111,7 +111,8 @@ def test_long_examples_are_cut_or_dropped_or_keep_their_ends(tmp_path, caplog, c
     assert batch["input_ids"].shape[1] == 8
     done = {"cut": "cut into pieces", "drop": "dropped", "keep_end": "read from their ends back"}[chosen]
     assert [record.getMessage() for record in caplog.records] == [
-        f"train: 2 of 3 examples are longer than seq_len=8; {done} (packing.long_documents={chosen}), {lost} targets lost"
+        f"train: 2 of 3 examples are longer than seq_len=8; {done} (packing.long_documents={chosen}), "
+        f"{lost} targets lost"
     ]
 
 
@@ -123,7 +124,5 @@ def test_an_answer_that_fits_stays_whole_with_what_came_before(tmp_path):
 
 
 def test_nothing_left_is_an_error(tmp_path):
-    with pytest.raises(
-        DataError, match=r"^train: 1 of 1 examples are longer than seq_len=8, and packing.long_documents="
-    ):
+    with pytest.raises(DataError, match=r"^train: 1 of 1 examples are longer than seq_len=8, and packing"):
         PaddedPackingConfig(long_documents=LongDocuments.drop).build(marked(tmp_path, [(10, 4)]), 8)

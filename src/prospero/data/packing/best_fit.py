@@ -27,8 +27,8 @@ class BestFitPackingConfig:
     """Whole documents, longest first, each into the fullest sequence that still holds it; gaps are padded."""
 
     long_documents: LongDocuments = LongDocuments.cut
-    """Documents longer than a sequence: cut into pieces (nothing is lost), drop, or keep_end (of an example the prompt's
-    beginning leaves, the answer stays)."""
+    """Documents longer than a sequence: cut into pieces (nothing is lost), drop, or keep_end (of an example the
+    prompt's beginning leaves, the answer stays)."""
 
     def build(self, shards: TokenShards, seq_len: int) -> "PiecePacking":
         """Return the sequences of `shards`."""

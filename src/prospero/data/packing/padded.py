@@ -13,8 +13,8 @@ class PaddedPackingConfig:
     """Each document in a sequence of its own."""
 
     long_documents: LongDocuments = LongDocuments.cut
-    """Documents longer than a sequence: cut into pieces (nothing is lost), drop, or keep_end (of an example the prompt's
-    beginning leaves, the answer stays)."""
+    """Documents longer than a sequence: cut into pieces (nothing is lost), drop, or keep_end (of an example the
+    prompt's beginning leaves, the answer stays)."""
 
     def build(self, shards: TokenShards, seq_len: int) -> PiecePacking:
         """Return the sequences of `shards`."""

@@ -79,7 +79,7 @@ class MessagesConfig:
         return Messages(self, None if self.template is None else template_source(self.template))
 
 
-def template_source(template: str) -> str:
+def template_source(template: str, setting: str = "rendering.template") -> str:
     """Return the text of a built-in template or of a file; ConfigError when there is neither."""
     if template in BUILT_IN:
         return BUILT_IN[template]
@@ -88,7 +88,7 @@ def template_source(template: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ConfigError(
-            f"rendering.template={template} is neither {' nor '.join(BUILT_IN)}, nor a file that can be read ({reason})"
+            f"{setting}={template} is neither {' nor '.join(BUILT_IN)}, nor a file that can be read ({reason})"
         ) from None
 
 
