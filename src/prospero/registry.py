@@ -22,6 +22,7 @@ PARTS: dict[str, dict[str, str]] = {
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
         "prompt_response": "prospero.data.rendering.prompt_response:PromptResponseConfig",
+        "messages": "prospero.data.rendering.messages:MessagesConfig",
     },
     "cleaning": {
         "unicode": "prospero.data.cleaning.unicode:UnicodeConfig",
@@ -186,6 +187,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.generate:generate",
         "prospero.commands.generate:GenerateConfig",
         "write text with the model of a run",
+    ),
+    "chat": Verb(
+        "prospero.commands.chat:chat",
+        "prospero.commands.chat:ChatConfig",
+        "talk with a model in the terminal",
     ),
     "evaluate": Verb(
         "prospero.commands.evaluate:evaluate",

@@ -6,6 +6,7 @@ import pytest
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, processors, trainers
 
+from prospero.data.rendering.chat_template import CHATML, PLAIN, ChatTemplate, ids_of, named_control_tokens
 from prospero.data.tokenizer.bpe import BPETokenizerConfig, Pattern
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.data.tokenizer.char import CharTokenizerConfig
@@ -133,3 +134,40 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path):
     with pytest.raises(DataError, match="does not say which token ends a text"):
         read_tokenizer(tmp_path, {})
     assert read_tokenizer(tmp_path, {"eos_token_id": 0}).eot_token == "a"
+
+
+ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why is 日本 here?\n\n  x"}]
+ANSWERED = [
+    *ASKED, {"role": "assistant", "content": "Because."}, {"role": "user", "content": "Oh."},
+    {"role": "assistant", "content": "Is that all?"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["gpt4 pattern", "byte", "begins texts", "sentencepiece"])
+@pytest.mark.parametrize("source", [PLAIN, CHATML, "{{ bos_token }}" + CHATML], ids=["plain", "chatml", "with bos"])
+def test_apply_chat_template_gives_our_ids_and_the_template_comes_back(name, source, tmp_path):
+    ours = MADE[name]()
+    ours = ours.with_control_tokens(named_control_tokens(source), source)
+    write_tokenizer(ours, tmp_path, model_max_length=64)
+    theirs, template = transformers.AutoTokenizer.from_pretrained(tmp_path), ChatTemplate.of(ours)
+    prompt = theirs.apply_chat_template(ASKED, add_generation_prompt=True, tokenize=True, return_dict=False)
+    whole = theirs.apply_chat_template(ANSWERED, tokenize=True, return_dict=False)
+    if name != "sentencepiece":  # it puts a space before every text, so that ids depend on where a text is cut
+        assert ids_of(template.prompt(ASKED), ours) == prompt
+        assert ids_of(template.spans(ANSWERED), ours) == whole
+    text = theirs.apply_chat_template(ANSWERED, tokenize=False)
+    assert "".join(span.text for span in template.spans(ANSWERED)) == text
+    again = read_tokenizer(tmp_path, {})
+    assert ids_of(ChatTemplate.of(again).spans(ANSWERED), again) == ids_of(template.spans(ANSWERED), ours)
+
+
+def test_a_template_is_found_in_a_file_of_its_own_and_among_several(tmp_path):
+    write_tokenizer(MADE["byte"](), tmp_path, model_max_length=64)
+    config = tmp_path / "tokenizer_config.json"
+    several = [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": several}))
+    assert read_tokenizer(tmp_path, {}).chat_template == load_tokenizer(tmp_path).chat_template == "D"
+    (tmp_path / "chat_template.jinja").write_text("{{ bos_token }}F")
+    assert load_tokenizer(tmp_path).chat_template == "{{ bos_token }}F"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"bos_token": "<s>"}))
+    assert read_tokenizer(tmp_path, {}).chat_template == '{%- set bos_token = "<s>" -%}{{ bos_token }}F'

@@ -76,7 +76,7 @@ def generate(config: GenerateConfig) -> int:
 
     logging_setup.configure()
     work = _work(config)
-    decoder, tokenizer, mark = _open(config)
+    decoder, tokenizer, mark = open_decoder(config)
     if isinstance(work, Batch):
         return work.write(decoder, tokenizer, mark)
     for prompt in work:
@@ -84,7 +84,7 @@ def generate(config: GenerateConfig) -> int:
     return 0
 
 
-def _open(config: GenerateConfig) -> "tuple[Decoder, Tokenizer, list[Any]]":
+def open_decoder(config: GenerateConfig) -> "tuple[Decoder, Tokenizer, list[Any]]":
     """Return what decodes, its tokenizer, and what tells this model from others."""
     from prospero.commands.opening import ModelPlace, OpenModel
 

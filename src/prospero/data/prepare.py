@@ -34,6 +34,7 @@ from prospero.data.receipt import (
     read_receipt,
     write_receipt,
 )
+from prospero.data.rendering.rendering import Rendering
 from prospero.data.rendering.text import TextRenderingConfig
 from prospero.data.settings import PrepareConfig
 from prospero.data.shards import TokenShards
@@ -89,6 +90,8 @@ def _found_or_made(config: PrepareConfig, progress: bool | None) -> PreparedData
     source = config.data.build()
     tokenizer = None if config.tokenizer.needs_texts() else config.tokenizer.build(lambda: iter(()))
     key = [FORMAT, source.identity(), what_decides(config), tokenizer.fingerprint() if tokenizer else None]
+    rendering = None if config.rendering is None else config.rendering.build()
+    key += [found] if rendering is not None and (found := rendering.identity()) else []
     name = f"{source_name(config.data)}-{digest(plain(key))[:16]}"
     found = _open_if_there(config.data_dir / name)
     if found is not None:
@@ -98,7 +101,7 @@ def _found_or_made(config: PrepareConfig, progress: bool | None) -> PreparedData
         if found is not None:
             return found
         log.info("Preparing %s.", source.describe())
-        preparation = _Preparation(config, source, tokenizer, StageClock(progress))
+        preparation = _Preparation(config, source, tokenizer, rendering, StageClock(progress))
         directory = publish(config.data_dir, name, preparation.run)
     return open_prepared(directory)
 
@@ -175,11 +178,19 @@ def _open_if_there(directory: Path) -> PreparedData | None:
 class _Preparation:
     """One preparation, from the source to a filled folder."""
 
-    def __init__(self, config: PrepareConfig, source: Source, tokenizer: Tokenizer | None, clock: StageClock) -> None:
-        self.config, self.source, self.clock = config, source, clock
+    def __init__(
+        self,
+        config: PrepareConfig,
+        source: Source,
+        tokenizer: Tokenizer | None,
+        rendering: Rendering | None,
+        clock: StageClock,
+    ) -> None:
+        self.config, self.source, self.rendering, self.clock = config, source, rendering, clock
         self.tokenizer = tokenizer
         self.pipeline = CleaningPipeline({name: step.build() for name, step in config.cleaning.items()})
-        self.rendering = None if config.rendering is None else config.rendering.build()
+        if rendering is not None:
+            rendering.begin(tokenizer)
         self.material = Texts(self.pipeline) if self.rendering is None else Examples(self.pipeline, self.rendering)
         self.dedup: Dedup = config.dedup.build()
         self.split: Split = config.split.build()

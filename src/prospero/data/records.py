@@ -103,8 +103,8 @@ class Record:
         """Return a field that holds one text (or number); DataError when it does not."""
         value = self.value(field)
         if not isinstance(value, str | int | float):
-            raise DataError(f"{self.place}: field '{field}' holds {_kind(value)}, not a text{_inside(field, value)}")
-        return _sound(str(value))
+            raise DataError(f"{self.place}: field '{field}' holds {kind_of(value)}, not a text{_inside(field, value)}")
+        return sound(str(value))
 
     def texts(self, field: str) -> list[str]:
         """Return a field that holds one text or a list of texts; DataError when it holds anything else, or none."""
@@ -112,9 +112,9 @@ class Record:
         values = value if isinstance(value, list | tuple) else [value]
         if not values or not all(isinstance(one, str | int | float) for one in values):
             wrong = next((one for one in values if not isinstance(one, str | int | float)), value)
-            kind = "an empty list" if not values else _kind(wrong)
+            kind = "an empty list" if not values else kind_of(wrong)
             raise DataError(f"{self.place}: field '{field}' holds {kind}, not texts{_inside(field, wrong)}")
-        return [_sound(str(one)) for one in values]
+        return [sound(str(one)) for one in values]
 
 
 def fingerprint(items: Iterable[Any]) -> str:
@@ -141,7 +141,8 @@ def _missing(place: str, field: str, found: Iterable[str]) -> DataError:
     return DataError(f"{place}: no field '{field}'; fields found: {listed}.{near} The task's settings name the fields")
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return in a word or two what kind of value this is."""
     names = {dict: "an object", list: "a list", tuple: "a list", type(None): "nothing (null)"}
     return next((name for kind, name in names.items() if isinstance(value, kind)), f"a {type(value).__name__}")
 
@@ -153,7 +154,7 @@ def _inside(field: str, value: Any) -> str:
     return ""
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
     """Replace what cannot be written as UTF-8: half of a character that JSON's escapes can name."""
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
@@ -213,7 +214,7 @@ def _json_rows(file: FoundFile, lines: Iterable[str]) -> Iterator[tuple[str, Map
 
 def _object(file: FoundFile, place: str, value: Any) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(value, dict):
-        raise DataError(f"{file.path} {place} is {_kind(value)}, not an object with named fields")
+        raise DataError(f"{file.path} {place} is {kind_of(value)}, not an object with named fields")
     return f"{file.path} {place}", value
 
 

@@ -11,7 +11,7 @@ half a window behind it, and the cost is one extra pass per half window. A recur
 
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,10 +61,13 @@ class Engine:
         max_rows: int = 16,
         context: Context = Context.refuse,
         log_probabilities: bool = False,
+        ends: Collection[int] = (),
     ) -> None:
         if max_rows < 1:
             raise ValueError(f"max_rows={max_rows} leaves no room for any row")
         self.decoder, self.tokenizer, self.max_rows, self.context = decoder, tokenizer, max_rows, context
+        self.ends = frozenset(ends)
+        """Tokens that end a text beside the separator, such as that which closes a turn of a dialogue."""
         self.log_probabilities = log_probabilities
         """Whether completions hold the log-probability of each token."""
         decoder.select([])  # what an earlier engine has left in it
@@ -84,9 +87,8 @@ class Engine:
         ids = first_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
         if not ids:
             raise ValueError("a row needs at least one token to begin with")
-        new = _Row(
-            self._handles, ids, sampling, generator_of(sampling.seed, row, sample), Writer(self.tokenizer, sampling)
-        )
+        writer = Writer(self.tokenizer, sampling, self.ends)
+        new = _Row(self._handles, ids, sampling, generator_of(sampling.seed, row, sample), writer)
         new.start = window_start(len(ids), self.decoder.window, self.context)
         self._handles += 1
         self._waiting.append(new)

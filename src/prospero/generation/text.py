@@ -1,5 +1,6 @@
 """One continuation as text: complete characters only, and stop texts held back until they are ruled out."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from prospero.data.tokenizer.tokenizer import StreamDecoder, Tokenizer
@@ -15,7 +16,7 @@ class Completion:
     ids: list[int]
     """All ids drawn, without the separator."""
     ended_by: str
-    """separator (the model closed the document), stop (one of the stop texts), or length."""
+    """separator (the model closed the document, or its turn), stop (one of the stop texts), or length."""
     log_probabilities: list[float] = field(default_factory=list, compare=False)
     """Natural logarithm of what the model (before temperature and penalties) gave each id; empty if not asked for."""
 
@@ -23,9 +24,9 @@ class Completion:
 class Writer:
     """Takes ids one by one and says what can be shown."""
 
-    def __init__(self, tokenizer: Tokenizer, sampling: SamplingConfig) -> None:
+    def __init__(self, tokenizer: Tokenizer, sampling: SamplingConfig, ends: Collection[int] = ()) -> None:
         self.decoder = StreamDecoder(tokenizer)
-        self.eot_id, self.stop = tokenizer.eot_id, sampling.stop
+        self.ends, self.stop = {tokenizer.eot_id, *ends}, sampling.stop
         self.text, self.ids, self.ended_by = "", [], ""
         self.log_probabilities: list[float] = []
         self.shown = 0
@@ -34,7 +35,7 @@ class Writer:
         """Take the next token and return the text that can be shown now; nothing after the end."""
         if self.ended_by:
             return ""
-        if token == self.eot_id:
+        if token in self.ends:
             self.ended_by = "separator"
             return ""
         self.ids.append(token)

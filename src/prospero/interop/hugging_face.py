@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from prospero.errors import ConfigError
+from prospero.data.rendering.chat_template import ChatTemplate
+from prospero.data.tokenizer.tokenizer import Tokenizer
+from prospero.errors import ConfigError, ProsperoError
 from prospero.interop.families.family import Family
 from prospero.interop.families.table import family_for
 from prospero.interop.formats import Exported
@@ -22,6 +24,7 @@ from prospero.interop.settings import ExportConfig
 from prospero.interop.sizes import bytes_of
 from prospero.interop.tokenizer_out import write_tokenizer
 from prospero.interop.weights import check_all_used, to_theirs
+from prospero.log import log
 from prospero.model.transformer import Transformer
 from prospero.paths import write_text
 
@@ -95,8 +98,21 @@ def _generation(exported: Exported, config: dict[str, Any]) -> dict[str, Any]:
     found = {name: config[name] for name in ("bos_token_id", "eos_token_id")}
     found |= {"pad_token_id": config["eos_token_id"], "do_sample": False}
     assert exported.tokenizer is not None
+    found["eos_token_id"] = _ends(exported.tokenizer)
     beyond = range(exported.tokenizer.vocab_size, exported.model.vocab_size)
     return found | ({"suppress_tokens": list(beyond)} if 0 < len(beyond) <= MOST_SUPPRESSED else {})
+
+
+def _ends(tokenizer: Tokenizer) -> int | list[int]:
+    """Return what ends a text: the separator, and where it is another token what ends an answer of a dialogue."""
+    end = None
+    if tokenizer.chat_template is not None:
+        try:
+            end = ChatTemplate.of(tokenizer).frame.end
+        except ProsperoError as error:  # of a template that was imported and is of no use here
+            log.warning("the separator alone ends a text: %s", error)
+    ends = {tokenizer.eot_id, *([] if end is None else [tokenizer.control_id(end)])}
+    return tokenizer.eot_id if len(ends) == 1 else [tokenizer.eot_id, *sorted(ends - {tokenizer.eot_id})]
 
 
 def _write_weights(state: dict[str, Tensor], folder: Path, max_shard_bytes: int) -> None:

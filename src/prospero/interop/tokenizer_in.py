@@ -1,5 +1,6 @@
 """The tokenizer of a Hugging Face folder: tokenizer.json, or GPT-2's older pair vocab.json and merges.txt."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
 from prospero.checkpoints import model_folder
-from prospero.data.tokenizer.tokenizer import KNOWN_SEPARATORS, Tokenizer
+from prospero.data.tokenizer.tokenizer import KNOWN_SEPARATORS, Tokenizer, stored_template
 from prospero.errors import DataError
 from prospero.log import log
 
@@ -30,7 +31,11 @@ def read_tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:
     begins = template_start(inner)
     if begins is None and said.get("add_bos_token"):
         begins = _named(said.get("bos_token")) or _numbered(config.get("bos_token_id"), inner)
-    return Tokenizer(inner, separator, begins)
+    template = stored_template(folder, said)
+    named = _named(said.get("bos_token"))
+    if template and "bos_token" in template and named not in (None, begins):
+        template = f"{{%- set bos_token = {json.dumps(named)} -%}}{template}"  # it would stay unknown to the template
+    return Tokenizer(inner, separator, begins, template)
 
 
 def template_start(inner: tokenizers.Tokenizer) -> str | None:

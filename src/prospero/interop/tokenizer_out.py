@@ -1,7 +1,8 @@
 """The tokenizer files of an export, such that AutoTokenizer gives the same ids for every text.
 
 The class is PreTrainedTokenizerFast, which takes tokenizer.json as it is; classes named after a family rebuild the
-pre-tokenizer. `split_special_tokens` keeps the names of special tokens inside a text ordinary text, as here.
+pre-tokenizer. `split_special_tokens` keeps the names of special tokens inside a text ordinary text, as here; with a
+template for dialogues it has to be off, for Transformers encodes the text that the template has made.
 """
 
 import json
@@ -30,11 +31,13 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path, *, model_max_length: int
         **special,
         "model_max_length": model_max_length,
         "model_input_names": ["input_ids", "attention_mask"],
-        "split_special_tokens": True,
+        "split_special_tokens": tokenizer.chat_template is None,
         "clean_up_tokenization_spaces": False,
     }
     if tokenizer.bos_token is not None:
         settings["add_bos_token"] = True
+    if tokenizer.chat_template is not None:
+        settings["chat_template"] = tokenizer.chat_template
     write_text(folder / "tokenizer.json", inner.to_str(pretty=False))
     write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
     write_text(folder / "special_tokens_map.json", json.dumps(special, indent=2) + "\n")

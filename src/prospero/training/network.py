@@ -13,6 +13,7 @@ from prospero.checkpoints.model_folder import describe_model
 from prospero.data.prepare import PreparedData
 from prospero.errors import ConfigError
 from prospero.log import log
+from prospero.model.adapters.lora import LoRAConfig
 from prospero.model.adapters.none import NoAdapterConfig
 from prospero.model.base import LanguageModel
 from prospero.model.numerics import NumericsChoice, apply_numerics, keep_freed_memory, measure_numerics
@@ -42,6 +43,7 @@ def build_network(session: Session, prepared: PreparedData, *, begins: bool) -> 
     sizes = _sizes(session, prepared)
     adapter_settings = config.adapter or NoAdapterConfig()
     adapter = adapter_settings.build()
+    _check_new_tokens_are_trained(session, prepared)
     spread = hardware.strategy.sharded
     model = _without_memory(config, sizes) if spread and source is not None else None
     model = model or config.model.build(**sizes)
@@ -103,11 +105,38 @@ def _sizes(session: Session, prepared: PreparedData) -> dict[str, int]:
     if source is None:
         return {"vocab_size": tokens, "max_seq_len": session.config.seq_len}
     if tokens > source.vocab_size and not session.config.init.resize_vocab:
+        new = _new_control_tokens(session, prepared)
+        if new:
+            raise ConfigError(
+                f"the rendering adds control tokens ({', '.join(new)}), and the model of init_from={source.given} has "
+                f"no rows for them; init.resize_vocab=true adds them, or choose rendering.template=plain"
+            )
         raise ConfigError(
             f"the tokenizer has {tokens} tokens and the model of init_from={source.given} has rows for "
             f"{source.vocab_size}; init.resize_vocab=true adds the others"
         )
     return {"vocab_size": max(tokens, source.vocab_size), "max_seq_len": source.max_seq_len}
+
+
+def _new_control_tokens(session: Session, prepared: PreparedData) -> list[str]:
+    """Return the control tokens that the rendering has added to the tokenizer of the settings."""
+    settings = session.config.tokenizer
+    if settings.needs_texts():
+        return []
+    before = set(settings.build(lambda: iter(())).control_names)
+    return [name for name in prepared.tokenizer.control_names if name not in before]
+
+
+def _check_new_tokens_are_trained(session: Session, prepared: PreparedData) -> None:
+    """Raise ConfigError where LoRA would leave the rows of new control tokens as they are, so that none is learnt."""
+    if session.source is None or not isinstance(session.config.adapter, LoRAConfig):
+        return
+    new = _new_control_tokens(session, prepared)
+    if new:
+        raise ConfigError(
+            f"the rendering adds control tokens ({', '.join(new)}) whose rows adapter=lora would not train; choose "
+            "rendering.template=plain, which needs none, or adapter=none"
+        )
 
 
 def _choose_numerics(session: Session, model: LanguageModel) -> None:

@@ -1,10 +1,15 @@
 """Best-fit packing: every token a target once, no document cut that fits, little padding."""
 
+import logging
+
 import numpy as np
 import pytest
 
 from prospero.batch import IGNORE_INDEX
-from prospero.data.packing.best_fit import BestFitPackingConfig, best_fit_decreasing
+from prospero.data.packing.best_fit import BestFitPackingConfig, LongDocuments, best_fit_decreasing
+from prospero.data.packing.padded import PaddedPackingConfig
+from prospero.data.shards import ShardWriter, TokenShards
+from prospero.errors import DataError
 from tests.data.shard_making import make_shards, random_documents
 
 
@@ -76,3 +81,48 @@ def test_any_order_of_indices_gives_the_same_rows(tmp_path):
     chosen = np.array([7, 0, len(packing) - 1, 7])
     for name, rows in packing.read(chosen).items():
         assert (rows == whole[name][chosen]).all()
+
+
+def marked(tmp_path, lengths: list[tuple[int, int]]) -> TokenShards:
+    """Write examples of so many tokens of prompt and of answer, all different; EOT is 0."""
+    writer, number = ShardWriter(tmp_path / "train.bin", np.uint16, 0, targets=True), 1
+    for prompt, answer in lengths:
+        for count, target in ((prompt, False), (answer, True)):
+            ids = np.arange(number, number + count, dtype=np.uint16)
+            writer.add(ids, n_bytes=count, n_characters=count, target=target)
+            number += count
+        writer.end_document()
+    writer.close()
+    return TokenShards(tmp_path / "train.bin", targets=tmp_path / "train.targets")
+
+
+@pytest.mark.parametrize("config", [BestFitPackingConfig, PaddedPackingConfig])
+@pytest.mark.parametrize(("chosen", "learnt", "lost"), [
+    ("cut", [11, 12, 13, 14, 0, 18, 19, 0, 30, *range(31, 43), 0], 0),
+    ("drop", [18, 19, 0], 19),
+    ("keep_end", [11, 12, 13, 14, 0, 18, 19, 0, *range(36, 43), 0], 6),
+])  # fmt: skip
+def test_long_examples_are_cut_or_dropped_or_keep_their_ends(tmp_path, caplog, config, chosen, learnt, lost):
+    caplog.set_level(logging.INFO)
+    shards = marked(tmp_path, [(10, 4), (3, 2), (10, 13)])
+    packed = config(long_documents=LongDocuments[chosen]).build(shards, 8)
+    batch = packed.read(np.arange(len(packed)))
+    assert sorted(batch["labels"][batch["labels"] != IGNORE_INDEX].tolist()) == sorted(learnt)
+    assert batch["input_ids"].shape[1] == 8
+    done = {"cut": "cut into pieces", "drop": "dropped", "keep_end": "read from their ends back"}[chosen]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"train: 2 of 3 examples are longer than seq_len=8; {done} (packing.long_documents={chosen}), "
+        f"{lost} targets lost"
+    ]
+
+
+def test_an_answer_that_fits_stays_whole_with_what_came_before(tmp_path):
+    packed = PaddedPackingConfig(long_documents=LongDocuments.keep_end).build(marked(tmp_path, [(10, 4)]), 8)
+    batch = packed.read(np.array([0]))
+    assert batch["input_ids"].tolist() == [[7, 8, 9, 10, 11, 12, 13, 14]]
+    assert batch["labels"].tolist() == [[-100] * 3 + [11, 12, 13, 14, 0]]
+
+
+def test_nothing_left_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"^train: 1 of 1 examples are longer than seq_len=8, and packing"):
+        PaddedPackingConfig(long_documents=LongDocuments.drop).build(marked(tmp_path, [(10, 4)]), 8)

@@ -4,20 +4,35 @@ Whole documents are laid into sequences so that little room is left; only docume
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
 from prospero.batch import IGNORE_INDEX
 from prospero.data.shards import TokenShards
+from prospero.errors import DataError
+from prospero.log import log
+
+
+class LongDocuments(Enum):
+    """What becomes of documents that are longer than a sequence."""
+
+    cut = "cut"
+    drop = "drop"
+    keep_end = "keep_end"
 
 
 @dataclass(kw_only=True, slots=True)
 class BestFitPackingConfig:
     """Whole documents, longest first, each into the fullest sequence that still holds it; gaps are padded."""
 
+    long_documents: LongDocuments = LongDocuments.cut
+    """Documents longer than a sequence: cut into pieces (nothing is lost), drop, or keep_end (of an example the
+    prompt's beginning leaves, the answer stays)."""
+
     def build(self, shards: TokenShards, seq_len: int) -> "PiecePacking":
         """Return the sequences of `shards`."""
-        starts, lengths = pieces_with_targets(shards, seq_len)
+        starts, lengths = pieces_with_targets(shards, seq_len, self.long_documents)
         bins, n_bins = best_fit_decreasing(lengths, seq_len)
         return PiecePacking(shards, seq_len, starts, lengths, bins, n_bins)
 
@@ -97,20 +112,61 @@ class PiecePacking:
         return np.searchsorted(ends, self._starts[pieces].astype(ends.dtype), side="right")
 
 
-def pieces_with_targets(shards: TokenShards, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (starts, lengths) of `cut_documents`, without the pieces of long documents that hold no target."""
-    starts, lengths = cut_documents(shards.document_ends, seq_len)
-    if shards.targets is None:
-        return starts, lengths
-    kept = _sums(shards.targets[1:], lengths) > 0
-    return starts[kept], lengths[kept]
+def pieces_with_targets(
+    shards: TokenShards, seq_len: int, long_documents: LongDocuments = LongDocuments.cut
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (starts, lengths) of what is left of the documents, without the pieces that hold no target.
+
+    What happens to long ones is said, of text only where some of it is left out. Raises DataError when nothing is left.
+    """
+    starts, lengths = whole_documents(shards.document_ends)
+    is_long = lengths > seq_len
+    if long_documents is LongDocuments.cut:
+        starts, lengths = cut_documents(shards.document_ends, seq_len)
+    elif long_documents is LongDocuments.drop:
+        starts, lengths = starts[~is_long], lengths[~is_long]
+    else:
+        starts = np.where(is_long, starts + lengths - seq_len, starts)
+        lengths = np.minimum(lengths, seq_len)
+    if shards.targets is not None:
+        counted = np.concatenate([[0], np.cumsum(shards.targets, dtype=np.int64)])
+        kept = counted[starts + lengths] > counted[starts]
+        starts, lengths = starts[kept], lengths[kept]
+    if is_long.any() and (shards.targets is not None or long_documents is not LongDocuments.cut):
+        _say(shards, seq_len, long_documents, int(is_long.sum()), starts, lengths)
+    return starts, lengths
+
+
+def _say(
+    shards: TokenShards, seq_len: int, chosen: LongDocuments, n_long: int, starts: np.ndarray, lengths: np.ndarray
+) -> None:
+    """Say in one line what became of long documents, or raise DataError when nothing is left."""
+    what = "examples" if shards.targets is not None else "documents"
+    found = f"{n_long:,} of {shards.n_documents:,} {what} are longer than seq_len={seq_len}"
+    if not len(starts):
+        raise DataError(
+            f"{shards.path.stem}: {found}, and packing.long_documents={chosen.name} leaves nothing; raise seq_len, or "
+            "choose another"
+        )
+    marks = np.ones(shards.n_tokens, np.bool_) if shards.targets is None else shards.targets
+    counted = np.concatenate([[0], np.cumsum(marks, dtype=np.int64)])
+    lost = int(counted[-1] - (shards.targets is None) - (counted[starts + lengths] - counted[starts]).sum())
+    done = {"cut": "cut into pieces", "drop": "dropped", "keep_end": "read from their ends back"}[chosen.name]
+    log.info("%s: %s; %s (packing.long_documents=%s), %s targets lost", shards.path.stem, found, done, chosen.name,
+             f"{lost:,}")  # fmt: skip
+
+
+def whole_documents(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (starts, lengths), int64, of the documents."""
+    stops = ends.astype(np.int64)
+    starts = np.concatenate([[1], stops[:-1]])
+    return starts, stops - starts
 
 
 def cut_documents(ends: np.ndarray, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (starts, lengths), int64, of the documents, those longer than `seq_len` cut into runs of it and a rest."""
-    stops = ends.astype(np.int64)
-    starts = np.concatenate([[1], stops[:-1]])
-    lengths = stops - starts
+    starts, lengths = whole_documents(ends)
+    stops = starts + lengths
     runs = -(-lengths // seq_len)
     offset = _runs(runs) * seq_len
     starts = np.repeat(starts, runs) + offset

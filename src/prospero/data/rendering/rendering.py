@@ -68,6 +68,14 @@ class Rendering(ABC):
     def __call__(self, document: Document, clean: Clean) -> Rendered | Drop:
         """Render one record, each of its texts cleaned; DataError, with the record's place, for one that is none."""
 
+    def begin(self, tokenizer: Tokenizer | None) -> None:
+        """Take note, before the first record, of the tokenizer; None where one is yet to be learnt from the texts."""
+        return
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the spans beside the settings, as plain values: the content of a template's file."""
+        return {}
+
     def equipped(self, tokenizer: Tokenizer) -> Tokenizer:
         """Return the tokenizer with what the rendering needs of it: control tokens, a template for dialogues."""
         return tokenizer

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,12 @@ class Tokenizer:
         if id_ is None or id_ not in self._special:
             raise DataError(f"the tokenizer has no control token {printable(name)!r}")
         return id_
+
+    @property
+    def control_names(self) -> list[str]:
+        """The names of all control tokens, by their ids."""
+        names = {id_: token for token, id_ in self._vocabulary.items() if id_ in self._special}
+        return [names[id_] for id_ in sorted(names)]
 
     @property
     def unknown_id(self) -> int | None:
@@ -370,8 +376,23 @@ def _named_beside(file: Path) -> dict[str, str]:
             raise DataError(f"{beside} names a {meaning} ({name}) that is no text")
         if value is not None:
             found[name] = value
-    template = settings.get("chat_template")
-    return found | ({"chat_template": template} if isinstance(template, str) and template else {})
+    template = stored_template(file.parent, settings)
+    return found | ({"chat_template": template} if template else {})
+
+
+def stored_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
+    """Return the template for dialogues of a folder whose tokenizer_config.json holds `settings`; None without one.
+
+    Newer folders of Hugging Face's keep it in a file of its own, some hold several by name, of which `default` counts.
+    """
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8") or None
+    found = settings.get("chat_template")
+    if isinstance(found, list):
+        named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+        found = named.get("default")
+    return found if isinstance(found, str) and found else None
 
 
 def _settings(inner: tokenizers.Tokenizer) -> dict[str, Any]:
