@@ -37,6 +37,15 @@ class TinyModel(LanguageModel):
         return SimpleNamespace(hidden=hidden, logits=self.project(hidden) if logits else None)
 
 
+class Outspoken(TinyModel):
+    """A model that returns logits although it was not asked for them."""
+
+    def forward(self, input_ids, *, logits=False):
+        output = super().forward(input_ids, logits=True)
+        self.returned = output.logits
+        return output
+
+
 def tiny_batch(batch_size: int = 4, length: int = 6, vocab_size: int = 13, seed: int = 0) -> Batch:
     """Random ids, and labels of which about a quarter are no targets."""
     generator = torch.Generator().manual_seed(seed)

@@ -14,7 +14,7 @@ from prospero.objective.losses.focal import FocalConfig
 from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.objective.terms import token_scores
-from tests.objective.fakes import TinyModel, gradients, part, tiny_batch
+from tests.objective.fakes import Outspoken, TinyModel, gradients, part, tiny_batch
 
 
 def everything(chunk_tokens: int | None = None) -> Objective:
@@ -30,15 +30,6 @@ def run(objective: Objective, model: TinyModel, batch: Batch, **share) -> tuple[
     result = objective(model, batch, Share(**share))
     result.total.backward()
     return result.total.item(), {n: v.item() for n, v in result.parts.items()}, gradients(model)
-
-
-class Outspoken(TinyModel):
-    """A model that returns logits although it was not asked for them."""
-
-    def forward(self, input_ids, *, logits=False):
-        output = super().forward(input_ids, logits=True)
-        self.returned = output.logits
-        return output
 
 
 @pytest.mark.parametrize("kind", [TinyModel, Outspoken])

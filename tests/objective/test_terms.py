@@ -1,17 +1,22 @@
 """Terms see float32 sums under autocast, and a term of one's own may read the logits themselves."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from prospero.batch import Batch
+from prospero.errors import DataError
+from prospero.objective.losses.base import Loss, LossConfig
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
 from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.base import RegularizerConfig, TokenRegularizer
 from prospero.objective.regularizers.confidence_penalty import ConfidencePenaltyConfig
 from prospero.objective.regularizers.label_smoothing import LabelSmoothingConfig
-from prospero.objective.terms import TokenScores, chunked_term_sums, token_scores
-from tests.objective.fakes import TinyModel, gradients, tiny_batch
+from prospero.objective.terms import MeasuredTokens, TokenScores, chunked_term_sums, token_scores
+from tests.objective.fakes import Outspoken, TinyModel, gradients, tiny_batch
 
 ROWS = frozenset({"mean_logit", "expected_logit"})
 
@@ -86,5 +91,67 @@ def test_chunks_without_gradients_hold_no_graph():
     model, batch = TinyModel(), tiny_batch()
     hidden, labels = model(batch.inputs["input_ids"]).hidden.flatten(0, 1), batch.labels.flatten()
     with torch.no_grad():
-        total, sums = chunked_term_sums([CrossEntropyConfig().build()], torch.ones(1), model.project, hidden, labels, 5)
+        total, sums = chunked_term_sums(
+            [CrossEntropyConfig().build()], torch.ones(1), model.project, hidden, labels, {}, 5
+        )
     assert not total.requires_grad and total == sums[0] and max(model.projected_tokens) == 5
+
+
+class FactLoss(Loss):
+    """The nats of each token, weighed by one fact [B, T] and the sum of another [B, T, 3]."""
+
+    facts = frozenset({"advantages", "three"})
+
+    def per_token(self, scores: TokenScores) -> Tensor:
+        factor = scores.facts["advantages"] + scores.facts["three"].sum(-1)
+        return factor * (scores.log_sum_exp - scores.target_logit)
+
+
+class Seen:
+    """A metric that keeps what it is shown."""
+
+    reads: frozenset[str] = frozenset()
+
+    def update(self, scores: MeasuredTokens, batch: Batch) -> None:
+        self.scores = scores
+
+
+def batch_with_facts() -> Batch:
+    batch, generator = tiny_batch(), torch.Generator().manual_seed(1)
+    facts = {"advantages": torch.randn(4, 6, generator=generator), "three": torch.randn(4, 6, 3, generator=generator)}
+    return replace(batch, facts={**facts, "unread": torch.zeros(())})
+
+
+@pytest.mark.parametrize("kind", [TinyModel, Outspoken])
+@pytest.mark.parametrize("chunk_tokens", [None, 5])
+def test_a_term_may_read_facts_of_the_batch(chunk_tokens, kind):
+    torch.manual_seed(0)
+    model, batch = kind(), batch_with_facts()
+    objective = Objective({"weighed": FactLoss(LossConfig(chunk_tokens=chunk_tokens))})
+    total = objective(model, batch, Share()).total
+    total.backward()
+    found, metric = gradients(model), Seen()
+    objective.measure(model, batch, [metric])
+    model.zero_grad()
+    logits = model(batch.inputs["input_ids"], logits=True).logits
+    nats = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none").view(4, 6)
+    expected = (batch.facts["advantages"] + batch.facts["three"].sum(-1)) * nats
+    mean = expected[batch.labels != -100].mean()
+    mean.backward()
+    torch.testing.assert_close(total, mean, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found, gradients(model), rtol=1e-4, atol=1e-6)
+    mask = metric.scores.mask
+    torch.testing.assert_close(metric.scores.loss[mask], expected.detach()[mask], rtol=1e-5, atol=1e-6)
+
+
+def test_a_fact_that_is_not_there_is_named():
+    model, objective = TinyModel(), Objective({"weighed": FactLoss(LossConfig())})
+    for batch, there in ((tiny_batch(), "there are none"), (_with_one(), "those are advantages")):
+        with pytest.raises(DataError, match=f"FactLoss reads 'three|advantages' of the batch's facts, and {there}"):
+            objective(model, batch, Share())
+        with pytest.raises(DataError, match="FactLoss reads"):
+            objective.measure(model, batch, [Seen()])
+
+
+def _with_one() -> Batch:
+    return replace(tiny_batch(), facts={"advantages": torch.zeros(4, 6)})

@@ -34,7 +34,7 @@ from prospero.objective.regularizers.base import (
     Regularizer,
     TokenRegularizer,
 )
-from prospero.objective.terms import Metric, TokenTerm, measured_tokens, term_sums, weighted_sums
+from prospero.objective.terms import Metric, TokenTerm, facts_of_terms, measured_tokens, term_sums, weighted_sums
 from prospero.optim.param_groups import decayed_parameters
 
 Kind = TypeVar("Kind", bound=Regularizer)
@@ -130,7 +130,8 @@ class Objective:
         metrics = list(metrics)
         output = model(**batch.inputs, logits=False)
         reads = frozenset[str]().union(*(metric.reads for metric in metrics))
-        scores = measured_tokens(self.losses.values(), model.project, output, batch.labels, reads, self.chunk_tokens)
+        losses = [loss.measured() for loss in self.losses.values()]
+        scores = measured_tokens(losses, model.project, output, batch.labels, reads, self.chunk_tokens, batch.facts)
         for metric in metrics:
             metric.update(scores, batch)
 
@@ -169,16 +170,23 @@ class Objective:
                 terms[name] = term
                 weights[name] = term.weight_at(step) * scale
         factors = torch.tensor(list(weights.values()), dtype=torch.float32).to(batch.labels.device, non_blocking=True)
-        hidden, total, sums = self._forward(model, batch.inputs, batch.labels, list(terms.values()), factors)
+        facts = facts_of_terms(terms.values(), batch.facts)
+        hidden, total, sums = self._forward(model, batch.inputs, batch.labels, facts, list(terms.values()), factors)
         parts.update(zip(terms, (sums.detach() * factors).unbind()))
         return hidden, total, parts
 
     def _forward_and_sums(
-        self, model: Any, inputs: dict[str, Tensor], labels: Tensor, terms: list[TokenTerm], weights: Tensor
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        labels: Tensor,
+        facts: dict[str, Tensor],
+        terms: list[TokenTerm],
+        weights: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return (hidden, weights . sums, sums) of a micro-batch."""
         output = model(**inputs, logits=False)
-        sums = weighted_sums(terms, weights, model.project, output, labels, self.chunk_tokens, self._term_sums)
+        sums = weighted_sums(terms, weights, model.project, output, labels, self.chunk_tokens, self._term_sums, facts)
         return output.hidden, *sums
 
     def _of_kind(self, kind: type[Kind]) -> dict[str, Kind]:

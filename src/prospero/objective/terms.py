@@ -9,8 +9,8 @@ the logits themselves, so that no second [N, V] tensor is made.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from prospero.batch import IGNORE_INDEX, Batch
+from prospero.errors import DataError
 
 _BLOCK_ELEMENTS_CPU = 2**20  # 4 MB of float32: measured best of 2**19 .. 2**24 on two cores
 _BLOCK_ELEMENTS_ACCELERATOR = 2**26
@@ -30,7 +31,7 @@ Project = Callable[[Tensor], Tensor]
 class TokenScores:
     """The predictions for N tokens; every tensor but `labels` is connected to the graph.
 
-    The last three are None unless a term `reads` them.
+    The optional ones are None unless a term `reads` them.
     """
 
     labels: Tensor
@@ -45,6 +46,8 @@ class TokenScores:
     """[N], float32: sum_v p_v logit_v, with p the softmax; the entropy is log_sum_exp - expected_logit."""
     logits: Tensor | None
     """[N, V], in the precision of the head (bfloat16 under autocast)."""
+    facts: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the terms name in `facts`, each [N] or [N, ...], without a graph."""
 
 
 class TokenTerm(ABC):
@@ -52,6 +55,8 @@ class TokenTerm(ABC):
 
     reads: frozenset[str] = frozenset()
     """Which of `mean_logit`, `expected_logit` and `logits` it reads; `logits` costs memory for their gradient."""
+    facts: frozenset[str] = frozenset()
+    """Which of the batch's facts it reads; each has a value, or several, for every position: [B, T] or [B, T, ...]."""
 
     @abstractmethod
     def per_token(self, scores: TokenScores) -> Tensor:
@@ -63,6 +68,7 @@ class WeightedTerm(Protocol):
 
     weight: float
     reads: frozenset[str]
+    facts: frozenset[str]
 
     def per_token(self, scores: TokenScores) -> Tensor:
         """Return the loss of each token, [N]."""
@@ -189,18 +195,37 @@ def _scores_for_the_compiler(logits: Tensor, labels: Tensor, reads: frozenset[st
     return TokenScores(labels, log_sum_exp, target, mean, expected, logits if "logits" in reads else None)
 
 
+def facts_of_terms(terms: Iterable[TokenTerm | WeightedTerm], facts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return those of a batch's `facts` that the terms read; DataError, naming the term, where one is not there."""
+    needed: dict[str, Tensor] = {}
+    for term in terms:
+        for name in sorted(term.facts):
+            if name not in facts:
+                there = f"those are {', '.join(facts)}" if facts else "there are none"
+                raise DataError(f"{type(term).__name__} reads '{name}' of the batch's facts, and {there}")
+            needed[name] = facts[name]
+    return needed
+
+
 def term_sums(
-    terms: Sequence[TokenTerm], project: Project, hidden: Tensor, labels: Tensor, *, private: bool = True
+    terms: Sequence[TokenTerm],
+    project: Project,
+    hidden: Tensor,
+    labels: Tensor,
+    facts: Mapping[str, Tensor],
+    *,
+    private: bool = True,
 ) -> Tensor:
     """Return the sum of each term over the targets, [len(terms)] float32.
 
-    `hidden` [N, D] goes through `project`. `private` says that nobody else holds the logits, so they may be
-    overwritten by their gradient.
+    `hidden` [N, D] goes through `project`; each of `facts` is [N, ...]. `private` says that nobody else holds the
+    logits, so they may be overwritten by their gradient.
     """
     logits = project(hidden)
     reads = frozenset({name for term in terms for name in term.reads})  # the compiler reads it too
     with torch.autocast(logits.device.type, enabled=False):  # sums and products of sums in float32
         scores = token_scores(logits, labels, reads, overwrite=private)
+        scores.facts = facts
         mask = labels != IGNORE_INDEX
         return torch.stack([torch.where(mask, term.per_token(scores), 0.0).sum() for term in terms])
 
@@ -211,6 +236,7 @@ def chunked_term_sums(
     project: Project,
     hidden: Tensor,
     labels: Tensor,
+    facts: Mapping[str, Tensor],
     chunk_tokens: int,
 ) -> tuple[Tensor, Tensor]:
     """Return (weights . sums, sums [len(terms)]) with the logits of at most `chunk_tokens` tokens alive at a time.
@@ -219,12 +245,19 @@ def chunked_term_sums(
     arXiv:2410.10989), so the head is not run twice. Only the first result is differentiable.
     """
     if not torch.is_grad_enabled():
-        chunks = zip(hidden.split(chunk_tokens), labels.split(chunk_tokens))
-        sums = torch.stack([term_sums(terms, project, part, ids) for part, ids in chunks]).sum(0)
+        chunks = [slice(start, start + chunk_tokens) for start in range(0, len(labels), chunk_tokens)]
+        parts = [term_sums(terms, project, hidden[c], labels[c], _rows_of(facts, c)) for c in chunks]
+        sums = torch.stack(parts).sum(0)
         return (sums * weights).sum(), sums
     parameters = _parameters_of(project, hidden)
-    total, sums = _ChunkedTerms.apply(terms, weights, project, labels, chunk_tokens, hidden, *parameters)  # type: ignore[misc]
+    total, sums = _ChunkedTerms.apply(  # type: ignore[misc]
+        terms, weights, project, labels, facts, chunk_tokens, hidden, *parameters
+    )
     return total, sums
+
+
+def _rows_of(facts: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
+    return {name: fact[rows] for name, fact in facts.items()}
 
 
 def weighted_sums(
@@ -235,19 +268,22 @@ def weighted_sums(
     labels: Tensor,
     chunk_tokens: int | None,
     term_sums: Callable[..., Tensor] = term_sums,
+    facts: Mapping[str, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return (weights . sums, sums) of the terms over `labels` [B, T], at most `chunk_tokens` projected at a time.
 
-    `term_sums` may be a compiled one; it computes what is not cut into chunks.
+    `facts` are those that the terms read, each [B, T, ...] (`facts_of_terms`). `term_sums` may be a compiled one; it
+    computes what is not cut into chunks.
     """
     hidden, labels = output.hidden.flatten(0, -2), labels.flatten()
+    facts = {name: fact.flatten(0, 1) for name, fact in (facts or {}).items()}
     if output.logits is not None:
         logits = output.logits.flatten(0, -2)
-        sums = term_sums(terms, lambda _: logits, hidden, labels, private=False)
+        sums = term_sums(terms, lambda _: logits, hidden, labels, facts, private=False)
     elif chunk_tokens is not None and chunk_tokens < labels.shape[0]:
-        return chunked_term_sums(terms, weights, project, hidden, labels, chunk_tokens)
+        return chunked_term_sums(terms, weights, project, hidden, labels, facts, chunk_tokens)
     else:
-        sums = term_sums(terms, project, hidden, labels)
+        sums = term_sums(terms, project, hidden, labels, facts)
     return (sums * weights).sum(), sums
 
 
@@ -261,6 +297,7 @@ class _ChunkedTerms(torch.autograd.Function):
         weights: Tensor,
         project: Project,
         labels: Tensor,
+        facts: Mapping[str, Tensor],
         chunk_tokens: int,
         hidden: Tensor,
         *parameters: Tensor,
@@ -272,7 +309,7 @@ class _ChunkedTerms(torch.autograd.Function):
             rows = slice(start, start + chunk_tokens)
             with torch.enable_grad():
                 part = hidden[rows].detach().requires_grad_()
-                part_sums = term_sums(terms, project, part, labels[rows])
+                part_sums = term_sums(terms, project, part, labels[rows], _rows_of(facts, rows))
                 part_grads = torch.autograd.grad((part_sums * weights).sum(), (part, *parameters), allow_unused=True)
             grad_hidden[rows] = part_grads[0]
             grads = [_add(total, new) for total, new in zip(grads, part_grads[1:])]
@@ -285,7 +322,7 @@ class _ChunkedTerms(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_total: Tensor, _grad_sums: Tensor) -> tuple[Tensor | None, ...]:
         grads = [None if saved is None else saved * grad_total.to(saved.dtype) for saved in ctx.saved_tensors]
-        return (None, None, None, None, None, *grads)
+        return (None, None, None, None, None, None, *grads)
 
 
 def _add(total: Tensor | None, new: Tensor | None) -> Tensor | None:
@@ -319,19 +356,22 @@ def measured_tokens(
     labels: Tensor,
     reads: frozenset[str],
     chunk_tokens: int | None = None,
+    facts: Mapping[str, Tensor] | None = None,
 ) -> MeasuredTokens:
     """Return the numbers of each position of `labels` [B, T]; the logits of `chunk_tokens` tokens live at a time.
 
     `reads` names the fields of `MeasuredTokens` that are wanted besides the first three: predicted, entropy, logits.
+    The losses read their facts of `facts`, the batch's; DataError where one is not there.
     """
     losses = list(losses)
+    needed = {name: fact.flatten(0, 1) for name, fact in facts_of_terms(losses, facts or {}).items()}
     hidden, flat = output.hidden.flatten(0, -2), labels.flatten()
     size = len(flat) if chunk_tokens is None else chunk_tokens
     columns: dict[str, list[Tensor]] = {}
     for start in range(0, len(flat), size):
         rows = slice(start, start + size)
         logits = project(hidden[rows]) if output.logits is None else output.logits.flatten(0, -2)[rows]
-        for name, column in _measure_rows(losses, logits, flat[rows], reads).items():
+        for name, column in _measure_rows(losses, logits, flat[rows], _rows_of(needed, rows), reads).items():
             columns.setdefault(name, []).append(column)
     whole = {name: torch.cat(parts).unflatten(0, labels.shape) for name, parts in columns.items()}
     return MeasuredTokens(
@@ -345,13 +385,14 @@ def measured_tokens(
 
 
 def _measure_rows(
-    losses: list[WeightedTerm], logits: Tensor, labels: Tensor, reads: frozenset[str]
+    losses: list[WeightedTerm], logits: Tensor, labels: Tensor, facts: Mapping[str, Tensor], reads: frozenset[str]
 ) -> dict[str, Tensor]:
     """Return the columns of `MeasuredTokens` for some rows of logits."""
     needed = frozenset[str]().union(*(loss.reads for loss in losses))
     needed |= {"expected_logit"} if "entropy" in reads else set()
     with torch.autocast(logits.device.type, enabled=False):
         scores = token_scores(logits, labels, needed)
+        scores.facts = facts
         columns = {"nats": scores.log_sum_exp - scores.target_logit}
         columns["loss"] = torch.stack([loss.weight * loss.per_token(scores) for loss in losses]).sum(0)
         if "predicted" in reads:
