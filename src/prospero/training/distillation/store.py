@@ -77,7 +77,9 @@ class TeacherStore:
     def open(cls, folder: Path, *, verify: bool = True) -> "TeacherStore":
         """Open what `write_store` wrote; `verify` compares every file with its hash. DataError when it is no store."""
         if not (folder / RECEIPT).is_file():
-            raise DataError(f"{folder} holds no receipt.json of stored teacher's probabilities; prospero distill writes")
+            raise DataError(
+                f"{folder} holds no receipt.json of stored teacher's probabilities; prospero distill writes"
+            )
         if verify:
             verify_folder(folder)
         receipt = read_json(folder / RECEIPT)

@@ -78,7 +78,9 @@ def distillation(config: "TrainConfig") -> DistillConfig | None:
     """
     found = {name: loss for name, loss in config.loss.items() if isinstance(loss, DistillConfig)}
     if len(found) > 1:
-        raise ConfigError(f"the losses {', '.join(found)} learn from a teacher each; a run has one: leave the others out")
+        raise ConfigError(
+            f"the losses {', '.join(found)} learn from a teacher each; a run has one: leave the others out"
+        )
     for name, loss in found.items():
         if loss.teacher is None and loss.store is None:
             raise ConfigError(
