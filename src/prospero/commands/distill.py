@@ -88,7 +88,5 @@ def _facts(
     sequences = min(len(packing), config.train_sequences or len(packing))
     facts = store_facts(config, prepared, source.plain(), config.top_k, sequences, precision)
     if facts.top_k > facts.vocabulary:
-        raise ConfigError(
-            f"top_k={facts.top_k} is more than the {facts.vocabulary} tokens there are; give at most those"
-        )
+        raise ConfigError(f"top_k={facts.top_k} is more than all {facts.vocabulary} tokens; give that many at most")
     return facts

@@ -77,9 +77,7 @@ class TeacherStore:
     def open(cls, folder: Path, *, verify: bool = True) -> "TeacherStore":
         """Open what `write_store` wrote; `verify` compares every file with its hash. DataError when it is no store."""
         if not (folder / RECEIPT).is_file():
-            raise DataError(
-                f"{folder} holds no receipt.json of stored teacher's probabilities; prospero distill writes"
-            )
+            raise DataError(f"{folder} is no store of what a teacher said (no {RECEIPT}); prospero distill writes one")
         if verify:
             verify_folder(folder)
         receipt = read_json(folder / RECEIPT)
@@ -118,9 +116,9 @@ def check_store(store: TeacherStore, now: StoreFacts) -> None:
     """Raise ConfigError, in one line, where `store` is of other data, packing, length or temperature than a run's."""
     then = store.facts
     for name, word in (
-        ("tokenizer", "tokenizer of fingerprint"),
-        ("data", "data of fingerprint"),
-        ("packing", "packing"),
+        ("tokenizer", "tokenizer of fingerprint "),
+        ("data", "data of fingerprint "),
+        ("packing", "packing "),
         ("seq_len", "seq_len="),
         ("temperature", "loss.distill.temperature="),
     ):
@@ -128,7 +126,7 @@ def check_store(store: TeacherStore, now: StoreFacts) -> None:
         if before != after:
             shown = [str(value)[:12] if isinstance(value, str) else str(value) for value in (before, after)]
             raise ConfigError(
-                f"{store.folder} was written for {word} {shown[0]}, and this run has {shown[1]}; give the settings of "
+                f"{store.folder} was written for {word}{shown[0]}, and this run has {shown[1]}; give the settings of "
                 "then, or write a store of these with prospero distill"
             )
     if then.sequences < now.sequences:

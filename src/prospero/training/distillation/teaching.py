@@ -64,8 +64,9 @@ class Teaching:
         """Give the losses that learn from a teacher what they learn from."""
         for loss in losses:
             if isinstance(loss, Distill):
-                assert self.source is not None, "a Distill has a teacher"
-                self.loaded = self.loaded or load_teacher(self.source, compute_dtype, vocabulary)
+                if self.loaded is None:
+                    assert self.source is not None, "a Distill has a teacher"
+                    self.loaded = load_teacher(self.source, compute_dtype, vocabulary)
                 loss.teacher = self.loaded
             elif isinstance(loss, StoredDistill):
                 loss.vocabulary = vocabulary
@@ -94,9 +95,10 @@ def distillation(config: "TrainConfig") -> DistillConfig | None:
 def check_teacher(source: Source, config: "TrainConfig", prepared: PreparedData) -> None:
     """Raise ConfigError unless the teacher reads the tokens of `prepared`, and seq_len of them at once."""
     if source.tokenizer != prepared.tokenizer.fingerprint():
+        ours = prepared.tokenizer.fingerprint()[:12]
         raise ConfigError(
-            f"the teacher {source.given} reads other tokens than the student: its tokenizer's fingerprint is "
-            f"{source.tokenizer[:12]}, the student's {prepared.tokenizer.fingerprint()[:12]}; give tokenizer=pretrained "
+            f"the teacher {source.given} reads other tokens than the student (fingerprint of its tokenizer "
+            f"{source.tokenizer[:12]}, of the student's {ours}); give tokenizer=pretrained "
             f"tokenizer.path={source.tokenizer_file().parent}"
         )
     if config.seq_len > source.max_seq_len:
