@@ -73,6 +73,7 @@ PARTS: dict[str, dict[str, str]] = {
     "loss": {
         "cross_entropy": "prospero.objective.losses.cross_entropy:CrossEntropyConfig",
         "focal": "prospero.objective.losses.focal:FocalConfig",
+        "distill": "prospero.objective.losses.distill:DistillConfig",
     },
     "regularizers": {
         "l2": "prospero.objective.regularizers.l2:L2Config",
@@ -202,6 +203,12 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.find_lr:find_lr",
         "prospero.commands.find_lr:FindLRConfig",
         "find a learning rate with a range test; takes every setting of train",
+        extends="train",
+    ),
+    "distill": Verb(
+        "prospero.commands.distill:distill",
+        "prospero.commands.distill:StoreConfig",
+        "store what a teacher thinks of every position of the training data, for loss.distill.store",
         extends="train",
     ),
     "compare": Verb(

@@ -46,6 +46,24 @@ class Outspoken(TinyModel):
         return output
 
 
+class FixedTeacher:
+    """A teacher whose logits of the next token depend on the token before alone: a table of random numbers."""
+
+    def __init__(self, vocabulary: int = 13, width: int = 6, seed: int = 4) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.vocabulary = vocabulary
+        self.rows = torch.randn(vocabulary, width, generator=generator)
+        self.head = torch.randn(vocabulary, width, generator=generator)
+        self.asked_tokens: list[int] = []
+
+    def hidden(self, inputs):
+        return self.rows[inputs["input_ids"]]
+
+    def logits(self, hidden):
+        self.asked_tokens.append(len(hidden))
+        return hidden @ self.head.T
+
+
 def tiny_batch(batch_size: int = 4, length: int = 6, vocab_size: int = 13, seed: int = 0) -> Batch:
     """Random ids, and labels of which about a quarter are no targets."""
     generator = torch.Generator().manual_seed(seed)

@@ -15,7 +15,9 @@ import torch
 
 from prospero.model.adapters.lora import LoRAConfig
 from prospero.model.transformer import TransformerConfig
+from prospero.objective.losses.base import Loss
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
+from prospero.objective.losses.distill import DistillConfig
 from prospero.objective.objective import Objective
 from prospero.objective.regularizers.l2 import L2Config
 from prospero.objective.regularizers.z_loss import ZLossConfig
@@ -25,6 +27,8 @@ from prospero.optim.sharded import local
 from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.early_stopping import EarlyStopping
 from prospero.training.callbacks.ema import EMA, EMAConfig
+from prospero.training.distillation.frozen import FrozenTeacher
+from prospero.training.distillation.teaching import Teaching
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.optimization import Optimization
@@ -46,7 +50,8 @@ CASES: dict[str, dict[str, Any]] = {
 """Case -> settings of the trainer.
 
 `+everything` behind a name adds clipping, accumulation, regularisers and EMA to AdamW; `+muon` is the default optimiser
-with clipping and regularisers; `+lora` trains an adapter alone, `+stopping` adds early stopping.
+with clipping and regularisers; `+lora` trains an adapter alone, `+distill` learns from a teacher too, `+stopping` adds
+early stopping.
 """
 
 
@@ -64,7 +69,11 @@ def train(folder: Path, case: str) -> dict[str, Any]:
         max_grad_norm=0.3 if regularised else None,
         seed=3,
     )
-    objective = Objective({"cross_entropy": CrossEntropyConfig().build()}, terms)
+    losses: dict[str, Loss] = {"cross_entropy": CrossEntropyConfig().build()}
+    if extra == "distill":
+        losses["distill"] = DistillConfig(temperature=2.0, chunk_tokens=7).build()
+        Teaching(loaded=FrozenTeacher(MODEL.build(VOCAB, SEQ_LEN), VOCAB)).teach(losses.values(), torch.float32, VOCAB)
+    objective = Objective(losses, terms)
     model = MODEL.build(VOCAB, SEQ_LEN)
     if extra == "lora":
         LoRAConfig(rank=3).build().apply(model)

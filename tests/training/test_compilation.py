@@ -9,10 +9,13 @@ from prospero import registry
 from prospero.errors import ConfigError
 from prospero.model.transformer import TransformerConfig
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
+from prospero.objective.losses.distill import DistillConfig
 from prospero.objective.losses.focal import FocalConfig
 from prospero.objective.objective import Objective, Share
 from prospero.training import compilation
 from prospero.training.compilation import CompileChoice, check_compilation, decide
+from prospero.training.distillation.frozen import FrozenTeacher
+from prospero.training.distillation.teaching import Teaching
 from prospero.training.trainer import Accelerator, TrainerConfig
 from tests.training.tiny import TinyData, sequence, tiny_module, tiny_trainer
 
@@ -35,8 +38,12 @@ def gradients(*, part, chunk_tokens=None):
     torch.manual_seed(5)
     model = TransformerConfig(n_layers=2, d_model=16, n_heads=2).build(vocab_size=13, max_seq_len=16)
     losses = {"cross_entropy": CrossEntropyConfig(chunk_tokens=chunk_tokens), "focal": FocalConfig(weight=0.5)}
+    losses |= {"distill": DistillConfig(chunk_tokens=chunk_tokens, temperature=2.0)}
     terms = {name: registry.config_class("regularizers", name)() for name in PENALTIES}
-    objective = Objective({k: c.build() for k, c in losses.items()}, {k: c.build() for k, c in terms.items()})
+    built = {name: config.build() for name, config in losses.items()}
+    teacher = TransformerConfig(n_layers=1, d_model=8, n_heads=2, init_std=0.5).build(vocab_size=13, max_seq_len=16)
+    Teaching(loaded=FrozenTeacher(teacher, 13)).teach(built.values(), torch.float32, 13)
+    objective = Objective(built, {k: c.build() for k, c in terms.items()})
     objective.compile(part)
     result = objective(model, batch(model), Share())
     result.total.backward()
@@ -50,7 +57,7 @@ def gradients(*, part, chunk_tokens=None):
 def test_what_is_compiled_has_the_same_loss_parts_and_gradients(part, chunk_tokens):
     ours, our_gradients = gradients(part=part, chunk_tokens=chunk_tokens)
     theirs, their_gradients = gradients(part=None, chunk_tokens=chunk_tokens)
-    assert {"cross_entropy", "focal", *PENALTIES} == set(ours.parts)
+    assert {"cross_entropy", "focal", "distill", *PENALTIES} == set(ours.parts)
     for name, part in theirs.parts.items():
         torch.testing.assert_close(ours.parts[name], part, rtol=1e-5, atol=1e-6, msg=lambda m, k=name: f"{k}: {m}")
     for name, gradient in their_gradients.items():

@@ -20,6 +20,7 @@ TWO = [name for name, settings in CASES.items() if settings["devices"] == 2 and 
 STOPPED = ["fsdp+stopping"]
 MUON = ["ddp+muon", "fsdp+muon"]
 LORA = [f"{name}+lora" for name in TWO]
+DISTILL = [f"{name}+distill" for name in TWO]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
 
@@ -36,9 +37,9 @@ def start(processes: int, folder: Path, cases: list[str]) -> None:
 def results(tmp_path_factory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("parity")
     bf16 = ["bf16"] if trainer._cpu_accepts_bf16() else []
-    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *MUON, *LORA, *STOPPED, *bf16])
+    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *MUON, *LORA, *DISTILL, *STOPPED, *bf16])
     start(4, folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
-    alone = {case: train(folder, case) for case in ("one", "one+everything", "one+muon", "one+lora")}
+    alone = {case: train(folder, case) for case in ("one", "one+everything", "one+muon", "one+lora", "one+distill")}
     return {file.stem: torch.load(file) for file in folder.glob("*.pt")} | alone
 
 
@@ -78,6 +79,19 @@ def test_an_adapter_alone_is_trained_as_in_one_process(results, case):
         series = theirs["metrics"][metric]
         assert series[0][1] - series[-1][1] > 0.05
         assert ours["metrics"][metric] == [(step, pytest.approx(value, rel=1e-5)) for step, value in series], metric
+
+
+@pytest.mark.parametrize("case", DISTILL)
+def test_a_student_learns_from_a_teacher_as_in_one_process(results, case):
+    """The teacher is whole in every process, also where the student is not."""
+    ours, theirs = results[case], results["one+distill"]
+    for metric in ("train/loss", "train/loss/distill", "train/grad_norm", "val/loss"):
+        series = theirs["metrics"][metric]
+        assert ours["metrics"][metric] == [(step, pytest.approx(value, rel=1e-5)) for step, value in series], metric
+    losses = [value for _, value in theirs["metrics"]["train/loss/distill"]]
+    assert losses[0] > 0.005 and ours["weights"].keys() == theirs["weights"].keys() == results["one"]["weights"].keys()
+    for key, value in theirs["weights"].items():
+        torch.testing.assert_close(ours["weights"][key], value, rtol=1e-3, atol=2e-5, msg=lambda m, k=key: f"{k}: {m}")
 
 
 @pytest.mark.parametrize("case", STOPPED)

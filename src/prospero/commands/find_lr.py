@@ -43,6 +43,7 @@ class FindLRConfig(TrainConfig):
 def find_lr(config: FindLRConfig) -> int:
     """Raise the learning rate step by step, print the advice, write the curve; the weights are thrown away."""
     from prospero.commands.init_from import begin_from
+    from prospero.commands.teaching import teaching_of
     from prospero.log import log
     from prospero.optim.lr_finder import lr_range_test
     from prospero.training.assembly import assemble
@@ -50,7 +51,7 @@ def find_lr(config: FindLRConfig) -> int:
 
     config = replace(config, name=f"find_lr_{config.run_name()}")
     config, source = begin_from(config)
-    with open_session(config, source) as session:
+    with open_session(config, source, teaching_of(config)) as session:
         if session.hardware.world_size > 1:
             raise ConfigError("find_lr uses one device; add trainer.devices=1")
         run = assemble(session)

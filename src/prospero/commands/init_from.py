@@ -51,8 +51,8 @@ def begin_from(config: Settings) -> "tuple[Settings, Source | None]":
     return replace(config, model=_model(config, source), tokenizer=_tokenizer(config, source)), source
 
 
-def resolve_source(given: str, outputs_dir: str) -> Path:
-    """Return the folder of ours that `given` stands for: a folder, a run by its name, or what is imported first.
+def resolve_source(given: str, outputs_dir: str, setting: str = "init_from") -> Path:
+    """Return the folder of ours that `setting`=`given` stands for: a folder, a run by its name, or one imported first.
 
     Raises ConfigError or DataError when there is none.
     """
@@ -62,13 +62,13 @@ def resolve_source(given: str, outputs_dir: str) -> Path:
 
     path = Path(given)
     if os.path.isfile(path):
-        raise ConfigError(f"init_from={given} is a file; give the folder of a run, a model or a checkpoint")
+        raise ConfigError(f"{setting}={given} is a file; give the folder of a run, a model or a checkpoint")
     for place in (path, Path(outputs_dir, "models", given)):
         if os.path.isdir(place) and is_source(place):
             return place
     if os.path.isdir(path):
         if not is_foreign(path):
-            raise DataError(f"init_from={given} holds no model: neither one of Prospero's nor one of Hugging Face's")
+            raise DataError(f"{setting}={given} holds no model: neither one of Prospero's nor one of Hugging Face's")
         return _imported(path, given, outputs_dir)
     try:
         return find_run.find(given, outputs_dir)
@@ -78,7 +78,7 @@ def resolve_source(given: str, outputs_dir: str) -> Path:
         try:
             return _imported(fetched(given, "main"), given, outputs_dir)
         except DataError as unreachable:
-            raise ConfigError(f"init_from={given}: {error} And as a name on the hub: {unreachable}") from unreachable
+            raise ConfigError(f"{setting}={given}: {error} And as a name on the hub: {unreachable}") from unreachable
 
 
 def _imported(folder: Path, given: str, outputs_dir: str) -> Path:
@@ -101,23 +101,30 @@ def _imported(folder: Path, given: str, outputs_dir: str) -> Path:
 
 def _of_the_run(config: TrainConfig) -> "Source | None":
     """Return the source as the run that goes on remembers it: it need not be there any more."""
-    from prospero.checkpoints.source import Source
+    file = next((file for file in (run.init_from for run in runs_gone_on_with(config)) if file.is_file()), None)
+    return None if file is None else remembered(file, config.init_from, "init_from")
 
+
+def runs_gone_on_with(config: TrainConfig) -> list[RunFolder]:
+    """Return where the run that goes on may have left what it began with; none for one that begins."""
     if config.resume is None:
-        return None
+        return []
     resumed = Path(config.resume)  # a checkpoint, or a run
     runs = [resumed.parent.parent, resumed] if os.path.isdir(resumed) else []
-    runs = [Path(config.run_dir), *runs] if config.run_dir is not None else runs
-    file = next((file for file in (RunFolder(run).init_from for run in runs) if file.is_file()), None)
-    if file is None:
-        return None
+    return [RunFolder(run) for run in ([Path(config.run_dir), *runs] if config.run_dir is not None else runs)]
+
+
+def remembered(file: Path, given: str | None, setting: str) -> "Source":
+    """Return the source that a run has written into `file`; ConfigError where `setting` names another one now."""
+    from prospero.checkpoints.source import Source
+
     try:
         source = Source.from_plain(json.loads(file.read_text(encoding="utf-8")), file)
     except (OSError, ValueError) as error:
         raise DataError(f"{file} is damaged ({error})") from error
-    if source.given != config.init_from:
+    if source.given != given:
         raise ConfigError(
-            f"the run in {file.parent} began with init_from={source.given}, not {config.init_from}; go on with that, "
+            f"the run in {file.parent} began with {setting}={source.given}, not {given}; go on with that, "
             "or start a new run in another run_dir"
         )
     return source

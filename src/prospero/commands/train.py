@@ -30,6 +30,7 @@ def train(config: TrainConfig) -> int:
     """Train a model as the settings say, measure it, and leave everything in the run folder; return the exit code."""
     from prospero.commands.init_from import begin_from
     from prospero.commands.plan import plan_of
+    from prospero.commands.teaching import teaching_of
     from prospero.planning.preflight import say
     from prospero.training.assembly import assemble
     from prospero.training.guards.rollback import fit
@@ -37,7 +38,7 @@ def train(config: TrainConfig) -> int:
     from prospero.training.session import open_session
 
     config, source = begin_from(config)
-    with open_session(config, source) as session:
+    with open_session(config, source, teaching_of(config)) as session:
         run = assemble(session)
         session.begin()
         say(plan_of(run))

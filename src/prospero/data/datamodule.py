@@ -5,7 +5,7 @@ the sequences of a global batch, so their union is the same on any number of dev
 `consumed_sequences`, and `skipped`: ranges of positions that a run went back over and does not read again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -29,6 +29,9 @@ ENDLESS = 10**12
 TOKENS_SHOWN, CHARACTERS_SHOWN = 24, 40
 """How much of a document's beginning is shown."""
 
+TrainingFacts = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""Numbers of training sequences, int64 [B] -> name -> what is known of them, [B, T, ...]; picklable."""
+
 
 class LanguageDataModule(L.LightningDataModule):
     """Training, validation and test batches of a prepared corpus; `TrainingData` for the run that trains on it.
@@ -38,7 +41,8 @@ class LanguageDataModule(L.LightningDataModule):
     losses can be compared, and cover each target of the split once; `val_sequences` and
     `test_sequences` take that many sequences, evenly spread, instead of all, and `train_sequences` trains on the first
     that many alone. The
-    trainer needs `use_distributed_sampler=False`.
+    trainer needs `use_distributed_sampler=False`. The batches of training have document_ids with
+    `training_document_ids`, too, and the facts that `training_facts` gives for their sequences.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class LanguageDataModule(L.LightningDataModule):
         val_sequences: int | None = None,
         test_sequences: int | None = None,
         document_ids: bool = False,
+        training_document_ids: bool = False,
+        training_facts: TrainingFacts | None = None,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
@@ -66,6 +72,8 @@ class LanguageDataModule(L.LightningDataModule):
         self.seed, self.num_workers = seed, num_workers
         self.val_sequences, self.test_sequences = val_sequences, test_sequences
         self.document_ids = document_ids
+        self.training_document_ids = document_ids or training_document_ids
+        self.training_facts = training_facts
         self._rank, self._world_size = rank, world_size
         self._consumed_sequences = 0
         self.skipped = SkippedRanges()
@@ -224,7 +232,8 @@ class TrainBatches(Dataset[Batch]):
     """Micro-batch i of one rank, counted from the `start` of the run or of its continuation."""
 
     def __init__(self, data: LanguageDataModule, *, start: int) -> None:
-        self.packing, self.augmentation, self.document_ids = data.train_packing, data.augmentation, data.document_ids
+        self.packing, self.augmentation = data.train_packing, data.augmentation
+        self.document_ids, self.facts = data.training_document_ids, data.training_facts
         self.order = SequenceOrder(data.sequences_per_epoch, data.seed)
         self.start, self.size, self.micro_batch_size = start, data.global_batch_size, data.micro_batch_size
         self.rank, self.world_size, self.accumulate = data.rank, data.world_size, data.accumulate
@@ -245,7 +254,10 @@ class TrainBatches(Dataset[Batch]):
         arrays = self.packing.read(sequences)
         epochs = self.order.epochs(self.skipped.positions(mine, mine + self.micro_batch_size))
         arrays["input_ids"] = self.augmentation(arrays["input_ids"], epochs, sequences)
-        return _batch(arrays, self.document_ids, target_tokens=self._targets, sequences=self.size)
+        batch = _batch(arrays, self.document_ids, target_tokens=self._targets, sequences=self.size)
+        if self.facts is not None:
+            batch.facts = {name: torch.from_numpy(array) for name, array in self.facts(sequences).items()}
+        return batch
 
     def _sequences(self, first: int, last: int) -> np.ndarray:
         if not self.skipped.ranges:

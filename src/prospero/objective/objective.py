@@ -170,7 +170,8 @@ class Objective:
                 terms[name] = term
                 weights[name] = term.weight_at(step) * scale
         factors = torch.tensor(list(weights.values()), dtype=torch.float32).to(batch.labels.device, non_blocking=True)
-        facts = facts_of_terms(terms.values(), batch.facts)
+        made = {name: fact for term in terms.values() for name, fact in term.made_of(batch).items()}
+        facts = facts_of_terms(terms.values(), {**batch.facts, **made})
         hidden, total, sums = self._forward(model, batch.inputs, batch.labels, facts, list(terms.values()), factors)
         parts.update(zip(terms, (sums.detach() * factors).unbind()))
         return hidden, total, parts

@@ -58,6 +58,10 @@ class TokenTerm(ABC):
     facts: frozenset[str] = frozenset()
     """Which of the batch's facts it reads; each has a value, or several, for every position: [B, T] or [B, T, ...]."""
 
+    def made_of(self, batch: Batch) -> dict[str, Tensor]:
+        """Return those of its facts that it makes of a batch of training itself, without a graph; none for most."""
+        return {}
+
     @abstractmethod
     def per_token(self, scores: TokenScores) -> Tensor:
         """Return the term of each token, [N] float32; tokens without a target are left out by the caller."""

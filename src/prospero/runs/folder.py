@@ -26,6 +26,11 @@ class RunFolder:
         return self.path / "init_from.json"
 
     @property
+    def teacher(self) -> Path:
+        """What the run learns from, where that is another model (`loss=distill`)."""
+        return self.path / "teacher.json"
+
+    @property
     def adapter(self) -> Path:
         """What an adapter has added to the model, alone; it is folded into that of model/."""
         return self.path / "adapter"

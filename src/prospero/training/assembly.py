@@ -64,6 +64,9 @@ def assemble(session: Session) -> RunParts:
     network = build_network(session, prepared, begins=session.checkpoint is None)
     session.tasks = build_tasks(session.config, prepared, document_ids=network.model.reads_document_ids)
     data = build_data(session, prepared, network.model)
+    if session.teaching is not None:
+        session.teaching.check(session.config, prepared, data.sequences_per_epoch)
+        session.rendezvous.same("teacher", {"fingerprint": session.teaching.fingerprint})
     module, trainer, monitor = _build_trained(session, prepared, data, network)
     return RunParts(session, prepared, data, module, trainer, monitor)
 
@@ -101,6 +104,8 @@ def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -
         num_workers=config.data.num_workers,
         train_sequences=config.train_sequences,
         document_ids=model.reads_document_ids,
+        training_document_ids=session.teaching is not None and session.teaching.reads_document_ids,
+        training_facts=None if session.teaching is None else session.teaching.store,
         rank=ranks.rank() // session.hardware.tensor_parallel,
         world_size=session.hardware.data_parallel_size,
     )
@@ -139,6 +144,9 @@ def build_module(session: Session, prepared: PreparedData, network: Network, met
     facts |= {"init_from": session.source.plain()} if session.source is not None else {}
     facts |= {"parts": part_names(config), **fingerprints(prepared)}
     model, objective, guards = network.model, build_objective(config), config.trainer.guards
+    if session.teaching is not None:
+        compute_dtype, vocabulary = session.hardware.precision.compute_dtype, prepared.tokenizer.vocab_size
+        session.teaching.teach(objective.losses.values(), compute_dtype, vocabulary)
     return TrainingModule(model, objective, metrics, how, guards=guards, facts=facts, fill=network.fill)
 
 

@@ -37,6 +37,7 @@ from prospero.runs.folder import RunFolder
 from prospero.secret_values import is_secret
 from prospero.training.compilation import keep_compiled
 from prospero.training.devices import gpus
+from prospero.training.distillation.teaching import Teaching
 from prospero.training.failures import worded
 from prospero.training.loggers import close_loggers
 from prospero.training.loggers.base import RunLogger
@@ -65,6 +66,8 @@ class Session:
     """Whether the folder held no run before."""
     source: Source | None = None
     """Where the first weights come from; None where they are drawn."""
+    teaching: Teaching | None = None
+    """What the run learns from besides the text; None for the text alone."""
     checkpoint: Checkpoint | None = None
     """The checkpoint to continue from."""
     checkpoints: RunCheckpoints = field(default_factory=lambda: RunCheckpoints(Path()))
@@ -101,6 +104,8 @@ class Session:
             write_environment(self.folder.path, gpus=gpus())
             if self.source is not None:
                 paths.write_text(self.folder.init_from, json.dumps(self.source.plain(), indent=1) + "\n")
+            if self.teaching is not None:
+                paths.write_text(self.folder.teacher, json.dumps(self.teaching.plain(), indent=1) + "\n")
         self.begun = True
 
     @property
@@ -155,7 +160,9 @@ class Session:
 
 
 @contextmanager
-def open_session(config: "TrainConfig", source: Source | None = None) -> Iterator[Session]:
+def open_session(
+    config: "TrainConfig", source: Source | None = None, teaching: Teaching | None = None
+) -> Iterator[Session]:
     """Look at the machine, meet the other processes, and open the run's folder; see the head of this file."""
     with signals.watched():
         hardware = config.trainer.hardware()
@@ -174,6 +181,7 @@ def open_session(config: "TrainConfig", source: Source | None = None) -> Iterato
         )
         settings = written.redact(plain(config))
         session = Session(config, settings, hardware, rendezvous, RunFolder(folder), made=made, source=source)
+        session.teaching = teaching
         try:
             _occupy(session)
             _find_checkpoint(session)

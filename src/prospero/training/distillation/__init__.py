@@ -1,0 +1,1 @@
+"""Learning from a teacher: the frozen model beside the student, or what it said, stored before."""
