@@ -22,6 +22,7 @@ PARTS: dict[str, dict[str, str]] = {
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
         "prompt_response": "prospero.data.rendering.prompt_response:PromptResponseConfig",
+        "preferences": "prospero.data.rendering.preferences:PreferencesConfig",
     },
     "cleaning": {
         "unicode": "prospero.data.cleaning.unicode:UnicodeConfig",
@@ -54,6 +55,7 @@ PARTS: dict[str, dict[str, str]] = {
         "concat": "prospero.data.packing.concat:ConcatPackingConfig",
         "best_fit": "prospero.data.packing.best_fit:BestFitPackingConfig",
         "padded": "prospero.data.packing.padded:PaddedPackingConfig",
+        "pairs": "prospero.data.packing.pairs:PairPackingConfig",
     },
     "augmentation": {
         "none": "prospero.data.augmentation.none:NoAugmentationConfig",
@@ -72,6 +74,7 @@ PARTS: dict[str, dict[str, str]] = {
     "loss": {
         "cross_entropy": "prospero.objective.losses.cross_entropy:CrossEntropyConfig",
         "focal": "prospero.objective.losses.focal:FocalConfig",
+        "dpo": "prospero.objective.losses.dpo:DPOConfig",
     },
     "regularizers": {
         "l2": "prospero.objective.regularizers.l2:L2Config",
@@ -109,6 +112,8 @@ PARTS: dict[str, dict[str, str]] = {
         "bits_per_byte": "prospero.evaluation.metrics.bits_per_byte:BitsPerByteConfig",
         "accuracy": "prospero.evaluation.metrics.accuracy:AccuracyConfig",
         "loss_by_position": "prospero.evaluation.metrics.loss_by_position:LossByPositionConfig",
+        "preference": "prospero.evaluation.metrics.preference:PreferenceConfig",
+        "reference_kl": "prospero.evaluation.metrics.reference_kl:ReferenceKLConfig",
         "loss_by_source": "prospero.evaluation.metrics.loss_by_source:LossBySourceConfig",
         "bleu": "prospero.evaluation.metrics.bleu:BleuConfig",
         "chrf": "prospero.evaluation.metrics.chrf:ChrfConfig",
