@@ -79,6 +79,7 @@ class LanguageDataModule(L.LightningDataModule):
         self.train_sequences = train_sequences
         self.augmentation = augmentation.build(train, seed)
         self._facts: dict[str, dict[str, np.ndarray]] = {}
+        self._packings: dict[str, Packing] = {}
         if world_size is not None:
             _ = self.accumulate  # a wrong batch size is told at once
 
@@ -208,12 +209,21 @@ class LanguageDataModule(L.LightningDataModule):
         limit, everything = {"val": self.val_sequences, "test": self.test_sequences}[split], self.sequences_of(split)
         return everything if limit is None else min(limit, everything)
 
+    def sequences_read(self, split: str) -> np.ndarray:
+        """Return which sequences of `packing_of(split)` are read at all, int64: by training, or by each evaluation."""
+        if split == "train":
+            return np.arange(self.sequences_per_epoch, dtype=np.int64)
+        return spread(self.sequences_of(split), self.evaluated_sequences(split))
+
     def _evaluation_loader(self, split: str, limit: int | None) -> DataLoader:
         batches = EvaluationBatches(self, split, self._evaluation_packing(split), limit)
         return self._loader(batches, CountingSampler(len(batches)))
 
     def _evaluation_packing(self, split: str) -> Packing:
-        return evaluation_packing(self.prepared.splits[split], self.seq_len, document_ids=self.document_ids)
+        if split not in self._packings:  # what it leaves out is said once
+            shards = self.prepared.splits[split]
+            self._packings[split] = evaluation_packing(shards, self.seq_len, document_ids=self.document_ids)
+        return self._packings[split]
 
     def _loader(self, batches: Dataset, sampler: Sampler) -> DataLoader:
         return DataLoader(
@@ -286,7 +296,7 @@ class EvaluationBatches(Dataset[Batch]):
     def __init__(self, data: LanguageDataModule, split: str, packing: Packing, limit: int | None) -> None:
         self.packing, self.document_ids, self.facts = packing, data.document_ids, data.facts_of(split)
         n = len(packing) if limit is None else min(limit, len(packing))
-        self.sequences = np.linspace(0, len(packing) - 1, n).round().astype(np.int64)
+        self.sequences = spread(len(packing), n)
         self.rank, self.size = data.rank, data.micro_batch_size
         self.at_once = data.micro_batch_size * data.world_size
         sources = data.prepared.splits[split].document_sources
@@ -314,6 +324,11 @@ class EvaluationBatches(Dataset[Batch]):
             facts["unknown_bytes"] = torch.tensor(self.unknown_bytes * unknown, dtype=torch.float32)
         batch.facts = facts
         return batch
+
+
+def spread(n: int, wanted: int) -> np.ndarray:
+    """Return `wanted` of `n` sequences, evenly spread, int64."""
+    return np.linspace(0, n - 1, wanted).round().astype(np.int64)
 
 
 def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: int, sequences: int) -> Batch:

@@ -96,6 +96,17 @@ class PreferenceObjective(Objective):
         for metric in metrics:
             metric.update(scores, batch)
 
+    @torch.no_grad()
+    def log_probabilities(self, model: Any, batch: Batch) -> Tensor:
+        """Return log p of the chosen and the rejected answer of each sequence under `model`, float32 [B, 2].
+
+        By the same operations as in training, so that a model that is its own reference has log-ratios of 0.
+        """
+        output = model(**batch.inputs, logits=False)
+        nats = token_values([self.pair_loss], model.project, output, batch.labels, {}, self.chunk_tokens)[0]
+        answers = answer_masks(batch.labels, batch.inputs["document_ids"])
+        return pair_scores(nats, answers, torch.zeros(1, 2, device=nats.device)).policy
+
     def _token_part(
         self, model: Any, batch: Batch, step: int, scale: float
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

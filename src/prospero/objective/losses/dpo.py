@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from prospero.errors import ConfigError
 from prospero.objective.losses.base import LossConfig
-from prospero.objective.losses.pair import PairLoss, PairScores
+from prospero.objective.losses.pair import PairLoss, PairLossConfig, PairScores
 
 
 class Variant(Enum):
@@ -28,7 +28,7 @@ class Variant(Enum):
 
 
 @dataclass(kw_only=True, slots=True)
-class DPOConfig(LossConfig):
+class DPOConfig(PairLossConfig):
     """Learn from pairs of a chosen and a rejected answer, against the model that init_from gave as the reference."""
 
     beta: float = 0.1

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from prospero.objective.losses.base import Loss
+from prospero.objective.losses.base import Loss, LossConfig
 from prospero.objective.terms import TokenScores
+
+
+@dataclass(kw_only=True, slots=True)
+class PairLossConfig(LossConfig):
+    """A loss of pairs: a run has one at most, and learns from rendering=preferences packing=pairs."""
 
 
 @dataclass(slots=True)
