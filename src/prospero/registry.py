@@ -22,6 +22,7 @@ PARTS: dict[str, dict[str, str]] = {
         "function_bodies": "prospero.data.sources.function_bodies:FunctionBodiesConfig",
         "sessions": "prospero.data.sources.sessions:SessionsConfig",
         "passages": "prospero.data.sources.passages:PassagesConfig",
+        "token_pairs": "prospero.data.sources.token_pairs:TokenPairsConfig",
     },
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
@@ -201,6 +202,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.evaluate:evaluate",
         "prospero.commands.evaluate:EvaluateConfig",
         "measure a model on tasks, every number with its 95 % interval",
+    ),
+    "prefer": Verb(
+        "prospero.commands.prefer:prefer",
+        "prospero.commands.prefer:PreferConfig",
+        "make pairs of a model's own answers, ranked by a metric: data for loss=dpo",
     ),
     "find_lr": Verb(
         "prospero.commands.find_lr:find_lr",

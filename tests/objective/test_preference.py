@@ -129,7 +129,9 @@ def test_micro_batches_and_ranks_change_nothing(ranks):
     torch.manual_seed(0)
     model, batch = PairModel(), pairs_batch()
     losses = {"dpo": DPOConfig(beta=0.3).build(), "cross_entropy": CrossEntropyConfig(weight=0.5).build()}
-    objective = PreferenceObjective(losses, {"z_loss": ZLossConfig(weight=0.1).build(), "l2": L2Config(weight=0.1).build()})
+    objective = PreferenceObjective(
+        losses, {"z_loss": ZLossConfig(weight=0.1).build(), "l2": L2Config(weight=0.1).build()}
+    )
     whole = run(objective, model, batch)
     totals, numbers, grads = [], [], []
     for micro_step in range(4 // ranks):

@@ -4,7 +4,7 @@ Every sequence of a batch holds one pair (see `data/packing/pairs.py`): the chos
 0, the rejected one behind the same prompt as document 1, and labels on the answers alone. The log-probabilities under
 the frozen reference come with the batch, as `facts["reference"]`, float32 [B, 2]; it is not run here.
 
-    total = W * sum over this micro-batch's pairs of [ w_p l_p(pair) + sum_k w_k mean over the chosen tokens of l_k ] / n
+    total = W / n * sum over this micro-batch's pairs of [ w_p l_p(pair) + sum_k w_k (mean l_k of the chosen tokens) ]
             + the regularisers, as in objective.py
 
 with n the pairs of the whole global batch: the mean over pairs, whatever the micro-batches and the ranks. A loss of
@@ -158,6 +158,12 @@ class PreferenceObjective(Objective):
             stacked = torch.stack(sums)
             assert rewards is not None, "there is one loss of pairs"
             return output.hidden, (stacked * weights).sum(), stacked, _observed_sums(rewards, real)
+
+
+def objective_of(losses: Mapping[str, Loss], regularizers: Mapping[str, Regularizer]) -> Objective:
+    """Return the objective that these losses make: of pairs where one of them is of pairs, else of tokens."""
+    of_pairs = any(isinstance(loss, PairLoss) for loss in losses.values())
+    return (PreferenceObjective if of_pairs else Objective)(losses, regularizers)
 
 
 def answer_masks(labels: Tensor, document_ids: Tensor) -> Tensor:

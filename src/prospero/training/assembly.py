@@ -14,9 +14,8 @@ from prospero.evaluation.monitor import Monitor
 from prospero.log import log
 from prospero.model.base import LanguageModel
 from prospero.model.size import flops_per_token
-from prospero.objective.losses.pair import PairLoss
 from prospero.objective.objective import Objective
-from prospero.objective.preference import PreferenceObjective
+from prospero.objective.preference import objective_of
 from prospero.processes import ranks
 from prospero.processes.rendezvous import one_per_folder
 from prospero.training.bounds import check_micro_batch, evaluated_sequences
@@ -25,7 +24,7 @@ from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.network import Network, build_network, check_adapter
 from prospero.training.optimization import optimization_of
-from prospero.training.preference import check_pair_metrics, check_preferences, check_reads_pairs
+from prospero.training.preference import check_preferences
 from prospero.training.reference import attach_reference
 from prospero.training.resume_check import check_data, fingerprints, part_names
 from prospero.training.run_facts import RunFacts
@@ -74,10 +73,7 @@ def assemble(session: Session) -> RunParts:
         trained_before=[] if session.source is None else session.source.trained_on,
     )
     data = build_data(session, prepared, network.model)
-    objective = build_objective(session.config)
-    if isinstance(objective, PreferenceObjective):
-        check_reads_pairs(network.model)
-        attach_reference(session, data, network, objective)
+    attach_reference(session, data, network)
     module, trainer, monitor = _build_trained(session, prepared, data, network)
     return RunParts(session, prepared, data, module, trainer, monitor)
 
@@ -125,18 +121,14 @@ def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -
 def build_objective(config: TrainConfig) -> Objective:
     """Return sum of weight x loss + sum of weight x regulariser; of pairs where a loss is."""
     losses = {name: part.build() for name, part in config.loss.items()}
-    of_pairs = any(isinstance(loss, PairLoss) for loss in losses.values())
-    kind = PreferenceObjective if of_pairs else Objective
-    return kind(losses, {name: part.build() for name, part in config.regularizers.items()})
+    return objective_of(losses, {name: part.build() for name, part in config.regularizers.items()})
 
 
 def build_metrics(config: TrainConfig, data: LanguageDataModule) -> TokenMetrics:
     """Return what a validation measures."""
     token_bytes = data.prepared.tokenizer.token_bytes()
     facts = MetricFacts(token_bytes=token_bytes, seq_len=config.seq_len, source_names=data.source_names)
-    metrics = TokenMetrics.build(config.metrics, facts)
-    check_pair_metrics(config, metrics.members.items())
-    return metrics
+    return TokenMetrics.build(config.metrics, facts)
 
 
 def _build_trained(

@@ -1,12 +1,10 @@
 """What a loss of pairs asks of the rest of a run; whatever does not go together is said before anything is made."""
 
-from collections.abc import Iterable
-
 from prospero import registry
 from prospero.data.augmentation.none import NoAugmentationConfig
 from prospero.data.packing.pairs import PairPackingConfig
 from prospero.errors import ConfigError
-from prospero.evaluation.metrics.base import TokenMetric
+from prospero.evaluation.metrics.collection import pair_metrics
 from prospero.model.base import LanguageModel
 from prospero.objective.losses.pair import PairLossConfig
 from prospero.training.settings import TrainConfig
@@ -24,10 +22,12 @@ def check_preferences(config: TrainConfig) -> None:
     lays_out_pairs = isinstance(config.packing, PairPackingConfig)
     losses = f"loss=[{','.join(config.loss)}]"
     if not learns_from_pairs(config):
+        for name in pair_metrics(config.metrics):
+            raise ConfigError(f"metrics=[{name}] measures pairs, which {losses} is not about; choose loss=dpo")
         if makes_pairs:
             raise ConfigError(
                 f"the rendering makes pairs, and {losses} would learn the rejected answers like the chosen; choose "
-                "loss=dpo packing=pairs, or rendering=prompt_response rendering.response='{chosen}' for the chosen alone"
+                "loss=dpo packing=pairs, or rendering=prompt_response rendering.response='{chosen}' for those alone"
             )
         if lays_out_pairs:
             raise ConfigError(f"packing=pairs is for a loss of pairs, which {losses} is not; choose loss=dpo")
@@ -54,10 +54,3 @@ def check_reads_pairs(model: LanguageModel) -> None:
             "packing=pairs puts chosen and rejected answer into one sequence, and this model would read one after the "
             "other; give model.document_attention=true (recurrent models have no such thing)"
         )
-
-
-def check_pair_metrics(config: TrainConfig, metrics: Iterable[tuple[str, TokenMetric]]) -> None:
-    """Raise ConfigError for a metric of pairs where there are none."""
-    for name, metric in metrics:
-        if metric.of_pairs and not learns_from_pairs(config):
-            raise ConfigError(f"metrics=[{name}] measures pairs, which loss=[{','.join(config.loss)}] has not; loss=dpo")

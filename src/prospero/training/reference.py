@@ -22,11 +22,12 @@ from prospero.data.receipt import digest, file_hash, plain
 from prospero.errors import DataError
 from prospero.log import log
 from prospero.model.base import LanguageModel
-from prospero.objective.preference import REFERENCE, PreferenceObjective
+from prospero.objective.preference import REFERENCE, PreferenceObjective, objective_of
 from prospero.paths import write_text
 from prospero.processes import ranks
 from prospero.processes.rendezvous import one_per_folder
 from prospero.training.network import Network, build_reference
+from prospero.training.preference import check_reads_pairs
 from prospero.training.session import Session
 from prospero.training.trainer import Accelerator, Precision
 
@@ -40,13 +41,16 @@ Rows = dict[str, np.ndarray]
 """Split -> float32 [sequences, 2]: log-probability of chosen and rejected answer; NaN for pairs that nobody reads."""
 
 
-def attach_reference(
-    session: Session, data: LanguageDataModule, network: Network, objective: PreferenceObjective
-) -> None:
-    """Let every batch carry the reference's log-probabilities: found where they were kept, or computed by one process.
+def attach_reference(session: Session, data: LanguageDataModule, network: Network) -> None:
+    """Let every batch of a run that learns from pairs carry the reference's log-probabilities; else do nothing.
 
-    Raises DataError when the weights that the run began with cannot be read any more.
+    They are found where they were kept, or computed by one process. Raises ConfigError for a model that cannot read
+    pairs, DataError when the weights that the run began with cannot be read any more.
     """
+    objective = objective_of({name: part.build() for name, part in session.config.loss.items()}, {})
+    if not isinstance(objective, PreferenceObjective):
+        return
+    check_reads_pairs(network.model)
     cache = Path(session.config.outputs_dir, FOLDER)
     wanted = {split: data.sequences_read(split) for split in data.prepared.splits}
     stated = _stated(session, data, wanted)

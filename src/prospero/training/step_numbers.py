@@ -15,9 +15,7 @@ class StepNumbers:
         self._parts: list[dict[str, Tensor]] = []
         self._observed: list[dict[str, Tensor]] = []
 
-    def add_parts(
-        self, parts: dict[str, Tensor], *, first: bool, observed: dict[str, Tensor] | None = None
-    ) -> None:
+    def add_parts(self, parts: dict[str, Tensor], *, first: bool, observed: dict[str, Tensor] | None = None) -> None:
         """Take the parts of a micro-batch's objective, and what it observed besides; the first of a step begins anew.
 
         Every step is taken in, since a step may turn out to be the last, which is logged, only after it.
@@ -28,7 +26,7 @@ class StepNumbers:
         self._observed.append(observed or {})
 
     def metrics(self, world_size: int) -> dict[str, float]:
-        """Return train/loss, its parts, what was observed, train/lr and train/grad_norm over all ranks; a collective."""
+        """Return train/loss, its parts, what was observed, train/lr, train/grad_norm over all ranks; a collective."""
         names = list(self._parts[0]) if self._parts else []
         metrics: dict[str, float] = {}
         if names:

@@ -33,9 +33,7 @@ def test_means_over_the_pairs_a_tie_is_half_right():
     metric = Preference()
     metric.update(scores(PAIRS), batch())
     found = {name: float(value) for name, value in metric.compute().items()}
-    assert found == pytest.approx(
-        {"accuracy": 0.5, "margin": -1 / 3, "chosen_reward": 0.5, "rejected_reward": 2.5 / 3}
-    )
+    assert found == pytest.approx({"accuracy": 0.5, "margin": -1 / 3, "chosen_reward": 0.5, "rejected_reward": 2.5 / 3})
 
 
 def test_the_distance_is_a_mean_over_tokens():

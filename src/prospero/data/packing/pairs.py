@@ -80,6 +80,12 @@ def _without_beginnings(
 
 def _say(split: str, seq_len: int, n_pairs: int, *, cut: int, dropped: int) -> None:
     if cut:
-        log.info("%s: the prompts of %d of %d pairs are cut at their beginning to fit seq_len=%d", split, cut, n_pairs, seq_len)
+        log.info(
+            "%s: the prompts of %d of %d pairs are cut at their beginning to fit seq_len=%d",
+            split,
+            cut,
+            n_pairs,
+            seq_len,
+        )
     if dropped:
         log.warning("%s: %d of %d pairs do not fit seq_len=%d and are left out", split, dropped, n_pairs, seq_len)

@@ -5,7 +5,6 @@ Each document is the prompt and one answer; the answer and the separator after i
 
 from dataclasses import dataclass
 from enum import Enum
-from os.path import commonprefix
 
 from prospero.data.cleaning.step import Drop
 from prospero.data.document import Document
@@ -56,9 +55,7 @@ class Preferences(Rendering):
     def __init__(self, config: PreferencesConfig) -> None:
         self.drops = config.bad_records is BadRecords.drop
         given = {"prompt": config.prompt, "chosen": config.chosen, "rejected": config.rejected}
-        self.templates = {
-            name: Template(text, f"rendering.{name}") for name, text in given.items() if text is not None
-        }
+        self.templates = {name: Template(text, f"rendering.{name}") for name, text in given.items() if text is not None}
         self.fields = list(dict.fromkeys(field for template in self.templates.values() for field in template.fields))
         for name in ("chosen", "rejected"):
             if not self.templates[name].fields:
@@ -89,18 +86,29 @@ class Preferences(Rendering):
             return Rendered(documents, key=prompt)
         if self.drops:
             return parted
-        raise DataError(f"{document.id}: {parted.reason}; correct it, or leave such out with rendering.bad_records=drop")
+        raise DataError(
+            f"{document.id}: {parted.reason}; correct it, or leave such out with rendering.bad_records=drop"
+        )
 
     def _parted(self, prompt: str | None, chosen: str, rejected: str) -> tuple[str, str, str] | Drop:
         """Return prompt, chosen and rejected answer, or what is wrong with them."""
         if chosen == rejected:
             return EQUAL
         if prompt is None:
-            shared = commonprefix([chosen, rejected])
-            end = max((place for place, character in enumerate(shared) if character.isspace()), default=-1)
-            if end < 0 or not shared[:end].strip():
+            end = _last_space(chosen, rejected)
+            if not chosen[:end].strip():
                 return OTHER_PROMPTS
-            prompt, chosen, rejected = shared[:end], chosen[end:], rejected[end:]
+            prompt, chosen, rejected = chosen[:end], chosen[end:], rejected[end:]
         if not chosen.strip() or not rejected.strip():
             return EMPTY
         return prompt, chosen, rejected
+
+
+def _last_space(one: str, other: str) -> int:
+    """Return where the last white space stands that both texts have before they differ; 0 where there is none."""
+    end = 0
+    for place, (mine, theirs) in enumerate(zip(one, other)):
+        if mine != theirs:
+            break
+        end = place if mine.isspace() else end
+    return end

@@ -28,7 +28,16 @@ from prospero.plain import from_plain
 OF_DOCSTRINGS = "#docs"
 """The end of the ids of documents that hold a file's docstrings alone."""
 OF_THE_LIBRARY = frozenset(
-    f"{name}Config" for name in ("Stdlib", "StdlibDocs", "FunctionSummaries", "FunctionBodies", "Sessions", "Passages")
+    f"{name}Config"
+    for name in (
+        "Stdlib",
+        "StdlibDocs",
+        "FunctionSummaries",
+        "FunctionBodies",
+        "Sessions",
+        "Passages",
+        "TokenPairs",
+    )
 )
 """Sources that give nothing but documents of the library, or examples cut from them."""
 FEWEST = 10
