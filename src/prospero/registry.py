@@ -18,11 +18,17 @@ PARTS: dict[str, dict[str, str]] = {
         "files": "prospero.data.sources.files:FilesConfig",
         "hub": "prospero.data.sources.hub:HubConfig",
         "examples": "prospero.data.sources.examples:ExamplesConfig",
+        "function_summaries": "prospero.data.sources.function_summaries:FunctionSummariesConfig",
+        "function_bodies": "prospero.data.sources.function_bodies:FunctionBodiesConfig",
+        "sessions": "prospero.data.sources.sessions:SessionsConfig",
+        "passages": "prospero.data.sources.passages:PassagesConfig",
+        "token_pairs": "prospero.data.sources.token_pairs:TokenPairsConfig",
     },
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
         "prompt_response": "prospero.data.rendering.prompt_response:PromptResponseConfig",
         "messages": "prospero.data.rendering.messages:MessagesConfig",
+        "preferences": "prospero.data.rendering.preferences:PreferencesConfig",
     },
     "cleaning": {
         "unicode": "prospero.data.cleaning.unicode:UnicodeConfig",
@@ -55,6 +61,7 @@ PARTS: dict[str, dict[str, str]] = {
         "concat": "prospero.data.packing.concat:ConcatPackingConfig",
         "best_fit": "prospero.data.packing.best_fit:BestFitPackingConfig",
         "padded": "prospero.data.packing.padded:PaddedPackingConfig",
+        "pairs": "prospero.data.packing.pairs:PairPackingConfig",
     },
     "augmentation": {
         "none": "prospero.data.augmentation.none:NoAugmentationConfig",
@@ -74,6 +81,7 @@ PARTS: dict[str, dict[str, str]] = {
         "cross_entropy": "prospero.objective.losses.cross_entropy:CrossEntropyConfig",
         "focal": "prospero.objective.losses.focal:FocalConfig",
         "distill": "prospero.objective.losses.distill:DistillConfig",
+        "dpo": "prospero.objective.losses.dpo:DPOConfig",
     },
     "regularizers": {
         "l2": "prospero.objective.regularizers.l2:L2Config",
@@ -111,6 +119,8 @@ PARTS: dict[str, dict[str, str]] = {
         "bits_per_byte": "prospero.evaluation.metrics.bits_per_byte:BitsPerByteConfig",
         "accuracy": "prospero.evaluation.metrics.accuracy:AccuracyConfig",
         "loss_by_position": "prospero.evaluation.metrics.loss_by_position:LossByPositionConfig",
+        "preference": "prospero.evaluation.metrics.preference:PreferenceConfig",
+        "reference_kl": "prospero.evaluation.metrics.reference_kl:ReferenceKLConfig",
         "loss_by_source": "prospero.evaluation.metrics.loss_by_source:LossBySourceConfig",
         "bleu": "prospero.evaluation.metrics.bleu:BleuConfig",
         "chrf": "prospero.evaluation.metrics.chrf:ChrfConfig",
@@ -128,6 +138,7 @@ PARTS: dict[str, dict[str, str]] = {
         "text": "prospero.evaluation.tasks.text:TextConfig",
         "generation": "prospero.evaluation.tasks.generation:GenerationTaskConfig",
         "summarize": "prospero.evaluation.tasks.summarize:SummarizeConfig",
+        "function_bodies": "prospero.evaluation.tasks.function_bodies:FunctionBodiesTaskConfig",
         "dialogue": "prospero.evaluation.tasks.dialogue:DialogueConfig",
         "content": "prospero.evaluation.tasks.content:ContentConfig",
         "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",
@@ -198,6 +209,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.evaluate:evaluate",
         "prospero.commands.evaluate:EvaluateConfig",
         "measure a model on tasks, every number with its 95 % interval",
+    ),
+    "prefer": Verb(
+        "prospero.commands.prefer:prefer",
+        "prospero.commands.prefer:PreferConfig",
+        "make pairs of a model's own answers, ranked by a metric: data for loss=dpo",
     ),
     "find_lr": Verb(
         "prospero.commands.find_lr:find_lr",

@@ -181,7 +181,8 @@ class Sums:
 def test_what_is_measured_is_each_tokens_loss_alone(kind, chunk_tokens):
     torch.manual_seed(0)
     model, batch, metric = kind(), tiny_batch(), Sums()
-    everything(chunk_tokens).measure(model, batch, [metric])
+    losses = {"cross_entropy": CrossEntropyConfig(chunk_tokens=chunk_tokens).build(), "focal": FocalConfig().build()}
+    Objective(losses).measure(model, batch, [metric])
     logits = model(batch.inputs["input_ids"], logits=True).logits.detach()
     log_p = logits.log_softmax(-1)
     expected = F.nll_loss(log_p.flatten(0, 1), batch.labels.flatten(), ignore_index=-100, reduction="none")

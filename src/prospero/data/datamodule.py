@@ -86,6 +86,8 @@ class LanguageDataModule(L.LightningDataModule):
         self.train_packing = packing.build(train, seq_len)
         self.train_sequences = train_sequences
         self.augmentation = augmentation.build(train, seed)
+        self._facts: dict[str, dict[str, np.ndarray]] = {}
+        self._packings: dict[str, Packing] = {}
         if world_size is not None:
             _ = self.accumulate  # a wrong batch size is told at once
 
@@ -120,6 +122,26 @@ class LanguageDataModule(L.LightningDataModule):
     def source_names(self) -> list[str]:
         """The sources of the corpus, those with the most text first; `source_ids` of a batch are places in it."""
         return self.prepared.receipt["sources"]
+
+    def packing_of(self, split: str) -> Packing:
+        """Return the sequences of a split, all of them: of `train` as training packs it."""
+        return self.train_packing if split == "train" else self._evaluation_packing(split)
+
+    def add_facts(self, split: str, facts: Mapping[str, np.ndarray]) -> None:
+        """Let the batches of `split` carry `facts` of their sequences: name -> array of a row for each sequence.
+
+        The rows are in the order of `packing_of(split)`; a batch [B, ...] has those of its own sequences. Takes effect
+        with the next loader.
+        """
+        for name, rows in facts.items():
+            n = len(self.packing_of(split))
+            if len(rows) != n:
+                raise ValueError(f"{split}: {len(rows)} rows of {name} for {n} sequences")
+        self._facts[split] = self.facts_of(split) | dict(facts)
+
+    def facts_of(self, split: str) -> dict[str, np.ndarray]:
+        """Return the facts that batches of `split` carry, a row for each sequence."""
+        return self._facts.get(split, {})
 
     @property
     def consumed_sequences(self) -> int:
@@ -195,12 +217,21 @@ class LanguageDataModule(L.LightningDataModule):
         limit, everything = {"val": self.val_sequences, "test": self.test_sequences}[split], self.sequences_of(split)
         return everything if limit is None else min(limit, everything)
 
+    def sequences_read(self, split: str) -> np.ndarray:
+        """Return which sequences of `packing_of(split)` are read at all, int64: by training, or by each evaluation."""
+        if split == "train":
+            return np.arange(self.sequences_per_epoch, dtype=np.int64)
+        return spread(self.sequences_of(split), self.evaluated_sequences(split))
+
     def _evaluation_loader(self, split: str, limit: int | None) -> DataLoader:
         batches = EvaluationBatches(self, split, self._evaluation_packing(split), limit)
         return self._loader(batches, CountingSampler(len(batches)))
 
     def _evaluation_packing(self, split: str) -> Packing:
-        return evaluation_packing(self.prepared.splits[split], self.seq_len, document_ids=self.document_ids)
+        if split not in self._packings:  # what it leaves out is said once
+            shards = self.prepared.splits[split]
+            self._packings[split] = evaluation_packing(shards, self.seq_len, document_ids=self.document_ids)
+        return self._packings[split]
 
     def _loader(self, batches: Dataset, sampler: Sampler) -> DataLoader:
         return DataLoader(
@@ -233,11 +264,11 @@ class TrainBatches(Dataset[Batch]):
 
     def __init__(self, data: LanguageDataModule, *, start: int) -> None:
         self.packing, self.augmentation = data.train_packing, data.augmentation
-        self.document_ids, self.facts = data.training_document_ids, data.training_facts
+        self.document_ids, self.training_facts = data.training_document_ids, data.training_facts
         self.order = SequenceOrder(data.sequences_per_epoch, data.seed)
         self.start, self.size, self.micro_batch_size = start, data.global_batch_size, data.micro_batch_size
         self.rank, self.world_size, self.accumulate = data.rank, data.world_size, data.accumulate
-        self.skipped = data.skipped
+        self.skipped, self.facts = data.skipped, data.facts_of("train")
         self._step, self._targets = -1, 0
 
     def __len__(self) -> int:
@@ -255,8 +286,9 @@ class TrainBatches(Dataset[Batch]):
         epochs = self.order.epochs(self.skipped.positions(mine, mine + self.micro_batch_size))
         arrays["input_ids"] = self.augmentation(arrays["input_ids"], epochs, sequences)
         batch = _batch(arrays, self.document_ids, target_tokens=self._targets, sequences=self.size)
-        if self.facts is not None:
-            batch.facts = {name: torch.from_numpy(array) for name, array in self.facts(sequences).items()}
+        batch.facts = _rows(self.facts, sequences)
+        if self.training_facts is not None:
+            batch.facts |= {name: torch.from_numpy(array) for name, array in self.training_facts(sequences).items()}
         return batch
 
     def _sequences(self, first: int, last: int) -> np.ndarray:
@@ -273,9 +305,9 @@ class EvaluationBatches(Dataset[Batch]):
     """
 
     def __init__(self, data: LanguageDataModule, split: str, packing: Packing, limit: int | None) -> None:
-        self.packing, self.document_ids = packing, data.document_ids
+        self.packing, self.document_ids, self.facts = packing, data.document_ids, data.facts_of(split)
         n = len(packing) if limit is None else min(limit, len(packing))
-        self.sequences = np.linspace(0, len(packing) - 1, n).round().astype(np.int64)
+        self.sequences = spread(len(packing), n)
         self.rank, self.size = data.rank, data.micro_batch_size
         self.at_once = data.micro_batch_size * data.world_size
         sources = data.prepared.splits[split].document_sources
@@ -296,12 +328,18 @@ class EvaluationBatches(Dataset[Batch]):
         arrays["labels"][len(mine) :] = IGNORE_INDEX
         targets = int(self.packing.target_counts(together).sum())
         batch = _batch(arrays, self.document_ids, target_tokens=targets, sequences=len(together))
-        facts = {"source_ids": torch.from_numpy(self.packing.source_ids(filled))} if self.has_sources else {}
+        facts = _rows(self.facts, filled)
+        facts |= {"source_ids": torch.from_numpy(self.packing.source_ids(filled))} if self.has_sources else {}
         if self.unknown_bytes:
             unknown = int((arrays["labels"] == self.unknown_id).sum())
             facts["unknown_bytes"] = torch.tensor(self.unknown_bytes * unknown, dtype=torch.float32)
         batch.facts = facts
         return batch
+
+
+def spread(n: int, wanted: int) -> np.ndarray:
+    """Return `wanted` of `n` sequences, evenly spread, int64."""
+    return np.linspace(0, n - 1, wanted).round().astype(np.int64)
 
 
 def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: int, sequences: int) -> Batch:
@@ -314,6 +352,10 @@ def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: 
         tokens=sequences * arrays["labels"].shape[1],
         target_tokens=target_tokens,
     )
+
+
+def _rows(facts: Mapping[str, np.ndarray], sequences: np.ndarray) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.ascontiguousarray(rows[sequences])) for name, rows in facts.items()}
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -19,7 +19,7 @@ call names the same parts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -60,6 +60,8 @@ class ObjectiveOutput:
     """Scalar to call backward on."""
     parts: dict[str, Tensor]
     """Name -> weighted contribution to `total`, detached scalars; each loss and regulariser under its own name."""
+    observed: dict[str, Tensor] = field(default_factory=dict)
+    """Name -> what is logged besides, by the same rule of sums; no part of `total`."""
 
 
 class Objective:

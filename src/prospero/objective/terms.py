@@ -87,6 +87,22 @@ class Output(Protocol):
 
 
 @dataclass(slots=True)
+class MeasuredPairs:
+    """What a metric sees of B pairs, a sequence each; the last dimension of 2 is (chosen, rejected)."""
+
+    real: Tensor
+    """bool [B]: whether the sequence holds a pair, or only fills up a batch."""
+    loss: Tensor
+    """float32 [B]: the sum of weight x loss."""
+    rewards: Tensor
+    """float32 [B, 2]: what the loss takes as the worth of each answer."""
+    log_ratios: Tensor
+    """float32 [B, 2]: log pi(answer) - log pi_reference(answer)."""
+    tokens: Tensor
+    """float32 [B, 2]: the tokens of each answer."""
+
+
+@dataclass(slots=True)
 class MeasuredTokens:
     """What a metric of validation sees of a micro-batch: numbers of each position, [B, T], without a graph.
 
@@ -105,6 +121,8 @@ class MeasuredTokens:
     """float32: the entropy of the prediction, in nats."""
     logits: Tensor | None
     """[B, T, V], in the precision of the head."""
+    pairs: MeasuredPairs | None = None
+    """The pairs, where the batch is made of such; `loss` is then nats."""
 
 
 class Metric(Protocol):

@@ -15,6 +15,7 @@ from prospero.log import log
 from prospero.model.base import LanguageModel
 from prospero.model.size import flops_per_token
 from prospero.objective.objective import Objective
+from prospero.objective.preference import objective_of
 from prospero.processes import ranks
 from prospero.processes.rendezvous import one_per_folder
 from prospero.training.bounds import check_micro_batch, evaluated_sequences
@@ -23,6 +24,8 @@ from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.network import Network, build_network, check_adapter
 from prospero.training.optimization import optimization_of
+from prospero.training.preference import check_preferences
+from prospero.training.reference import attach_reference
 from prospero.training.resume_check import check_data, fingerprints, part_names
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
@@ -58,15 +61,22 @@ def assemble(session: Session) -> RunParts:
         refuse_text_metrics(session.config.metrics)
     check_monitor(session.config.monitor, session.config.metrics, session.config.tasks)
     check_adapter(session.config)
+    check_preferences(session.config)
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
     network = build_network(session, prepared, begins=session.checkpoint is None)
-    session.tasks = build_tasks(session.config, prepared, document_ids=network.model.reads_document_ids)
+    session.tasks = build_tasks(
+        session.config,
+        prepared,
+        document_ids=network.model.reads_document_ids,
+        trained_before=[] if session.source is None else session.source.trained_on,
+    )
     data = build_data(session, prepared, network.model)
     if session.teaching is not None:
         session.teaching.check(session.config, prepared, data.sequences_per_epoch)
         session.rendezvous.same("teacher", {"fingerprint": session.teaching.fingerprint})
+    attach_reference(session, data, network)
     module, trainer, monitor = _build_trained(session, prepared, data, network)
     return RunParts(session, prepared, data, module, trainer, monitor)
 
@@ -114,9 +124,9 @@ def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -
 
 
 def build_objective(config: TrainConfig) -> Objective:
-    """Return sum of weight x loss + sum of weight x regulariser."""
+    """Return sum of weight x loss + sum of weight x regulariser; of pairs where a loss is."""
     losses = {name: part.build() for name, part in config.loss.items()}
-    return Objective(losses, {name: part.build() for name, part in config.regularizers.items()})
+    return objective_of(losses, {name: part.build() for name, part in config.regularizers.items()})
 
 
 def build_metrics(config: TrainConfig, data: LanguageDataModule) -> TokenMetrics:

@@ -162,8 +162,8 @@ class TrainingModule(L.LightningModule):
         )
         result = self.objective(self.model, batch, share)
         self.watch.add_loss(result.total, result.parts)
-        self.numbers.add_parts(result.parts, first=batch_idx % self.trainer.accumulate_grad_batches == 0)
         accumulate = self.trainer.accumulate_grad_batches
+        self.numbers.add_parts(result.parts, first=batch_idx % accumulate == 0, observed=result.observed)
         return result.total * accumulate if accumulate > 1 else result.total  # Lightning divides by it
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:

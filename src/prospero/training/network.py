@@ -62,6 +62,20 @@ def build_network(session: Session, prepared: PreparedData, *, begins: bool) -> 
     return network
 
 
+def build_reference(session: Session, prepared: PreparedData) -> LanguageModel:
+    """Return the model of the run's source as it is, without an adapter, whole, for this process alone.
+
+    Raises DataError when its weights cannot be read.
+    """
+    assert session.source is not None and session.numerics is not None, "the run's own network was built before"
+    with torch.random.fork_rng([]):
+        model: LanguageModel = session.config.model.build(**_sizes(session, prepared))
+    model.compute_dtype = session.hardware.precision.compute_dtype
+    apply_numerics(model, session.numerics)
+    InitialWeights(session.source, NoAdapterConfig().build()).fill(model)
+    return model
+
+
 def check_adapter(config: TrainConfig) -> None:
     """Raise ConfigError, before data are prepared, for an adapter whose names the model does not have."""
     if config.adapter is None or isinstance(config.adapter, NoAdapterConfig):

@@ -31,7 +31,8 @@ def built(name: str):
 
 NEEDS_A_RUN = "bert_score"
 """Is built where there is a trained run; a metric of texts."""
-OF_TOKENS = [n for n in registry.names("metrics") if n != NEEDS_A_RUN and isinstance(built(n), TokenMetric)]
+CHOSEN = {name: built(name) for name in registry.names("metrics") if name != NEEDS_A_RUN}
+OF_TOKENS = [name for name, metric in CHOSEN.items() if isinstance(metric, TokenMetric) and not metric.of_pairs]
 
 
 def scores(rows: slice = slice(None)) -> tuple[MeasuredTokens, Batch]:

@@ -19,7 +19,8 @@ FACTS = MetricFacts(token_bytes=np.arange(V, dtype=np.int32) % 4, seq_len=T, sou
 
 def is_of_tokens(name: str) -> bool:
     try:
-        return isinstance(registry.config_class("metrics", name)().build(FACTS), TokenMetric)
+        metric = registry.config_class("metrics", name)().build(FACTS)
+        return isinstance(metric, TokenMetric) and not metric.of_pairs
     except ConfigError:  # it looks for a model of its own (bert_score)
         return False
 

@@ -43,6 +43,8 @@ class TokenMetric(Metric):
     full_state_update = False
     reads: frozenset[str] = frozenset()
     """Which of `predicted`, `entropy` and `logits` of MeasuredTokens it reads."""
+    of_pairs: bool = False
+    """Whether it measures pairs of a chosen and a rejected answer, which a loss of pairs alone makes."""
     parts: tuple[str, ...] = ()
     """The names of what `compute` returns when it returns several numbers."""
 

@@ -32,9 +32,21 @@ class Settings(Protocol):
 
 def text_metrics_of(settings: Mapping[str, Settings] | None, outputs_dir: str = "outputs") -> dict[str, TextMetric]:
     """Return those of the chosen metrics that measure written texts, built; the data need not be prepared."""
-    facts = MetricFacts(token_bytes=np.ones(1, np.int32), seq_len=1, source_names=["text"], outputs_dir=outputs_dir)
-    built = {name: part.build(facts) for name, part in (settings or {}).items()}
+    built = _built_without_data(settings, outputs_dir)
     return {name: metric for name, metric in built.items() if isinstance(metric, TextMetric)}
+
+
+def pair_metrics(settings: Mapping[str, Settings] | None) -> list[str]:
+    """Return the names of those of the chosen metrics that measure pairs of answers."""
+    built = _built_without_data(settings, "outputs")
+    return [name for name, metric in built.items() if isinstance(metric, TokenMetric) and metric.of_pairs]
+
+
+def _built_without_data(
+    settings: Mapping[str, Settings] | None, outputs_dir: str
+) -> dict[str, TokenMetric | TextMetric]:
+    facts = MetricFacts(token_bytes=np.ones(1, np.int32), seq_len=1, source_names=["text"], outputs_dir=outputs_dir)
+    return {name: part.build(facts) for name, part in (settings or {}).items()}
 
 
 def refuse_text_metrics(settings: Mapping[str, Settings] | None) -> None:

@@ -11,7 +11,8 @@ from prospero.objective.terms import MeasuredTokens
 
 @dataclass(kw_only=True, slots=True)
 class LossMetricConfig:
-    """val/loss: the mean over target tokens of the weighted losses; nats with cross_entropy. Always measured."""
+    """val/loss: the mean of the weighted losses over target tokens (nats with cross_entropy), or over pairs. Always
+    measured."""
 
     def build(self, facts: MetricFacts) -> "LossMetric":
         """Return the metric."""
@@ -19,7 +20,7 @@ class LossMetricConfig:
 
 
 class LossMetric(TokenMetric):
-    """Sum of the loss / number of targets."""
+    """Sum of the loss / number of targets; of pairs, their number."""
 
     total: Tensor
     targets: Tensor
@@ -30,8 +31,9 @@ class LossMetric(TokenMetric):
 
     def update(self, scores: MeasuredTokens, batch: Batch) -> None:
         """Add the losses of a batch."""
-        self.total += masked_sum(scores.loss, scores.mask)
-        self.targets += scores.mask.sum()
+        loss, counted = (scores.loss, scores.mask) if scores.pairs is None else (scores.pairs.loss, scores.pairs.real)
+        self.total += masked_sum(loss, counted)
+        self.targets += counted.sum()
 
     def compute(self) -> Tensor:
         """Return the mean."""

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from prospero.data.embedded.pairs import token_pairs
 from prospero.data.records import Record, RecordsConfig, fingerprint
 from prospero.data.template import Template
 from prospero.errors import ConfigError, DataError, suggest
 from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subject, ratio
 from prospero.evaluation.tasks.base import TaskFacts
-from prospero.evaluation.tasks.embedded.pairs import token_pairs
 from prospero.evaluation.tasks.items import Embedded, check_limit, check_pattern, gather
 from prospero.evaluation.tasks.likelihood import NATS_PER_BIT, endings, log_likelihoods, utf8_bytes
 from prospero.plain import plain

@@ -1,15 +1,9 @@
 """The same few of many records on every machine: those whose hashes are the smallest."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-
-def place_of(*values: Any) -> int:
-    """Return a number of 64 bits that depends on plain values alone, the same in every process."""
-    text = json.dumps(values, sort_keys=True, ensure_ascii=True)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+from prospero.data.embedded.places import place_of
 
 
 def pinned(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:

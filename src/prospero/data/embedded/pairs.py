@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prospero.data.document import Document
-from prospero.evaluation.tasks.embedded.functions import parsed
-from prospero.evaluation.tasks.embedded.pinned import place_of
+from prospero.data.embedded.functions import parsed
+from prospero.data.embedded.places import place_of
 
 _CONTEXT_LINES = 8
 _LINE_CHARACTERS = range(12, 101)
@@ -31,6 +31,24 @@ _SWAPS = {
 def token_pairs(documents: Sequence[Document]) -> list[Mapping[str, Any]]:
     """Return {context, choices, answer, kind, file}: the lines before, and one line right and changed."""
     return [row for document in documents for row in _of_file(document)]
+
+
+def preferences(documents: Sequence[Document]) -> list[Mapping[str, Any]]:
+    """Return the same as {prompt, chosen, rejected, kind, file}: the line as it stands, and the changed one."""
+    rows = []
+    for row in token_pairs(documents):
+        right = row["answer"]
+        chosen, rejected = row["choices"][right], row["choices"][1 - right]
+        rows.append(
+            {
+                "prompt": row["context"],
+                "chosen": chosen,
+                "rejected": rejected,
+                "kind": row["kind"],
+                "file": row["file"],
+            }
+        )
+    return rows
 
 
 def _of_file(document: Document) -> list[Mapping[str, Any]]:
