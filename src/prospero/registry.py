@@ -18,6 +18,10 @@ PARTS: dict[str, dict[str, str]] = {
         "files": "prospero.data.sources.files:FilesConfig",
         "hub": "prospero.data.sources.hub:HubConfig",
         "examples": "prospero.data.sources.examples:ExamplesConfig",
+        "function_summaries": "prospero.data.sources.function_summaries:FunctionSummariesConfig",
+        "function_bodies": "prospero.data.sources.function_bodies:FunctionBodiesConfig",
+        "sessions": "prospero.data.sources.sessions:SessionsConfig",
+        "passages": "prospero.data.sources.passages:PassagesConfig",
     },
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
@@ -126,6 +130,7 @@ PARTS: dict[str, dict[str, str]] = {
         "text": "prospero.evaluation.tasks.text:TextConfig",
         "generation": "prospero.evaluation.tasks.generation:GenerationTaskConfig",
         "summarize": "prospero.evaluation.tasks.summarize:SummarizeConfig",
+        "function_bodies": "prospero.evaluation.tasks.function_bodies:FunctionBodiesTaskConfig",
         "dialogue": "prospero.evaluation.tasks.dialogue:DialogueConfig",
         "content": "prospero.evaluation.tasks.content:ContentConfig",
         "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",

@@ -26,7 +26,7 @@ from prospero.runs.folder import RunFolder
 if TYPE_CHECKING:
     from prospero.checkpoints.reading import StoredTensor
 
-_TYPES = {"given": str, "path": str, "model": Mapping, "fingerprint": str, "tokenizer": str}
+_TYPES = {"given": str, "path": str, "model": Mapping, "fingerprint": str, "tokenizer": str, "trained_on": list}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +43,8 @@ class Source:
     """Hash of the folder's manifest, which holds those of all its files."""
     tokenizer: str
     """Fingerprint of its tokenizer."""
+    trained_on: list[str | None]
+    """Fingerprints of the prepared data of its training, and before that of what it began from; None: not known."""
 
     @classmethod
     def open(cls, given: str, path: Path, *, verify: bool = True) -> "Source":
@@ -52,13 +54,15 @@ class Source:
         """
         place = locate(path)
         if isinstance(place, Checkpoint):
-            model = (place if verify else place.trust()).memory.get("model")
+            facts = (place if verify else place.trust()).memory
+            model = facts.get("model")
             if not isinstance(model, Mapping):
                 raise DataError(f"{place.path} does not say what model it holds")
         else:
             if verify:
                 verify_model_folder(place)
-            model = read_description(place)["model"]
+            description = read_description(place)
+            model, facts = description["model"], description["facts"]
         folder = place.path if isinstance(place, Checkpoint) else place
         if "adapter" in model:
             raise ConfigError(
@@ -71,13 +75,16 @@ class Source:
             model=dict(model),
             fingerprint=_fingerprint(folder),
             tokenizer=load_tokenizer(_tokenizer_file(folder)).fingerprint(),
+            trained_on=[*trained_before(facts), facts.get("data_fingerprint")],
         )
 
     @classmethod
     def from_plain(cls, values: Any, place: Path) -> "Source":
         """Return what `plain` wrote into the file `place`; DataError when it is something else."""
-        if not isinstance(values, Mapping) or values.keys() != {field.name for field in fields(cls)}:
+        names = {field.name for field in fields(cls)}
+        if not isinstance(values, Mapping) or values.keys() | {"trained_on"} != names:
             raise DataError(f"{place} is damaged: it does not say where the weights of the run come from")
+        values = {"trained_on": [None], **values}  # not yet told by earlier versions
         check_types(values, _TYPES, place)
         return cls(**values)
 
@@ -114,6 +121,12 @@ class Source:
             return tensors_of_file(place / MODEL_FILE)
         place.trust()
         return place.model_state() | (place.evaluation_weights() or {})
+
+
+def trained_before(facts: Mapping[str, Any]) -> list[str | None]:
+    """Return what a model's facts say of the data of the models that it began from, the first one first."""
+    source = facts.get("init_from")
+    return [] if not source else list(source.get("trained_on", [None]))
 
 
 def _tokenizer_file(folder: Path) -> Path:

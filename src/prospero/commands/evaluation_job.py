@@ -78,10 +78,12 @@ class Job:
 def build_tasks(config: "EvaluateConfig", place: ModelPlace) -> list[Measurement]:
     """Return the tasks with their items read; ConfigError and DataError before any weight is."""
     texts, tokens = _metrics(config)
+    data = Path(config.outputs_dir, "data")
     facts = TaskFacts(
         metrics=texts,
         token_metrics=tokens,
-        validation=find_prepared(Path(config.outputs_dir, "data"), place.data_fingerprint),
+        validation=find_prepared(data, place.data_fingerprint),
+        trained_before=[find_prepared(data, fingerprint) for fingerprint in place.trained_before],
         tokenizer=place.tokenizer,
         seq_len=place.seq_len,
         document_ids=place.document_ids,

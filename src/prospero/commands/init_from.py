@@ -36,6 +36,12 @@ def begin_from(config: Settings) -> "tuple[Settings, Source | None]":
     Raises ConfigError or DataError, in one line, for a setting that contradicts the source, and for what is no source.
     """
     if config.init_from is None:
+        if config.init.required:
+            raise ConfigError(
+                "this preset goes on from a model, and init_from= is not given: init_from=last takes the newest run's "
+                "(python train.py makes one), init_from=<run, model folder or name on the hub> any other; "
+                "init.required=false begins with random weights"
+            )
         return config, None
     from prospero.checkpoints.source import Source
 

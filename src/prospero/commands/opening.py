@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prospero.checkpoints.model_folder import find_tokenizer, load_model, locate, read_description
 from prospero.checkpoints.run_checkpoints import Checkpoint
+from prospero.checkpoints.source import trained_before
 from prospero.generation.fastest import decoder_for
 from prospero.generation.fingerprint import weights_mark
 from prospero.generation.settings import Precision
@@ -64,6 +65,11 @@ class ModelPlace:
     def data_fingerprint(self) -> str | None:
         """That of the prepared data it was trained on, where it is known."""
         return self.description["facts"].get("data_fingerprint")
+
+    @property
+    def trained_before(self) -> list[str | None]:
+        """Those of the models that it was made from by `init_from`, the first one first; None: not known."""
+        return trained_before(self.description["facts"])
 
     @property
     def seq_len(self) -> int | None:

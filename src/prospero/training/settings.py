@@ -36,6 +36,8 @@ class InitConfig:
 
     resize_vocab: bool = False
     """Let tokenizer= be one with more tokens: the embedding and the head get a row for each, the mean of the others."""
+    required: bool = False
+    """Refuse to begin with random weights: set by presets that go on from a model."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,8 +1,9 @@
 """The tasks of a run: built once, since they read their items."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from prospero.data.prepare import PreparedData
+from prospero.data.prepare import PreparedData, find_prepared
 from prospero.evaluation.measurement import Measurement
 from prospero.evaluation.metrics.collection import EARLIER, text_metrics_of
 from prospero.evaluation.tasks import base
@@ -18,10 +19,17 @@ def evaluation_of(config: "TrainConfig") -> EvaluationConfig | None:
     return next((part for part in config.callbacks.values() if isinstance(part, EvaluationConfig)), None)
 
 
-def build_tasks(config: "TrainConfig", prepared: PreparedData, *, document_ids: bool = False) -> list[Measurement]:
+def build_tasks(
+    config: "TrainConfig",
+    prepared: PreparedData,
+    *,
+    document_ids: bool = False,
+    trained_before: Sequence[str | None] = (),
+) -> list[Measurement]:
     """Return the tasks that the callback `evaluation` measures; DataError or ConfigError where one cannot be built.
 
-    What a task draws does not depend on the run's seed: runs that differ in it are measured by the same items.
+    `trained_before` are the fingerprints of what the models of `init_from` were trained on. What a task draws does not
+    depend on the run's seed: runs that differ in it are measured by the same items.
     """
     settings = evaluation_of(config)
     if settings is None:
@@ -34,6 +42,7 @@ def build_tasks(config: "TrainConfig", prepared: PreparedData, *, document_ids: 
         metrics=texts,
         token_metrics={name: part for name, part in chosen.items() if name not in texts},
         validation=prepared.directory,
+        trained_before=[find_prepared(config.data_dir, fingerprint) for fingerprint in trained_before],
         tokenizer=prepared.tokenizer,
         seq_len=config.seq_len,
         document_ids=document_ids,

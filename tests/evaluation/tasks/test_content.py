@@ -37,5 +37,5 @@ def test_written_and_real_continuations(tmp_path):
 
 
 def test_the_real_continuation_has_a_field():
-    with pytest.raises(ConfigError, match="references=null"):
+    with pytest.raises(ConfigError, match=r"likelihood=true.*references=null"):
         ContentConfig(references=None)

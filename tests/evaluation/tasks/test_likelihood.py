@@ -17,10 +17,11 @@ def test_by_hand():
     (ending,) = endings(model, "xa", ["bc"])
     assert ending == Ending(TOKENIZER.encode("xa"), TOKENIZER.encode("bc"))
     assert log_likelihoods(model, [ending])[0] == pytest.approx(math.log(0.5 * 0.125), abs=1e-5)
-    assert bits_and_bytes(model, "xa", "bc") == pytest.approx([bits(0.5, 0.125), 2])
-    assert bits_and_bytes(model, "", "ab") == pytest.approx([bits(0.5, 0.5), 2])  # after the separator
-    assert bits_and_bytes(model, "xa", "") == [0.0, 0.0]
-    assert bits_and_bytes(model, "x", "é")[1] == 2  # bytes of UTF-8, not characters
+    found = bits_and_bytes(model, [("xa", "bc"), ("", "ab"), ("xa", ""), ("x", "é")])
+    assert found[0] == pytest.approx([bits(0.5, 0.125), 2])
+    assert found[1] == pytest.approx([bits(0.5, 0.5), 2])  # after the separator
+    assert found[2] == [0.0, 0.0]
+    assert found[3][1] == 2  # bytes of UTF-8, not characters
 
 
 def test_of_a_long_beginning_the_end_counts():

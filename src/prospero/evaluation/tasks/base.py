@@ -27,6 +27,8 @@ class TaskFacts:
     """Settings of the metrics of tokens chosen with `metrics=[...]`, for tasks that read given text."""
     validation: Path | None = None
     """The folder of the prepared data that the model was trained on, where they are there."""
+    trained_before: Sequence[Path | None] = ()
+    """Those of the models that it was made from by `init_from`, the first one first; None where they are not there."""
     tokenizer: Tokenizer | None = None
     """The model's, known before its weights are read."""
     seq_len: int | None = None

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from prospero.data.embedded.prose import sentences
 from prospero.data.records import Record, RecordsConfig, fingerprint
 from prospero.errors import DataError
 from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subject, mean, ratio
 from prospero.evaluation.tasks.base import TaskFacts
-from prospero.evaluation.tasks.embedded.prose import sentences
 from prospero.evaluation.tasks.items import Embedded, check_limit, gather
 from prospero.evaluation.tasks.likelihood import NATS_PER_BIT, Ending, endings, log_likelihoods, utf8_bytes
 from prospero.generation.engine import Engine

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prospero.data.embedded.doctested import doctested
 from prospero.data.records import Record, RecordsConfig, fingerprint
 from prospero.data.template import Template
 from prospero.errors import ConfigError, DataError
@@ -18,7 +19,6 @@ from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subj
 from prospero.evaluation.metrics.pass_at_k import PassAtK
 from prospero.evaluation.metrics.text_base import TextSample
 from prospero.evaluation.tasks.base import TaskFacts, text_metrics
-from prospero.evaluation.tasks.embedded.doctested import doctested
 from prospero.evaluation.tasks.generation import statistics_of
 from prospero.evaluation.tasks.items import Gathered, check_limit, chosen, gather
 from prospero.evaluation.tasks.prompt import Keep, Room, fitted

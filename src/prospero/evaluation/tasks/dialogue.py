@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from prospero.data.embedded.sessions import sessions
 from prospero.evaluation.tasks.base import TaskFacts
-from prospero.evaluation.tasks.embedded.sessions import sessions
 from prospero.evaluation.tasks.generation import GenerationTask, GenerationTaskConfig
 from prospero.evaluation.tasks.items import Embedded, gather
 from prospero.evaluation.tasks.prompt import Keep
@@ -26,6 +26,8 @@ class DialogueConfig(GenerationTaskConfig):
     """How the model writes: the settings of the group `sampling`."""
     metrics: list[str] = field(default_factory=lambda: ["exact_match", "token_f1", "edit_similarity"])
     """Metrics of texts, by their names in the group `metrics`; those given with metrics=[...] are added."""
+    likelihood: bool = True
+    """Measure `bits_per_byte` of the first reference too: how likely the model finds it after the prompt."""
 
     def build(self, name: str, facts: TaskFacts) -> GenerationTask:
         """Return the task; its embedded records are {session, answer, file}."""

@@ -13,15 +13,18 @@ import numpy as np
 from prospero.data.records import RecordsConfig, fingerprint
 from prospero.data.template import Template
 from prospero.errors import ConfigError
-from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subject
+from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subject, ratio
 from prospero.evaluation.metrics.text_base import TextMetric, TextSample
 from prospero.evaluation.tasks.base import TaskFacts, text_metrics
 from prospero.evaluation.tasks.items import Gathered, check_limit, check_pattern, gather
+from prospero.evaluation.tasks.likelihood import bits_and_bytes
 from prospero.evaluation.tasks.prompt import Keep, Room, fitted
 from prospero.generation.generate import continuations
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Context
 from prospero.plain import plain
+
+BITS = "bits_per_byte"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,6 +52,8 @@ class GenerationTaskConfig:
     """The same for references."""
     ignore: list[str] = field(default_factory=list)
     """Regular expressions whose matches are taken out of answers and references before they are compared."""
+    likelihood: bool = False
+    """Measure `bits_per_byte` of the first reference too: how likely the model finds it after the prompt."""
     strip: bool = True
     """Take white space off both ends of answers and references."""
     limit: int | None = None
@@ -65,6 +70,9 @@ class GenerationTaskConfig:
             raise ConfigError(f"template={self.template!r} has no {{field}}, so that all prompts would be the same")
         if self.source is not None and self.source not in fields:
             raise ConfigError(f"source={self.source} is none of the template's fields: {', '.join(fields)}")
+
+        if self.likelihood and self.references is None:
+            raise ConfigError("likelihood=true measures references, and references=null leaves none; name their field")
 
     def build(self, name: str, facts: TaskFacts) -> "GenerationTask":
         """Return the task; ConfigError without records."""
@@ -98,8 +106,9 @@ class GenerationTask(Measurement):
 
     @property
     def quantities(self) -> list[Quantity]:
-        """The numbers of all metrics."""
-        return [quantity for metric in self.metrics for quantity in metric.quantities]
+        """The numbers of all metrics, and the bits per byte of the first references where they are asked for."""
+        bits = [Quantity(name=BITS, finish=ratio, higher_is_better=False)] if self.config.likelihood else []
+        return [*(quantity for metric in self.metrics for quantity in metric.quantities), *bits]
 
     @property
     def size(self) -> int:
@@ -136,12 +145,16 @@ class GenerationTask(Measurement):
             texts = [completion.text for completion in completions]
             ready.append((number, *self._sample(number, texts, prompts.pop(number))))
             if len(ready) == subject.rows:
-                yield from self._scored(ready)
+                yield from self._scored(subject, ready)
                 ready = []
-        yield from self._scored(ready)
+        yield from self._scored(subject, ready)
 
-    def _scored(self, ready: Sequence[tuple[int, TextSample, dict[str, Any]]]) -> Iterator[Outcome]:
+    def _scored(self, subject: Subject, ready: Sequence[tuple[int, TextSample, dict[str, Any]]]) -> Iterator[Outcome]:
         statistics = statistics_of_all(self.metrics, [sample for _, sample, _ in ready])
+        if self.config.likelihood:
+            pairs = [(record["prompt"], self.references[number][0]) for number, _, record in ready]
+            for found, bits in zip(statistics, bits_and_bytes(subject, pairs)):
+                found[BITS] = bits
         for (number, _, record), found in zip(ready, statistics):
             yield Outcome(number, found, record)
 

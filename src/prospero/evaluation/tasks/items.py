@@ -56,7 +56,7 @@ def gather(
 
 
 def _embedded(name: str, fields: Sequence[str], facts: TaskFacts, embedded: Embedded) -> Gathered:
-    documents = unseen_documents(facts.validation)
+    documents = unseen_documents(facts.validation, facts.trained_before)
     rows = pinned(embedded.make(documents.documents), embedded.most)
     if not rows:
         raise DataError(f"The task '{name}' found no items in what this Python brings; give tasks.{name}.data.path=...")

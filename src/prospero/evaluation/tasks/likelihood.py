@@ -76,9 +76,11 @@ def utf8_bytes(text: str) -> int:
     return len(text.encode())
 
 
-def bits_and_bytes(subject: Subject, beginning: str, end: str) -> list[float]:
-    """Return the bits that `end` costs after `beginning`, and its bytes; both 0 where there is no end."""
-    if not end:
-        return [0.0, 0.0]
-    (ending,) = endings(subject, beginning, [end])
-    return [-log_likelihoods(subject, [ending])[0] / NATS_PER_BIT, float(utf8_bytes(end))]
+def bits_and_bytes(subject: Subject, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
+    """Return for each (beginning, end) the bits that the end costs there, and its bytes; both 0 where there is none."""
+    wanted = {place: endings(subject, before, [end])[0] for place, (before, end) in enumerate(pairs) if end}
+    nats = dict(zip(wanted, log_likelihoods(subject, list(wanted.values()))))
+    return [
+        [-nats[place] / NATS_PER_BIT, float(utf8_bytes(end))] if end else [0.0, 0.0]
+        for place, (_, end) in enumerate(pairs)
+    ]

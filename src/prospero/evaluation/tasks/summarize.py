@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from prospero.data.embedded.functions import summaries
 from prospero.evaluation.tasks.base import TaskFacts
-from prospero.evaluation.tasks.embedded.functions import summaries
 from prospero.evaluation.tasks.generation import GenerationTask, GenerationTaskConfig
 from prospero.evaluation.tasks.items import Embedded, gather
 from prospero.generation.sampling import SamplingConfig
@@ -21,6 +21,8 @@ class SummarizeConfig(GenerationTaskConfig):
         default_factory=lambda: SamplingConfig(temperature=0.0, max_new_tokens=40, stop=["\n", '"""'])
     )
     """How the model writes: the settings of the group `sampling`."""
+    likelihood: bool = True
+    """Measure `bits_per_byte` of the first reference too: how likely the model finds it after the prompt."""
 
     def build(self, name: str, facts: TaskFacts) -> GenerationTask:
         """Return the task; its embedded records are {source, name, summary, file}."""

@@ -3,11 +3,11 @@
 import ast
 
 from prospero.data.document import Document
-from prospero.evaluation.tasks.embedded.functions import summaries
+from prospero.data.embedded.functions import summaries
+from prospero.data.embedded.prose import beginnings, sentences
+from prospero.data.embedded.sessions import sessions
 from prospero.evaluation.tasks.embedded.pairs import token_pairs
 from prospero.evaluation.tasks.embedded.pinned import pinned, place_of
-from prospero.evaluation.tasks.embedded.prose import beginnings, sentences
-from prospero.evaluation.tasks.embedded.sessions import sessions
 
 CODE = '''
 class Box:

@@ -2,8 +2,9 @@
 
 Models of this platform train on the standard library by default, so that a task made of it could ask for what was
 learned by heart. Which documents a run held out is computed anew from the receipt of its data: the same cleaning,
-de-duplication and split over the same files. Where that cannot be done, the documents are those that the default split
-holds out, and the facts say that they may have been trained on.
+de-duplication and split over the same files. A document that an example was cut from is trained on where the example
+is. A model that began as another one (init_from) has seen what that one has seen. Where what a model has seen cannot be
+told, the documents are those that the default split holds out, and the facts say that they may have been trained on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,9 @@ from prospero import registry
 from prospero.data.cleaning.pipeline import CleaningPipeline
 from prospero.data.cleaning.step import Drop
 from prospero.data.document import Document
+from prospero.data.material import Entry, Examples, Texts
 from prospero.data.receipt import read_receipt
+from prospero.data.sources.embedded_records import FILE
 from prospero.data.sources.stdlib import StdlibConfig, python_identity
 from prospero.data.split import CorpusSize, HashSplitConfig
 from prospero.errors import DataError
@@ -24,6 +27,10 @@ from prospero.plain import from_plain
 
 OF_DOCSTRINGS = "#docs"
 """The end of the ids of documents that hold a file's docstrings alone."""
+OF_THE_LIBRARY = frozenset(
+    f"{name}Config" for name in ("Stdlib", "StdlibDocs", "FunctionSummaries", "FunctionBodies", "Sessions", "Passages")
+)
+"""Sources that give nothing but documents of the library, or examples cut from them."""
 FEWEST = 10
 """Documents below which a run's own held-out text makes no task."""
 
@@ -37,21 +44,36 @@ class Documents:
     facts: dict[str, Any]
 
 
-def unseen_documents(prepared: Path | None) -> Documents:
-    """Return what a run did not train on whose prepared data lie in the folder `prepared`; None: not known."""
-    documents, trained, why = _library(), None, "what the model was trained on is not known here"
-    if prepared is not None:
-        receipt = read_receipt(prepared)
-        trained = _trained_on(prepared, receipt["fingerprint"])
-        why = f"the model was trained on {receipt.get('source', {}).get('description', 'other data')}"
-    if trained is not None:
-        unseen = [document for document in documents if document.id not in trained]
+def unseen_documents(prepared: Path | None, before: Sequence[Path | None] = ()) -> Documents:
+    """Return what a model did not train on whose prepared data lie in the folder `prepared`; None: not known.
+
+    `before` are those of the models that it was made from, one after another.
+    """
+    documents, seen, why = _library(), set[str](), None
+    for folder in (*before, prepared):
+        trained, description = _known_of(folder)
+        if trained is None:
+            why = why or description
+        else:
+            seen |= trained
+    if why is None:
+        unseen = [document for document in documents if document.id not in seen]
         if len(unseen) >= FEWEST:
-            return Documents(unseen, _facts(unseen, "held out from the data of this run"))
-        why += f", which held out {len(unseen)} of these documents"
+            runs = "this run, and of those that it began from" if before else "this run"
+            return Documents(unseen, _facts(unseen, f"held out from the data of {runs}"))
+        why = f"{_known_of(prepared)[1]}, which held out {len(unseen)} of these documents"
     rule, size = HashSplitConfig().build(), CorpusSize()
     held_out = [one for one in documents if all(piece.split != "train" for piece in rule.pieces(one.text, 0, size))]
     return Documents(held_out, _facts(held_out, f"may have been trained on: {why}"))
+
+
+def _known_of(prepared: Path | None) -> tuple[frozenset[str] | None, str]:
+    """Return the documents of the library that one training has seen, None where they cannot be told, and on what."""
+    if prepared is None:
+        return None, "what the model was trained on is not known here"
+    receipt = read_receipt(prepared)
+    trained_on = receipt.get("source", {}).get("description", "other data")
+    return _trained_on(prepared, receipt["fingerprint"]), f"the model was trained on {trained_on}"
 
 
 def _facts(documents: Sequence[Document], contamination: str) -> dict[str, Any]:
@@ -69,34 +91,45 @@ def _trained_on(prepared: Path, fingerprint: str) -> frozenset[str] | None:
     """Return the ids of the documents in the training text, `#docs` left out; None where they cannot be told."""
     receipt = read_receipt(prepared)
     settings = receipt.get("settings", {})
-    if settings.get("source", {}).get("class") not in ("StdlibConfig", "StdlibDocsConfig"):
+    if settings.get("source", {}).get("class") not in OF_THE_LIBRARY:
         return None
     try:
         source = _part("data", settings["source"]).build()
         steps = {name: _part("cleaning", step).build() for name, step in settings["cleaning"]}
         dedup, split = _part("dedup", settings["dedup"]).build(), _part("split", settings["split"]).build()
+        rendering = _part("rendering", settings["rendering"]).build() if "rendering" in settings else None
     except (DataError, LookupError, TypeError):  # of a version with other settings, or with parts of a plugin
         return None
-    pipeline, kept, trained = CleaningPipeline(steps), [], set()
+    pipeline = CleaningPipeline(steps)
+    material = Texts(pipeline) if rendering is None else Examples(pipeline, rendering)
+    kept, makers, trained = list[Entry](), dict[str, set[str]](), set[str]()
     for document in source.documents():
-        cleaned = pipeline(document)
-        if isinstance(cleaned, Drop):
+        entry, name = material.read(document), _file_of(document)
+        if isinstance(entry, Drop):
             continue
-        if dedup.is_duplicate(cleaned.text):
-            trained.add(document.id)  # as its twin perhaps was
+        if not dedup.is_duplicate(entry.compared):
+            kept.append(entry)
+            makers[entry.compared] = {name}
+        elif entry.compared in makers:
+            makers[entry.compared].add(name)  # trained on where its twin is
         else:
-            kept.append(cleaned)
-    size = CorpusSize(documents=len(kept), characters=sum(len(document.text) for document in kept))
+            trained.add(name)  # as its twin perhaps was
+    size = CorpusSize(documents=len(kept), characters=sum(len(entry.content) for entry in kept))
     start, counted = 0, dict.fromkeys(receipt["splits"], 0)
-    for document in kept:
-        for piece in split.pieces(document.text, start, size):
-            counted[piece.split] = counted.get(piece.split, 0) + len(piece.text)
+    for entry in kept:
+        for piece in material.pieces(split, entry.content, start, size):
+            counted[piece.split] = counted.get(piece.split, 0) + sum(map(len, material.texts(piece)))
             if piece.split == "train":
-                trained.add(document.id)
-        start += len(document.text)
+                trained |= makers[entry.compared]
+        start += len(entry.content)
     if counted != {name: row["characters"] for name, row in receipt["splits"].items()}:
         return None  # the library of another Python
-    return frozenset(name.removesuffix(OF_DOCSTRINGS) for name in trained)
+    return frozenset(trained)
+
+
+def _file_of(document: Document) -> str:
+    """Return the id of the document of the library that a document or an example was made of."""
+    return document.id.removesuffix(OF_DOCSTRINGS) if document.record is None else str(document.record[FILE])
 
 
 def _part(group: str, settings: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prospero.data.document import Document
-from prospero.evaluation.tasks.embedded.functions import parsed
+from prospero.data.embedded.functions import parsed
 from prospero.evaluation.tasks.embedded.pinned import place_of
 
 _CONTEXT_LINES = 8

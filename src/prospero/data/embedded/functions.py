@@ -1,4 +1,4 @@
-"""Functions of Python files: their source without the docstring, and the line that the docstring begins with."""
+"""Functions of Python files: with their docstring's first line apart, or with their body apart."""
 
 import ast
 import inspect
@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prospero.data.document import Document
+from prospero.data.embedded.doctested import FUNCTIONS
 
 _SUMMARY_CHARACTERS = range(15, 121)
 _SOURCE_CHARACTERS = range(60, 1501)
+_HEAD_CHARACTERS = range(40, 1001)
+_BODY_CHARACTERS = range(15, 801)
 
 
 def summaries(documents: Sequence[Document]) -> list[Mapping[str, Any]]:
@@ -46,3 +49,28 @@ def _of_file(document: Document) -> Iterator[Mapping[str, Any]]:
         summary = summary.strip()
         if len(summary) in _SUMMARY_CHARACTERS and len(source) in _SOURCE_CHARACTERS:
             yield {"source": source, "name": node.name, "summary": summary, "file": document.id}
+
+
+def bodies(documents: Sequence[Document]) -> list[Mapping[str, Any]]:
+    """Return {head, body, name, file} of each documented function that is neither tiny nor long, without indentation.
+
+    The head is the function down to the end of its docstring. The functions that the task `code` asks for are left out.
+    """
+    return [row for document in documents for row in _bodies_of_file(document)]
+
+
+def _bodies_of_file(document: Document) -> Iterator[Mapping[str, Any]]:
+    tree = parsed(document)
+    lines = document.text.splitlines()
+    asked = FUNCTIONS.get(document.id.removesuffix(".py").removesuffix("/__init__").replace("/", "."), "").split()
+    for node in ast.walk(tree) if tree is not None else ():
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
+            continue
+        if ast.get_docstring(node, clean=False) is None or node.name in asked:
+            continue
+        end = node.body[0].end_lineno or node.lineno
+        whole = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])).splitlines()
+        cut = end - node.lineno + 1
+        head, body = "\n".join(whole[:cut]) + "\n", "\n".join(whole[cut:]).strip("\n") + "\n"
+        if len(head) in _HEAD_CHARACTERS and len(body) in _BODY_CHARACTERS and body[:1].isspace():
+            yield {"head": head, "body": body, "name": node.name, "file": document.id}

@@ -2,12 +2,12 @@
 
 import pytest
 
+from prospero.data.embedded.doctested import FUNCTIONS, doctested
 from prospero.data.template import Template
 from prospero.evaluation.cage.limits import CageConfig
 from prospero.evaluation.cage.runner import Verdict, run_programs
 from prospero.evaluation.tasks.base import TaskFacts
 from prospero.evaluation.tasks.code import CodeConfig, body_of
-from prospero.evaluation.tasks.embedded.doctested import FUNCTIONS, doctested
 from tests.grids import sample
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prospero.data.document import Document
-from prospero.evaluation.tasks.embedded.functions import parsed
+from prospero.data.embedded.functions import parsed
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _ANSWER_CHARACTERS = range(1, 161)

@@ -1,0 +1,1 @@
+"""Records made of the documents that come with every Python: examples to learn from, and items to measure."""
