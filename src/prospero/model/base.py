@@ -70,7 +70,7 @@ class LanguageModel(nn.Module):
         raise NotImplementedError
 
     def noisy(self, embedded: Tensor, document_ids: Tensor | None) -> Tensor:
-        """Return the embeddings [B, T, D] that blocks read: with noise where it is asked for, in training mode alone."""
+        """Return the embeddings [B, T, D] that blocks read: in training mode with noise, where it is asked for."""
         if self.training and self.embedding_noise:
             return with_noise(embedded, self.embedding_noise, document_ids)
         return embedded
