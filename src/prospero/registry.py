@@ -66,6 +66,7 @@ PARTS: dict[str, dict[str, str]] = {
     "augmentation": {
         "none": "prospero.data.augmentation.none:NoAugmentationConfig",
         "token_noise": "prospero.data.augmentation.token_noise:TokenNoiseConfig",
+        "neftune": "prospero.data.augmentation.neftune:NEFTuneConfig",
     },
     "model": {
         "transformer": "prospero.model.transformer:TransformerConfig",

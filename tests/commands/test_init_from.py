@@ -15,6 +15,7 @@ import torch
 
 from prospero import compose
 from prospero.checkpoints.model_folder import describe_model, load_model, save_model_folder
+from prospero.checkpoints.source import Source
 from prospero.commands.export import export
 from prospero.commands.init_from import begin_from
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
@@ -63,6 +64,29 @@ def test_architecture_and_tokenizer_come_from_the_source(config):
 def test_without_it_nothing_changes():
     config = compose("train", ["model=tiny"])
     assert begin_from(config) == (config, None)
+
+
+def test_a_preset_that_goes_on_from_a_model_says_what_is_missing():
+    config = compose("train", ["model=tiny", "init.required=true"])
+    with pytest.raises(ConfigError, match=r"goes on from a model, and init_from= is not given: init_from=last takes"):
+        begin_from(config)
+
+
+@pytest.mark.heavy
+def test_what_the_source_was_trained_on_is_remembered_through_a_chain(place):
+    tokenizer, state = ByteTokenizerConfig().build(lambda: iter(())), MODEL.build(VOCAB, SEQ_LEN).state_dict()
+    description = describe_model(MODEL, vocab_size=VOCAB, max_seq_len=SEQ_LEN)
+    before = {"init_from": {"trained_on": ["a", None]}}
+    earlier = {"init_from": {"given": "somewhere"}}  # of a version that did not say it
+    for name, facts, known in (("first", {}, ["x"]), ("next", before, ["a", None, "x"]), ("old", earlier, [None, "x"])):
+        save_model_folder(place / name, state, tokenizer, description, facts={**facts, "data_fingerprint": "x"})
+        assert (
+            begin_from(compose("train", [f"init_from={name}", "seq_len=32", "outputs_dir=out"]))[1].trained_on == known
+        )
+    plain = Source.open("source", place / "source").plain()
+    assert plain["trained_on"] == [None]
+    del plain["trained_on"]
+    assert Source.from_plain(plain, place).trained_on == [None]
 
 
 @pytest.mark.heavy

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prospero.model.layers.embedding_noise import with_noise
 from prospero.model.layers.head import vocabulary_product
 
 
@@ -39,6 +40,8 @@ class LanguageModel(nn.Module):
     """Whether `forward` makes use of document_ids, which are then part of the inputs."""
     attention_choice: str | None = None
     """The attention kernel that the settings name, `auto` where they leave it open; None without attention."""
+    embedding_noise: float
+    """Noise on the embeddings in training mode, NEFTune's alpha; 0: none. Whoever trains sets it."""
     compute_dtype: torch.dtype
     """What training computes the products in: float32, or the narrow type of a mixed precision. It changes nothing in
     the model; whoever trains sets it, and optimisers with products of their own (muon) follow it."""
@@ -49,6 +52,7 @@ class LanguageModel(nn.Module):
         self.max_seq_len = max_seq_len
         self.d_model = d_model
         self.compute_dtype = torch.float32
+        self.embedding_noise = 0.0
 
     def forward(
         self,
@@ -64,6 +68,12 @@ class LanguageModel(nn.Module):
         A model whose settings do not ask for document bounds ignores them.
         """
         raise NotImplementedError
+
+    def noisy(self, embedded: Tensor, document_ids: Tensor | None) -> Tensor:
+        """Return the embeddings [B, T, D] that blocks read: in training mode with noise, where it is asked for."""
+        if self.training and self.embedding_noise:
+            return with_noise(embedded, self.embedding_noise, document_ids)
+        return embedded
 
     def project(self, hidden: Tensor) -> Tensor:
         """Return the logits [..., V] of `hidden` [..., D]."""

@@ -102,7 +102,7 @@ class RNN(LanguageModel):
         ragged = document_ids is not None or incoming is not None
         packing = _Packing(input_ids, document_ids, incoming) if ragged else None
 
-        x = self._dropout(self.embedding(input_ids))  # [B, T, E]
+        x = self._dropout(self.noisy(self.embedding(input_ids), document_ids))  # [B, T, E]
         for index, layer in enumerate(self.blocks):
             state = None if cache is None else cache.states[index]
             x, state = layer(x, _for_layer(state)) if packing is None else packing.run(layer, x, state)

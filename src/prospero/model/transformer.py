@@ -177,6 +177,7 @@ class Transformer(LanguageModel):
         x = self.embedding(input_ids)  # [B, T, D]
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale
+        x = self.noisy(x, document_ids)
         if self.positions is not None:
             x = x + self.positions(positions)
         if self.smear is not None:

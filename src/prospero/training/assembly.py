@@ -140,6 +140,7 @@ def _build_trained(
     session: Session, prepared: PreparedData, data: LanguageDataModule, network: Network
 ) -> tuple[TrainingModule, L.Trainer, Monitor]:
     config = session.config
+    network.model.embedding_noise = data.augmentation.embedding_noise
     metrics = build_metrics(config, data)
     monitor = metrics.monitor(config.monitor, session.tasks)
     module = build_module(session, prepared, network, metrics)

@@ -80,6 +80,20 @@ def test_answers_are_extracted_and_tidied(task):
     assert made(subject(WRITES)).value("equal") == 0.5
 
 
+def test_the_first_reference_is_weighed_after_the_prompt_that_was_read(task):
+    rows = [{"q": "1=", "a": ["xy", "z"]}, {"q": "?", "a": ""}]
+    made = task(rows, likelihood=True)
+    measured = made(subject({"=": {"x": 0.5}, "x": {"y": 0.125}, "?": {END: 1.0}}))
+    assert [outcome.statistics["bits_per_byte"] for outcome in measured.outcomes] == [pytest.approx([4, 2]), [0.0, 0.0]]
+    assert measured.value("bits_per_byte") == pytest.approx(2.0)
+    assert made.quantities[-1].name == "bits_per_byte" and not made.quantities[-1].higher_is_better
+    long = task(
+        [{"q": "word " * 500, "a": "xy"}], template="{q}=", likelihood=True, decoding=SamplingConfig(max_new_tokens=20)
+    )
+    (outcome,) = long.outcomes(subject({"=": {"x": 0.5}, "x": {"y": 0.125}}, window=100), [0])
+    assert outcome.record["left_out"] > 0 and outcome.statistics["bits_per_byte"] == pytest.approx([4, 2])
+
+
 def test_white_space_at_the_ends_may_count(task):
     kept = task([{"q": "#", "a": " 7"}], strip=False, decoding=SamplingConfig(temperature=0.0, max_new_tokens=2))
     assert kept(subject(WRITES)).value("equal") == 1.0

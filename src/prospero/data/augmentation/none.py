@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from prospero.data.augmentation.augmentation import Augmentation
 from prospero.data.shards import TokenShards
 
 
@@ -16,9 +15,5 @@ class NoAugmentationConfig:
         return NoAugmentation()
 
 
-class NoAugmentation:
-    """Leave the inputs alone."""
-
-    def __call__(self, input_ids: np.ndarray, epochs: np.ndarray, sequences: np.ndarray) -> np.ndarray:
-        """Return `input_ids` [B, T]."""
-        return input_ids
+class NoAugmentation(Augmentation):
+    """Leaves the inputs alone."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prospero.data.augmentation.augmentation import Augmentation
 from prospero.data.sampler import mix
 from prospero.data.shards import TokenShards
 from prospero.errors import ConfigError
@@ -28,7 +29,7 @@ class TokenNoiseConfig:
         return TokenNoise(shards, seed, self.probability)
 
 
-class TokenNoise:
+class TokenNoise(Augmentation):
     """Noise that is a hash of (seed, epoch, sequence, position): the same after a resume and on any number of ranks."""
 
     def __init__(self, shards: TokenShards, seed: int, probability: float) -> None:

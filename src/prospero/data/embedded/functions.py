@@ -13,7 +13,7 @@ from prospero.data.embedded.doctested import FUNCTIONS
 _SUMMARY_CHARACTERS = range(15, 121)
 _SOURCE_CHARACTERS = range(60, 1501)
 _HEAD_CHARACTERS = range(40, 1001)
-_BODY_CHARACTERS = range(15, 801)
+_BODY_CHARACTERS = range(20, 801)
 
 
 def summaries(documents: Sequence[Document]) -> list[Mapping[str, Any]]:

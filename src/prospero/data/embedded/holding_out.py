@@ -16,9 +16,11 @@ from prospero.data.split import key_of
 class FileKeys:
     """Document -> the key that stands for its text as the default cleaning of code leaves it."""
 
+    STEPS = (UnicodeConfig(), ControlCharactersConfig(), WhiteSpaceConfig())
+    """Those of conf/cleaning/code.yaml, the default."""
+
     def __init__(self) -> None:
-        steps = (UnicodeConfig(), ControlCharactersConfig(), WhiteSpaceConfig())  # as in conf/cleaning/code.yaml
-        self.pipeline = CleaningPipeline({type(step).__name__: step.build() for step in steps})
+        self.pipeline = CleaningPipeline({type(step).__name__: step.build() for step in self.STEPS})
 
     def __call__(self, document: Document) -> str:
         """Return the key of a document that keeps all that is made of it in one split."""

@@ -8,11 +8,14 @@ from prospero.data.cleaning.white_space import WhiteSpaceConfig
 from prospero.data.dedup.exact import ExactDedupConfig
 from prospero.data.prepare import prepare
 from prospero.data.receipt import digest
+from prospero.data.rendering.prompt_response import PromptResponseConfig
 from prospero.data.settings import PrepareConfig
 from prospero.data.sources.files import FilesConfig
+from prospero.data.sources.passages import PassagesConfig
 from prospero.data.sources.stdlib import StdlibConfig, language_topics, stdlib_files
 from prospero.data.split import HashSplitConfig, TailSplitConfig
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
+from prospero.evaluation.tasks.embedded import documents
 from prospero.evaluation.tasks.embedded.documents import unseen_documents
 
 pytestmark = pytest.mark.heavy
@@ -84,3 +87,52 @@ def test_the_library_of_another_python_is_not_known(tmp_path):
     text = json.dumps(receipt | {"digest": digest(receipt)}, indent=2, ensure_ascii=False) + "\n"
     (data.directory / "receipt.json").write_text(text)
     assert unseen_documents(data.directory).facts["contamination"].startswith("may have been trained on")
+
+
+@pytest.fixture
+def topics_alone(monkeypatch):
+    """The library without its sources, which take long to read."""
+    monkeypatch.setattr("prospero.data.sources.stdlib.stdlib_files", list)
+    documents._library.cache_clear()
+    yield
+    documents._library.cache_clear()
+
+
+def passages(tmp_path, **settings):
+    rendering = PromptResponseConfig(prompt="{beginning}", response="{continuation}")
+    return prepared(tmp_path, data=PassagesConfig(), rendering=rendering, **settings)
+
+
+def held_out_files(data) -> tuple[set[str], set[str]]:
+    """The files whose passages were held out, and those that were trained on, by the tokens of the examples."""
+    rows, clean = [one.record for one in PassagesConfig().build().documents()], WhiteSpaceConfig().build()
+    files = {clean(row["beginning"]) + clean(row["continuation"]): row["file"] for row in rows}
+    held_out = {files[text] for text in held_out_texts(data)}
+    return held_out, set(files.values()) - held_out
+
+
+def test_examples_hold_out_the_files_that_none_of_them_was_cut_from(tmp_path, topics_alone):
+    data = passages(tmp_path)
+    unseen = {document.id for document in unseen_documents(data.directory).documents}
+    held_out, trained = held_out_files(data)
+    assert len(held_out) > 5 and len(trained) > 20
+    assert held_out <= unseen and not unseen & trained
+
+
+def test_what_any_model_of_a_chain_has_seen_is_not_asked_for(tmp_path, topics_alone):
+    base, fine = prepared(tmp_path, split=TailSplitConfig(val_fraction=0.5)), passages(tmp_path)
+    of_base, alone, chain = (
+        {document.id for document in unseen_documents(*folders).documents}
+        for folders in ([base.directory], [fine.directory], [fine.directory, [base.directory]])
+    )
+    assert chain == of_base & alone and len(chain) < len(of_base) and len(chain) < len(alone)
+    facts = unseen_documents(fine.directory, [base.directory]).facts
+    assert facts["contamination"] == "held out from the data of this run, and of those that it began from"
+    unknown = unseen_documents(fine.directory, [None]).facts["contamination"]
+    assert unknown == "may have been trained on: what the model was trained on is not known here"
+
+
+def test_fine_tuning_holds_out_what_the_base_held_out(tmp_path, topics_alone):
+    base, fine = prepared(tmp_path), passages(tmp_path)
+    of_base = unseen_documents(base.directory).documents
+    assert unseen_documents(fine.directory, [base.directory]).documents == of_base
