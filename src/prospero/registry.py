@@ -18,6 +18,7 @@ PARTS: dict[str, dict[str, str]] = {
         "files": "prospero.data.sources.files:FilesConfig",
         "hub": "prospero.data.sources.hub:HubConfig",
         "examples": "prospero.data.sources.examples:ExamplesConfig",
+        "triples": "prospero.data.sources.triples:TriplesConfig",
     },
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
