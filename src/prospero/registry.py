@@ -132,6 +132,7 @@ PARTS: dict[str, dict[str, str]] = {
         "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",
         "cloze": "prospero.evaluation.tasks.cloze:ClozeConfig",
         "code": "prospero.evaluation.tasks.code:CodeConfig",
+        "facts": "prospero.evaluation.tasks.facts:FactsConfig",
         "lm_eval": "prospero.evaluation.tasks.lm_eval:LMEvalConfig",
     },
     "callbacks": {
@@ -147,6 +148,11 @@ PARTS: dict[str, dict[str, str]] = {
     "logger": {
         "wandb": "prospero.training.loggers.wandb:WandbConfig",
         "tensorboard": "prospero.training.loggers.tensorboard:TensorboardConfig",
+    },
+    "retrieval": {
+        "none": "prospero.knowledge.retrieval:NoRetrievalConfig",
+        "triples": "prospero.knowledge.retrieval:TriplesRetrievalConfig",
+        "bm25": "prospero.knowledge.retrieval:BM25RetrievalConfig",
     },
     "sampling": {
         "sampling": "prospero.generation.sampling:SamplingConfig",

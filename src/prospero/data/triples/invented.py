@@ -44,9 +44,7 @@ class Reader:
             question = draw.choice(list(self.verbaliser.sentences(asked)))
             yield self.context.fill({"facts": " ".join(sentences), "prompt": question})
 
-    def _facts(
-        self, draw: random.Random, relations: Sequence[str], subjects: dict[str, list[str]]
-    ) -> list[Triple]:
+    def _facts(self, draw: random.Random, relations: Sequence[str], subjects: dict[str, list[str]]) -> list[Triple]:
         found: list[Triple] = []
         wanted = draw.randint(1, self.most)
         while len(found) < wanted:

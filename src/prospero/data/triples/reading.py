@@ -69,13 +69,17 @@ class TripleReading:
         elif ending in GRAPHS or (ending in N_TRIPLES and self.query is not None):
             yield from rdf.read_graph(file, GRAPHS.get(ending, "nt"), self)
         elif self.query is not None:
-            raise ConfigError(f"query= asks a file of RDF ({', '.join([*N_TRIPLES, *GRAPHS])}), which {file.path} is not")
+            raise ConfigError(
+                f"query= asks a file of RDF ({', '.join([*N_TRIPLES, *GRAPHS])}), which {file.path} is not"
+            )
         elif ending in TABLES:
             yield from table.read(file, TABLES[ending], self)
         elif ending in RESULTS:
             yield from rdf.read_results(file, RESULTS[ending], self)
         else:
-            raise DataError(f"{file.path} holds no triples, going by its ending; they are read from {', '.join(ENDINGS)}")
+            raise DataError(
+                f"{file.path} holds no triples, going by its ending; they are read from {', '.join(ENDINGS)}"
+            )
 
     def lines(self, file: FoundFile) -> Iterator[str]:
         r"""Yield the lines of a file, each with its "\n"; UTF-8, or what its byte-order mark says."""

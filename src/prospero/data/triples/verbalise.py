@@ -1,9 +1,9 @@
 """Triples as sentences: several templates a relation, of which the last are held out of training to ask with.
 
-    capital of:
-      - "{subject} is the capital of {object}."
-      - "The capital of {object} is {subject}."
-      - "{subject} has been made the capital of {object}."        # held out: no training text has it
+capital of:
+  - "{subject} is the capital of {object}."
+  - "The capital of {object} is {subject}."
+  - "{subject} has been made the capital of {object}."        # held out: no training text has it
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,9 +63,7 @@ def phrase(template: Template, triple: Triple) -> Phrase:
     return Phrase(before + template.parts[last][0], after)
 
 
-def verbaliser(
-    triples: Triples, templates: Mapping[str, Sequence[str]], file: str | None, held_out: int
-) -> Verbaliser:
+def verbaliser(triples: Triples, templates: Mapping[str, Sequence[str]], file: str | None, held_out: int) -> Verbaliser:
     """Return the templates of all relations of `triples`: of the `file`, of `templates`, else the usual ones.
 
     Raises ConfigError for a template that cannot be, one that is given twice, a relation of the file that no triple
@@ -97,7 +95,9 @@ def parse(text: str, relation: str) -> Template:
     template = Template(text, f"a template of the relation '{relation}'")
     for name in template.fields:
         if name not in ("subject", "relation", "object"):
-            raise ConfigError(f"the template {text!r} of '{relation}': there is no {{{name}}}; subject, relation, object")
+            raise ConfigError(
+                f"the template {text!r} of '{relation}': there is no {{{name}}}; subject, relation, object"
+            )
     missing = [name for name in FIELDS if name not in template.fields]
     if missing:
         raise ConfigError(f"the template {text!r} of '{relation}' lacks {{{missing[0]}}}")
@@ -116,5 +116,7 @@ def read_templates(file: str) -> dict[str, list[str]]:
         raise ConfigError(f"templates_file={file} holds no templates; write `relation: [template, template]`")
     for relation, texts in found.items():
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-            raise ConfigError(f"templates_file={file}: '{relation}' has no list of templates; write [template, template]")
+            raise ConfigError(
+                f"templates_file={file}: '{relation}' has no list of templates; write [template, template]"
+            )
     return {str(relation): list(texts) for relation, texts in found.items()}
