@@ -39,8 +39,8 @@ class EvaluateConfig:
     """Metrics of tokens for the task text; metrics of written texts for every task that writes."""
     trainer: TrainerSettings = MISSING
     """Devices and processes: accelerator, devices, num_nodes; each process holds the whole model (ddp)."""
-    retrieval: RetrievalSettings = MISSING
-    """What is put before the prompts of tasks that write."""
+    retrieval: RetrievalSettings | None = None
+    """What is put before the prompts of tasks that write: facts of a knowledge graph, paragraphs, or nothing."""
     run: str = "last"
     """The model: last, a run's name, or a folder (of a run, a checkpoint, a model, or one of Hugging Face's)."""
     limit: int | None = None

@@ -90,7 +90,7 @@ def build_tasks(config: "EvaluateConfig", place: ModelPlace) -> list[Measurement
         seed=config.seed,
         limit=config.limit,
         outputs_dir=config.outputs_dir,
-        retrieval=config.retrieval.build(RetrievalFacts(prepared=prepared)),
+        retrieval=None if config.retrieval is None else config.retrieval.build(RetrievalFacts(prepared=prepared)),
     )
     return tasks_of(config.tasks, facts)
 

@@ -36,7 +36,7 @@ class GenerateConfig:
 
     sampling: SamplingSettings = MISSING
     """How the next token is drawn."""
-    retrieval: RetrievalSettings = MISSING
+    retrieval: RetrievalSettings | None = None
     """What is put before the prompts: facts of a knowledge graph, paragraphs of a text, or nothing."""
     run: str = "last"
     """The run: last, a name, a folder (of a run, a checkpoint, a model, or one of Hugging Face's), or an .onnx file."""
@@ -98,7 +98,7 @@ def _retrieval(config: GenerateConfig) -> "Retrieval | None":
     from prospero.data.retrieval import RetrievalFacts
     from prospero.registry import name_of
 
-    if name_of("retrieval", type(config.retrieval)) == "none":
+    if config.retrieval is None or name_of("retrieval", type(config.retrieval)) == "none":
         return None
     is_file = os.path.isfile(config.run)
     fingerprint = None if is_file else ModelPlace.find(config.run, config.outputs_dir).data_fingerprint

@@ -1,6 +1,6 @@
 """BM25 (Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework") over sentences or paragraphs, by bm25s.
 
-    score(q, d) = sum over the words w of q of  log(1 + (N - n_w + 0.5) / (n_w + 0.5)) f / (f + k1 (1 - b + b |d| / mean))
+    score(q, d) = sum over w in q of  log(1 + (N - n_w + 0.5) / (n_w + 0.5)) * f / (f + k1 (1 - b + b |d| / mean))
 
 f is how often w stands in d, n_w in how many of the N texts; the 1 in the logarithm, which keeps it above zero, is
 Lucene's.

@@ -81,4 +81,5 @@ class Triples(Sequence[Triple]):
         """Return how many they are, of how many relations, and the beginning of their fingerprint."""
         count = len(self.relations)
         relations = "1 relation" if count == 1 else f"{count} relations"
-        return f"{len(self):,} triples of {relations} ({self.fingerprint()[:12]})"
+        triples = "1 triple" if len(self) == 1 else f"{len(self):,} triples"
+        return f"{triples} of {relations} ({self.fingerprint()[:12]})"

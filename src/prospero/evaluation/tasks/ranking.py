@@ -38,27 +38,26 @@ def candidate_log_likelihoods(subject: Subject, beginning: str, ends: Sequence[s
 
 @torch.inference_mode()
 def _followed(subject: Subject, before: list[int], ends: Sequence[list[int]]) -> list[float]:
-    decoder, found = subject.decoder, [0.0] * len(ends)
+    decoder, found, tokens = subject.decoder, [0.0] * len(ends), torch.zeros(0, dtype=torch.long)
     order = sorted(range(len(ends)), key=lambda place: len(ends[place]))
     with decoder.session():
         for start in range(0, len(order), AT_ONCE):
             rows = order[start : start + AT_ONCE]
             decoder.select([])
             logits = decoder.add([before], [0] * len(rows))  # [C, V]
-            step = 0
-            while True:
-                tokens = torch.tensor([ends[row][step] for row in rows], device=logits.device)
-                picked = logits.gather(1, tokens.unsqueeze(1)).squeeze(1) - logits.logsumexp(dim=-1)
-                for row, value in zip(rows, picked.tolist()):
-                    found[row] += value
-                step += 1
+            for step in range(len(ends[rows[-1]])):  # the last is the longest
                 going = [place for place, row in enumerate(rows) if len(ends[row]) > step]
-                if not going:
-                    break
-                if len(going) < len(rows):
-                    decoder.select(going)
-                    rows, tokens = [rows[place] for place in going], tokens[going]
-                logits = decoder.step(tokens)
+                if step:
+                    if 2 * len(going) <= len(rows):  # a choice of rows copies what the decoder holds
+                        decoder.select(going)
+                        rows, tokens, going = [rows[place] for place in going], tokens[going], list(range(len(going)))
+                    logits = decoder.step(tokens)
+                tokens = torch.tensor([(ends[row] + [0])[min(step, len(ends[row]))] for row in rows])
+                tokens = tokens.to(logits.device)
+                picked = logits.gather(1, tokens.unsqueeze(1)).squeeze(1) - logits.logsumexp(dim=-1)
+                values = picked.tolist()
+                for place in going:
+                    found[rows[place]] += values[place]
         decoder.select([])
     return found
 
