@@ -12,8 +12,8 @@ from prospero.data.sources.files import FilesConfig
 from prospero.data.sources.find_files import content_ending
 from prospero.data.sources.triples import KnowledgeBase, TriplesConfig, context_template
 from prospero.data.template import Template
+from prospero.data.triples.files import ENDINGS
 from prospero.data.triples.of_run import knowledge_of
-from prospero.data.triples.reading import ENDINGS
 from prospero.errors import ConfigError, DataError
 from prospero.knowledge.bm25 import BM25
 from prospero.knowledge.entities import EntityIndex

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from prospero.data.triples.files import read_triples
 from prospero.data.triples.reading import TripleReading
 from prospero.errors import ConfigError, DataError
 
@@ -22,7 +23,7 @@ QUERY = (
 
 
 def read(path, **settings):
-    return [(one.subject, one.relation, one.object) for one in TripleReading(**settings).read(str(path))]
+    return [(one.subject, one.relation, one.object) for one in read_triples(str(path), TripleReading(**settings))]
 
 
 @pytest.fixture

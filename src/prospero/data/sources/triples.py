@@ -18,6 +18,7 @@ from prospero.data.sources.find_files import find_files, listing_hash
 from prospero.data.sources.source import SourceConfig
 from prospero.data.sources.stdlib import python_identity, stdlib_files
 from prospero.data.template import Template
+from prospero.data.triples.files import read_triples
 from prospero.data.triples.invented import Reader
 from prospero.data.triples.python_facts import python_facts
 from prospero.data.triples.reading import BadLines, TripleReading
@@ -138,7 +139,7 @@ def _read(config: TriplesConfig, notes: Counter[str]) -> Iterator[Triple]:
         columns=config.columns, header=config.header, bad_lines=config.bad_lines, language=config.language,
         query=config.query, notes=notes,
     )  # fmt: skip
-    return reading.read(config.path)
+    return read_triples(config.path, reading)
 
 
 def _chosen(config: TriplesConfig, triples: Triples) -> Triples:

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from prospero.data.triples.files import read_triples
 from prospero.data.triples.n_triples import readable, unescaped, words_of
 from prospero.data.triples.reading import BadLines, TripleReading
 from prospero.errors import ConfigError, DataError
@@ -16,7 +17,7 @@ def read(tmp_path):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         reading = TripleReading(**settings)
-        found = [(one.subject, one.relation, one.object) for one in reading.read(str(path))]
+        found = [(one.subject, one.relation, one.object) for one in read_triples(str(path), reading)]
         return found, reading.notes
 
     return read
