@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "data": GROUND | {"processes"},
     "checkpoints": GROUND | {"model", "data", "runs"},
     "generation": GROUND | {"model", "data"},
+    "knowledge": GROUND | {"data"},  # nobody imports it: hosts take a Retrieval of data/retrieval.py by the registry
     "interop": GROUND | {"model", "data", "runs", "checkpoints", "generation"},
     "evaluation": GROUND | {"model", "objective", "data", "generation", "runs"},
     "planning": GROUND | {"model", "objective", "data", "evaluation"},

@@ -23,6 +23,7 @@ PARTS: dict[str, dict[str, str]] = {
         "sessions": "prospero.data.sources.sessions:SessionsConfig",
         "passages": "prospero.data.sources.passages:PassagesConfig",
         "token_pairs": "prospero.data.sources.token_pairs:TokenPairsConfig",
+        "triples": "prospero.data.sources.triples:TriplesConfig",
     },
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
@@ -145,6 +146,7 @@ PARTS: dict[str, dict[str, str]] = {
         "choice": "prospero.evaluation.tasks.choice:ChoiceConfig",
         "cloze": "prospero.evaluation.tasks.cloze:ClozeConfig",
         "code": "prospero.evaluation.tasks.code:CodeConfig",
+        "facts": "prospero.evaluation.tasks.facts:FactsConfig",
         "lm_eval": "prospero.evaluation.tasks.lm_eval:LMEvalConfig",
     },
     "callbacks": {
@@ -160,6 +162,11 @@ PARTS: dict[str, dict[str, str]] = {
     "logger": {
         "wandb": "prospero.training.loggers.wandb:WandbConfig",
         "tensorboard": "prospero.training.loggers.tensorboard:TensorboardConfig",
+    },
+    "retrieval": {
+        "none": "prospero.knowledge.retrieval:NoRetrievalConfig",
+        "triples": "prospero.knowledge.retrieval:TriplesRetrievalConfig",
+        "bm25": "prospero.knowledge.retrieval:BM25RetrievalConfig",
     },
     "sampling": {
         "sampling": "prospero.generation.sampling:SamplingConfig",

@@ -11,6 +11,7 @@ from prospero.commands.generate import GenerateConfig, generate
 from prospero.errors import ConfigError, DataError
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Context, Engine, Precision
+from prospero.knowledge.retrieval import NoRetrievalConfig, TriplesRetrievalConfig
 
 SAMPLING = SamplingConfig(max_new_tokens=6, temperature=1.0, seed=3)
 
@@ -161,6 +162,38 @@ def test_another_jobs_file_is_left_alone(job):
     refused("line 1 is of another prompt")
     job.prompts.write_text('{"prompt": "ab"}\n')
     refused("line 2 is of another prompt")
+
+
+@pytest.fixture
+def retrieval(tmp_path):
+    (tmp_path / "facts.tsv").write_text("a\tr\tb\na\tr\tc\n")
+    (tmp_path / "t.yaml").write_text("r: ['{subject}{object}', '{object}{subject}']")
+    files = {"path": str(tmp_path / "facts.tsv"), "templates_file": str(tmp_path / "t.yaml")}
+    return TriplesRetrievalConfig(**files, context="{facts}{prompt}")
+
+
+def test_facts_stand_before_a_prompt_where_they_fit(run, capsys, retrieval):
+    two = replace(SAMPLING, max_new_tokens=2)  # of a window of 8: a prompt of 6, a token that may begin it among them
+    out, err = written(capsys, run, two, prompt="a", retrieval=retrieval)
+    assert "retrieval: 1 facts before the prompt (1 more had no room)" in err
+    assert out == written(capsys, run, two, prompt="aba")[0] and out.startswith("aba")
+    assert written(capsys, run, two, prompt="a", retrieval=NoRetrievalConfig())[0].startswith("a")
+    out, err = written(capsys, run, two, prompt="x a x", retrieval=retrieval)
+    assert out.startswith("x a x") and "retrieval: 0 facts before the prompt (2 more" in err
+
+
+def test_a_file_of_prompts_with_the_facts_in_each_line(job, retrieval):
+    two = replace(SAMPLING, max_new_tokens=2)
+    job.prompts.write_text('{"prompt": "a", "id": 1}\n{"prompt": "é"}\n')
+    job(two, retrieval=retrieval)
+    found = lines(job.out)
+    assert [(row["prompt"], row["facts"]) for row in found] == [("a", ["ab"]), ("é", [])] and found[0]["id"] == 1
+    assert "holds the texts of 2 prompts already" in job(two, retrieval=retrieval)
+    with pytest.raises(ConfigError):
+        job(two)
+    job.prompts.write_text('{"prompt": "a", "facts": 1}\n')
+    with pytest.raises(ConfigError, match=r"prompt 1 of .* has a field 'facts', which retrieval= writes"):
+        job(two, retrieval=retrieval, out=str(job.out) + "2")
 
 
 def test_what_is_no_file_of_prompts(job):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prospero.data.parts import MISSING
 from prospero.errors import ConfigError
-from prospero.evaluation.tasks.parts import TaskSettings
+from prospero.evaluation.tasks.parts import RetrievalSettings, TaskSettings
 from prospero.generation.settings import Precision
 from prospero.training.parts import MetricSettings, TrainerSettings
 
@@ -22,6 +22,7 @@ EXAMPLES = [
     ("python evaluate.py run=first tasks.text.path=book.txt", "a run by its name, on a text of yours"),
     ("python evaluate.py run=outputs/a/checkpoints/step_00000100 limit=200", "a checkpoint, on 200 items a task"),
     ("python evaluate.py run=hf_folder tasks.text.path=texts 'metrics=[bits_per_byte,accuracy]'", "Hugging Face's"),
+    ("python evaluate.py run=last tasks=[facts]", "of a model of data=triples: what it knows, and what it reads"),
     ("python evaluate.py run=last trainer=ddp trainer.accelerator=cpu trainer.devices=2", "two processes share it"),
 ]
 READ_OF_TRAINER = ("accelerator", "devices", "num_nodes", "strategy")
@@ -38,6 +39,8 @@ class EvaluateConfig:
     """Metrics of tokens for the task text; metrics of written texts for every task that writes."""
     trainer: TrainerSettings = MISSING
     """Devices and processes: accelerator, devices, num_nodes; each process holds the whole model (ddp)."""
+    retrieval: RetrievalSettings | None = None
+    """What is put before the prompts of tasks that write: facts of a knowledge graph, paragraphs, or nothing."""
     run: str = "last"
     """The model: last, a run's name, or a folder (of a run, a checkpoint, a model, or one of Hugging Face's)."""
     limit: int | None = None

@@ -15,6 +15,7 @@ import torch
 from prospero.commands.opening import ModelPlace, OpenModel
 from prospero.configuration import written
 from prospero.data.prepare import find_prepared
+from prospero.data.retrieval import RetrievalFacts
 from prospero.errors import ConfigError
 from prospero.evaluation.measurement import Measurement, Subject
 from prospero.evaluation.metrics.collection import text_metrics_of
@@ -79,10 +80,11 @@ def build_tasks(config: "EvaluateConfig", place: ModelPlace) -> list[Measurement
     """Return the tasks with their items read; ConfigError and DataError before any weight is."""
     texts, tokens = _metrics(config)
     data = Path(config.outputs_dir, "data")
+    prepared = find_prepared(data, place.data_fingerprint)
     facts = TaskFacts(
         metrics=texts,
         token_metrics=tokens,
-        validation=find_prepared(data, place.data_fingerprint),
+        validation=prepared,
         trained_before=[find_prepared(data, fingerprint) for fingerprint in place.trained_before],
         tokenizer=place.tokenizer,
         seq_len=place.seq_len,
@@ -90,6 +92,7 @@ def build_tasks(config: "EvaluateConfig", place: ModelPlace) -> list[Measurement
         seed=config.seed,
         limit=config.limit,
         outputs_dir=config.outputs_dir,
+        retrieval=None if config.retrieval is None else config.retrieval.build(RetrievalFacts(prepared=prepared)),
     )
     return tasks_of(config.tasks, facts)
 
@@ -266,7 +269,7 @@ def write_results(job: Job, seconds: Mapping[str, float]) -> None:
         settings=settings,
         seed=job.config.seed,
     )
-    for line in table(numbers):
+    for line in table(numbers, {one.name: one.grids for one in found}):
         print(printable(line))
     sys.stdout.flush()
     log.info("look at %s; every item stands in %s", _short(job.folder.report), _short(job.folder.samples))

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from prospero.data.parts import MISSING
 from prospero.errors import ConfigError
+from prospero.evaluation.tasks.parts import RetrievalSettings
 from prospero.generation.settings import Context, Engine, Precision
 from prospero.training.parts import SamplingSettings
 
 if TYPE_CHECKING:
+    from prospero.data.retrieval import Retrieval
     from prospero.data.tokenizer.tokenizer import Tokenizer
+    from prospero.generation.batch_file import Prompt
     from prospero.generation.decoder import Decoder
 
 EXAMPLES = [
@@ -20,6 +23,7 @@ EXAMPLES = [
     ("python generate.py run=first prompt='def ' sampling.temperature=0", "a run by its name, greedily"),
     ("python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.n=3", "three texts of a folder"),
     ("python generate.py run=last prompts=prompts.jsonl out=texts.jsonl", "a file of prompts, many at a time"),
+    ("python generate.py run=last prompt='The class of run is' retrieval=triples", "with what is known about run"),
     ("python generate.py run=last prompt='def ' precision=int8", "8-bit weights; says what they cost"),
     ("python generate.py run=outputs/model.onnx prompt='def '", "an exported file"),
     ("python generate.py run=last", "prompts from the terminal, one after the other"),
@@ -32,6 +36,8 @@ class GenerateConfig:
 
     sampling: SamplingSettings = MISSING
     """How the next token is drawn."""
+    retrieval: RetrievalSettings | None = None
+    """What is put before the prompts: facts of a knowledge graph, paragraphs of a text, or nothing."""
     run: str = "last"
     """The run: last, a name, a folder (of a run, a checkpoint, a model, or one of Hugging Face's), or an .onnx file."""
     prompt: str | None = None
@@ -76,12 +82,48 @@ def generate(config: GenerateConfig) -> int:
 
     logging_setup.configure()
     work = _work(config)
+    retrieval = _retrieval(config)
     decoder, tokenizer, mark = open_decoder(config)
     if isinstance(work, Batch):
-        return work.write(decoder, tokenizer, mark)
+        return work.write(decoder, tokenizer, mark, retrieval)
     for prompt in work:
-        _show(config, decoder, tokenizer, prompt)
+        _show(config, decoder, tokenizer, _informed(config, decoder, tokenizer, retrieval, prompt))
     return 0
+
+
+def _retrieval(config: GenerateConfig) -> "Retrieval | None":
+    """Return what finds facts for a prompt, by the data that the model was trained on where nothing else is named."""
+    from prospero.commands.opening import ModelPlace
+    from prospero.data.prepare import find_prepared
+    from prospero.data.retrieval import RetrievalFacts
+    from prospero.registry import name_of
+
+    if config.retrieval is None or name_of("retrieval", type(config.retrieval)) == "none":
+        return None
+    is_file = os.path.isfile(config.run)
+    fingerprint = None if is_file else ModelPlace.find(config.run, config.outputs_dir).data_fingerprint
+    prepared = find_prepared(Path(config.outputs_dir, "data"), fingerprint)
+    return config.retrieval.build(RetrievalFacts(prepared=prepared))
+
+
+def _room(config: GenerateConfig, decoder: "Decoder") -> int | None:
+    """Return the tokens that a prompt with facts may have, so that what is written fits too; at least half a window."""
+    window = decoder.window
+    return None if window is None else max(1, window - config.sampling.max_new_tokens, window // 2)
+
+
+def _informed(
+    config: GenerateConfig, decoder: "Decoder", tokenizer: "Tokenizer", retrieval: "Retrieval | None", prompt: str
+) -> str:
+    """Return the prompt with the facts found for it, and say how many."""
+    from prospero.log import log
+
+    if retrieval is None:
+        return prompt
+    found = retrieval.before(prompt, tokenizer, _room(config, decoder))
+    more = f" ({found.left_out} more had no room)" if found.left_out else ""
+    log.info("retrieval: %d facts before the prompt%s", len(found.facts), more)
+    return found.text
 
 
 def open_decoder(config: GenerateConfig) -> "tuple[Decoder, Tokenizer, list[Any]]":
@@ -201,7 +243,7 @@ class Batch:
         if self.out.exists() and Path(config.prompts).exists() and self.out.samefile(config.prompts):
             raise ConfigError(f"out={config.out} is the file of the prompts; choose another")
 
-    def write(self, decoder: "Decoder", tokenizer: "Tokenizer", mark: list[Any]) -> int:
+    def write(self, decoder: "Decoder", tokenizer: "Tokenizer", mark: list[Any], retrieval: "Retrieval | None") -> int:
         """Write the texts that are not there yet; return the exit code."""
         import time
 
@@ -212,17 +254,21 @@ class Batch:
         from prospero.plain import plain
 
         sampling, context = self.config.sampling, self.config.context
-        made_with = settings_mark(mark, plain(sampling), context.name)
+        found = [] if retrieval is None else [retrieval.facts()]
+        made_with = settings_mark(mark, plain(sampling), context.name, *found)
+        texts = [prompt.text for prompt in self.prompts]
+        if retrieval is not None:
+            texts, self.prompts = self._informed(tokenizer, retrieval, _room(self.config, decoder))
         file = TextsFile(self.out, self.prompts, sampling.n, made_with)
-        for number, prompt in enumerate(self.prompts if context is Context.refuse else []):
+        for number, text in enumerate(texts if context is Context.refuse else []):
             try:
-                window_start(len(first_ids(tokenizer, prompt.text)), decoder.window, context)
+                window_start(len(first_ids(tokenizer, text)), decoder.window, context)
             except ConfigError as error:
                 raise ConfigError(f"prompt {number + 1} of {self.config.prompts}: {error}") from error
         if file.done:
             log.info("%s holds the texts of %s prompts already", self.out, f"{file.done:,}")
         begun, todo = time.perf_counter(), len(self.prompts) - file.done
-        jobs = ((number, self.prompts[number].text) for number in range(file.done, len(self.prompts)))
+        jobs = ((number, texts[number]) for number in range(file.done, len(texts)))
         file.write(
             continuations(
                 decoder,
@@ -236,3 +282,20 @@ class Batch:
         )
         log.info("%s: %s prompts continued in %.1f s", self.out, f"{todo:,}", max(time.perf_counter() - begun, 1e-9))
         return 0
+
+    def _informed(
+        self, tokenizer: "Tokenizer", retrieval: "Retrieval", room: int | None
+    ) -> "tuple[list[str], list[Prompt]]":
+        """Return the prompts with the facts before them, and each prompt with these facts as a field of its line."""
+        from prospero.generation.batch_file import Prompt
+
+        texts, prompts = [], []
+        for number, prompt in enumerate(self.prompts, 1):
+            if "facts" in prompt.fields:
+                raise ConfigError(
+                    f"prompt {number} of {self.config.prompts} has a field 'facts', which retrieval= writes; rename it"
+                )
+            found = retrieval.before(prompt.text, tokenizer, room)
+            texts.append(found.text)
+            prompts.append(Prompt(prompt.text, dict(prompt.fields) | {"facts": list(found.facts)}))
+        return texts, prompts

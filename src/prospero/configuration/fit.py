@@ -6,11 +6,17 @@ from inspect import Parameter
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from prospero.evaluation.tasks.parts import RetrievalSettings
 from prospero.training.settings import TrainConfig
+
+OTHER_GROUPS = {"retrieval": RetrievalSettings}
+"""Groups of other roots than that of training."""
 
 
 def protocol_of(group: str) -> type | None:
     """Return the Protocol that a part's settings follow, or None for a group of one class of settings."""
+    if group in OTHER_GROUPS:
+        return OTHER_GROUPS[group]
     kind: Any = get_type_hints(TrainConfig)[group]
     if get_origin(kind) in (Union, UnionType):
         kind = get_args(kind)[0]

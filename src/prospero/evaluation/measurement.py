@@ -66,11 +66,23 @@ class Quantity:
     higher_is_better: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Numbers that a reader wants to see side by side."""
+
+    columns: Sequence[str]
+    """Their headings."""
+    rows: Mapping[str, Sequence[str]]
+    """What a row is about -> the quantity in each column."""
+
+
 class Measurement(ABC):
     """Items, and what a model makes of them."""
 
     name: str
     """By which its numbers are published: `<name>/<quantity>`."""
+    reads_retrieval: bool = False
+    """Whether a retrieval puts facts before its prompts."""
 
     @property
     @abstractmethod
@@ -87,6 +99,11 @@ class Measurement(ABC):
         """Yield an outcome for each number in `items`, each once, in any order; it depends on (subject, item) alone."""
 
     @property
+    def grids(self) -> list[Grid]:
+        """How the screen shows its numbers; without any, one below the other."""
+        return []
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What it was measured with, as plain values: settings, fingerprint of the data."""
         return {}
@@ -100,7 +117,7 @@ class Measured:
     """The outcomes of a measurement, by item, and its numbers."""
 
     def __init__(self, measurement: Measurement, outcomes: Sequence[Outcome]) -> None:
-        self.name, self.facts = measurement.name, measurement.facts
+        self.name, self.facts, self.grids = measurement.name, measurement.facts, measurement.grids
         self.quantities = {quantity.name: quantity for quantity in measurement.quantities}
         self.outcomes = list(outcomes)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from prospero.evaluation.measurement import Measured
+from prospero.evaluation.measurement import Grid, Measured
 from prospero.evaluation.statistics.bootstrap import interval
 
 CONFIDENCE, RESAMPLES = 0.95, 2000
@@ -32,6 +32,7 @@ def estimates(measured: Measured, *, seed: int = 0) -> dict[str, Estimate]:
     found = {}
     for name, quantity in measured.quantities.items():
         rows = measured.statistics(name)
+        rows = rows[rows.any(axis=1)]  # an item that adds nothing to any sum is none of this number's
         low, high = interval(rows, quantity.finish, share=CONFIDENCE, resamples=RESAMPLES, seed=seed)
         found[name] = Estimate(
             value=_known(measured.value(name)),
@@ -61,9 +62,38 @@ def task_results(
     }
 
 
-def table(found: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
-    """Return the lines of a table: task/quantity, value, interval, items, and which way is better."""
-    rows = [("", "value", f"{CONFIDENCE:.0%} interval".replace("%", " %"), "items", "")]
+def table(found: Mapping[str, Mapping[str, Estimate]], grids: Mapping[str, Sequence[Grid]] | None = None) -> list[str]:
+    """Return the lines of a table: task/quantity, value, interval, items, and which way is better.
+
+    The numbers of a task with `grids` stand in tables of their own below it.
+    """
+    beside = {task: of_task for task, of_task in (grids or {}).items() if of_task}
+    lines = _list({task: numbers for task, numbers in found.items() if task not in beside})
+    for task, of_task in beside.items():
+        for one in of_task:
+            lines += [*([""] if lines else []), *_grid(task, one, found[task])]
+    return lines
+
+
+def _grid(task: str, grid: Grid, numbers: Mapping[str, Estimate]) -> list[str]:
+    """Return the lines of numbers side by side, each with its interval."""
+    rows = [(f"{task}, {_confidence()}", *grid.columns)]
+    for title, names in grid.rows.items():
+        cells = (f"{shown(numbers[name].value)} ({between(numbers[name])})" for name in names)
+        rows.append((title, *(cell.replace("- (-)", "-").replace(" (-)", "") for cell in cells)))
+    counted = next(iter(grid.rows.values()))
+    rows.append(("items", *(f"{numbers[name].samples:,}" for name in counted)))
+    return _aligned(rows)
+
+
+def _confidence() -> str:
+    return f"{CONFIDENCE:.0%} interval".replace("%", " %")
+
+
+def _list(found: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+    if not found:
+        return []
+    rows = [("", "value", _confidence(), "items", "")]
     for task, numbers in found.items():
         for name, one in numbers.items():
             better = "higher is better" if one.higher_is_better else "lower is better"

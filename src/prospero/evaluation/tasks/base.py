@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from prospero import registry
+from prospero.data.retrieval import Retrieval
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError, suggest
 from prospero.evaluation.measurement import Measurement
@@ -41,6 +42,8 @@ class TaskFacts:
     """Items a task has at most, unless its own `limit` says otherwise; None: all."""
     outputs_dir: str = "outputs"
     """The folder that holds the runs: a metric may score with a model of one."""
+    retrieval: Retrieval | None = None
+    """What puts facts before the prompts of tasks that write; None: nothing does."""
 
 
 def build_tasks(settings: Mapping[str, TaskSettings], facts: TaskFacts) -> list[Measurement]:
@@ -53,6 +56,11 @@ def build_tasks(settings: Mapping[str, TaskSettings], facts: TaskFacts) -> list[
                 f"metrics.{name} scores written texts, and none of the tasks {', '.join(settings)} writes any; "
                 "choose a task that does, or leave it out"
             )
+    if facts.retrieval is not None and not any(task.reads_retrieval for task in tasks):
+        raise ConfigError(
+            f"retrieval= puts facts before prompts, and none of the tasks {', '.join(settings)} has any; choose a task "
+            "that writes, or tasks=[facts], or leave it out"
+        )
     for task in tasks:
         if task.size == 0:
             raise ConfigError(f"tasks.{task.name} has no item to measure")

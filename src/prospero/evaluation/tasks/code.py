@@ -21,7 +21,7 @@ from prospero.evaluation.metrics.text_base import TextSample
 from prospero.evaluation.tasks.base import TaskFacts, text_metrics
 from prospero.evaluation.tasks.generation import statistics_of
 from prospero.evaluation.tasks.items import Gathered, check_limit, chosen, gather
-from prospero.evaluation.tasks.prompt import Keep, Room, fitted
+from prospero.evaluation.tasks.prompt import Keep, Room, fitted, informed
 from prospero.generation.generate import continuations
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Context
@@ -102,8 +102,10 @@ class CodeConfig:
 class CodeTask(Measurement):
     """Writes n programs for each item, runs them in the cage and counts those that pass."""
 
+    reads_retrieval = True
+
     def __init__(self, name: str, config: CodeConfig, facts: TaskFacts, gathered: Gathered) -> None:
-        self.name, self.config, self.origin = name, config, gathered.facts
+        self.name, self.config, self.origin, self.retrieval = name, config, gathered.facts, facts.retrieval
         self.template = Template(config.template, f"{name}.template")
         self.program = Template(config.program, f"{name}.program")
         self.metrics = text_metrics(config.metrics, facts)
@@ -145,7 +147,8 @@ class CodeTask(Measurement):
     def facts(self) -> dict[str, Any]:
         """The settings, what the items are, and what held while programs ran."""
         items = [sorted(values.items()) for values in self.values]
-        held = {"protections": list(self.protections)}
+        held: dict[str, Any] = {"protections": list(self.protections)}
+        held |= {} if self.retrieval is None else {"retrieval": self.retrieval.facts()}
         return {"settings": plain(self.config), "fingerprint": fingerprint(items), **self.origin, **held}
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
@@ -157,7 +160,8 @@ class CodeTask(Measurement):
             for number in items:
                 values, source = self.values[number], self.template.fields[0]
                 prompt = fitted(self.template, values, source, Keep.end, room)
-                prompts[number] = {"prompt": prompt.text} | ({"left_out": prompt.left_out} if prompt.left_out else {})
+                prompt = informed(prompt, self.retrieval, room)
+                prompts[number] = prompt.record()
                 yield number, prompt.text
 
         written = continuations(

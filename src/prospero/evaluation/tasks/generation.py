@@ -18,7 +18,7 @@ from prospero.evaluation.metrics.text_base import TextMetric, TextSample
 from prospero.evaluation.tasks.base import TaskFacts, text_metrics
 from prospero.evaluation.tasks.items import Gathered, check_limit, check_pattern, gather
 from prospero.evaluation.tasks.likelihood import bits_and_bytes
-from prospero.evaluation.tasks.prompt import Keep, Room, fitted
+from prospero.evaluation.tasks.prompt import Keep, Room, fitted, informed
 from prospero.generation.generate import continuations
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Context
@@ -88,8 +88,10 @@ class GenerationTaskConfig:
 class GenerationTask(Measurement):
     """Writes a text for each item and measures it with metrics of texts."""
 
+    reads_retrieval = True
+
     def __init__(self, name: str, config: GenerationTaskConfig, facts: TaskFacts, gathered: Gathered) -> None:
-        self.name, self.config, self.origin = name, config, gathered.facts
+        self.name, self.config, self.origin, self.retrieval = name, config, gathered.facts, facts.retrieval
         self.template = Template(config.template, f"{name}.template")
         self.source = config.source or self.template.fields[0]
         self.metrics = text_metrics(config.metrics, facts)
@@ -119,7 +121,8 @@ class GenerationTask(Measurement):
     def facts(self) -> dict[str, Any]:
         """The settings, and what the items are."""
         items = [[values, references] for values, references in zip(self.values, self.references)]
-        return {"settings": plain(self.config), "fingerprint": fingerprint(items), **self.origin}
+        known = {"settings": plain(self.config), "fingerprint": fingerprint(items), **self.origin}
+        return known if self.retrieval is None else known | {"retrieval": self.retrieval.facts()}
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
         """Write up to `subject.rows` texts side by side; as many are scored together."""
@@ -129,7 +132,8 @@ class GenerationTask(Measurement):
         def jobs() -> Iterator[tuple[int, str]]:
             for number in items:
                 prompt = fitted(self.template, self.values[number], self.source, self.config.keep, room)
-                prompts[number] = {"prompt": prompt.text} | ({"left_out": prompt.left_out} if prompt.left_out else {})
+                prompt = informed(prompt, self.retrieval, room)
+                prompts[number] = prompt.record()
                 yield number, prompt.text
 
         written = continuations(

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from prospero.data.retrieval import Retrieval, RetrievalFacts
     from prospero.evaluation.measurement import Measurement
     from prospero.evaluation.tasks.base import TaskFacts
 
@@ -12,4 +13,12 @@ class TaskSettings(Protocol):
 
     def build(self, name: str, facts: "TaskFacts") -> "Measurement":
         """Return the task called `name`, its items read; DataError when they cannot be."""
+        ...
+
+
+class RetrievalSettings(Protocol):
+    """What is put before a prompt: the group `retrieval`."""
+
+    def build(self, facts: "RetrievalFacts") -> "Retrieval | None":
+        """Return what finds facts for a prompt; None where nothing is put before it."""
         ...

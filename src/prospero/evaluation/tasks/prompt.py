@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
+from prospero.data.retrieval import Retrieval
 from prospero.data.template import Template
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.generation.engine import first_ids
@@ -23,6 +25,17 @@ class Prompt:
     text: str
     left_out: int = 0
     """Characters of the record that did not fit."""
+    facts: tuple[str, ...] = ()
+    """What a retrieval has put before it."""
+    facts_left_out: int = 0
+    """Facts that it found and that did not fit."""
+
+    def record(self) -> dict[str, Any]:
+        """Return it as samples.jsonl shows it."""
+        known: dict[str, Any] = {"prompt": self.text}
+        known |= {"left_out": self.left_out} if self.left_out else {}
+        known |= {"facts": list(self.facts)} if self.facts else {}
+        return known | ({"facts_left_out": self.facts_left_out} if self.facts_left_out else {})
 
 
 class Room:
@@ -60,6 +73,14 @@ def fitted(template: Template, values: Mapping[str, str], source: str, keep: Kee
         return Prompt(cut(length), len(text) - length)
     length = longest(lambda length: room.holds(whole[len(whole) - length :]), min(len(whole), room.most))
     return Prompt(whole[len(whole) - length :], len(whole) - length)
+
+
+def informed(prompt: Prompt, retrieval: Retrieval | None, room: Room) -> Prompt:
+    """Return the prompt with the facts before it that a retrieval finds and that fit; they leave before it is cut."""
+    if retrieval is None:
+        return prompt
+    found = retrieval.before(prompt.text, room.tokenizer, room.tokens)
+    return Prompt(found.text, prompt.left_out, found.facts, found.left_out)
 
 
 def longest(holds: Callable[[int], bool], most: int) -> int:
