@@ -2,31 +2,27 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import lightning as L
 
 from prospero.data.datamodule import LanguageDataModule
-from prospero.data.prepare import PreparedData, prepare
+from prospero.data.prepare import PreparedData
 from prospero.evaluation.metrics.base import MetricFacts
 from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor, refuse_text_metrics
 from prospero.evaluation.monitor import Monitor
-from prospero.log import log
-from prospero.model.base import LanguageModel
 from prospero.model.size import flops_per_token
 from prospero.objective.objective import Objective
 from prospero.objective.preference import objective_of
 from prospero.processes import ranks
-from prospero.processes.rendezvous import one_per_folder
-from prospero.training.bounds import check_micro_batch, evaluated_sequences
+from prospero.training.bounds import check_micro_batch
 from prospero.training.callbacks import pruning
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.network import Network, build_network, check_adapter
 from prospero.training.optimization import optimization_of
 from prospero.training.preference import check_preferences
-from prospero.training.reference import attach_reference
 from prospero.training.resume_check import check_data, fingerprints, part_names
+from prospero.training.run_data import build_data, prepare_data
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
 from prospero.training.settings import TrainConfig
@@ -72,55 +68,9 @@ def assemble(session: Session) -> RunParts:
         document_ids=network.model.reads_document_ids,
         trained_before=[] if session.source is None else session.source.trained_on,
     )
-    data = build_data(session, prepared, network.model)
-    if session.teaching is not None:
-        session.teaching.check(session.config, prepared, data.sequences_per_epoch)
-        session.rendezvous.same("teacher", {"fingerprint": session.teaching.fingerprint})
-    attach_reference(session, data, network)
+    data = build_data(session, prepared, network)
     module, trainer, monitor = _build_trained(session, prepared, data, network)
     return RunParts(session, prepared, data, module, trainer, monitor)
-
-
-def prepare_data(session: Session) -> PreparedData:
-    """Return the prepared data, made by one process for each cache folder while those that share it wait.
-
-    Raises ConfigError when machines with caches of their own have prepared different data.
-    """
-    cache = Path(session.config.outputs_dir, "data")
-    prepared = one_per_folder(session.rendezvous, cache, lambda: prepare(session.config))
-    session.rendezvous.same("data", {"fingerprint": prepared.fingerprint})
-    return prepared
-
-
-def build_data(session: Session, prepared: PreparedData, model: LanguageModel) -> LanguageDataModule:
-    """Return the batches of the prepared data that `model` reads."""
-    config, splits = session.config, prepared.receipt["splits"]
-    log.info(
-        "data: %s; train %s tokens, val %s tokens; %d tokens in the vocabulary; fingerprint %s",
-        prepared.receipt["source"]["description"],
-        f"{splits['train']['tokens']:,}",
-        f"{splits['val']['tokens']:,}",
-        prepared.tokenizer.vocab_size,
-        prepared.fingerprint[:12],
-    )
-    data = LanguageDataModule(
-        prepared,
-        packing=config.packing,
-        augmentation=config.augmentation,
-        seq_len=config.seq_len,
-        global_batch_size=config.global_batch_size,
-        micro_batch_size=session.micro_batch_size,
-        seed=config.seed,
-        num_workers=config.data.num_workers,
-        train_sequences=config.train_sequences,
-        document_ids=model.reads_document_ids,
-        training_document_ids=session.teaching is not None and session.teaching.reads_document_ids,
-        training_facts=None if session.teaching is None else session.teaching.store,
-        rank=ranks.rank() // session.hardware.tensor_parallel,
-        world_size=session.hardware.data_parallel_size,
-    )
-    data.val_sequences, data.test_sequences = evaluated_sequences(config, data, flops_per_token(model, config.seq_len))
-    return data
 
 
 def build_objective(config: TrainConfig) -> Objective:

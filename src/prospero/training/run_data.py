@@ -1,0 +1,60 @@
+"""A run's data: prepared once for all processes, then cut into the batches that its model reads."""
+
+from pathlib import Path
+
+from prospero.data.datamodule import LanguageDataModule
+from prospero.data.prepare import PreparedData, prepare
+from prospero.log import log
+from prospero.model.size import flops_per_token
+from prospero.processes import ranks
+from prospero.processes.rendezvous import one_per_folder
+from prospero.training.bounds import evaluated_sequences
+from prospero.training.network import Network
+from prospero.training.reference import attach_reference
+from prospero.training.session import Session
+
+
+def prepare_data(session: Session) -> PreparedData:
+    """Return the prepared data, made by one process for each cache folder while those that share it wait.
+
+    Raises ConfigError when machines with caches of their own have prepared different data.
+    """
+    cache = Path(session.config.outputs_dir, "data")
+    prepared = one_per_folder(session.rendezvous, cache, lambda: prepare(session.config))
+    session.rendezvous.same("data", {"fingerprint": prepared.fingerprint})
+    return prepared
+
+
+def build_data(session: Session, prepared: PreparedData, network: Network) -> LanguageDataModule:
+    """Return the batches of the prepared data that the model reads, with what a teacher or a reference says of them."""
+    model, config, splits = network.model, session.config, prepared.receipt["splits"]
+    log.info(
+        "data: %s; train %s tokens, val %s tokens; %d tokens in the vocabulary; fingerprint %s",
+        prepared.receipt["source"]["description"],
+        f"{splits['train']['tokens']:,}",
+        f"{splits['val']['tokens']:,}",
+        prepared.tokenizer.vocab_size,
+        prepared.fingerprint[:12],
+    )
+    data = LanguageDataModule(
+        prepared,
+        packing=config.packing,
+        augmentation=config.augmentation,
+        seq_len=config.seq_len,
+        global_batch_size=config.global_batch_size,
+        micro_batch_size=session.micro_batch_size,
+        seed=config.seed,
+        num_workers=config.data.num_workers,
+        train_sequences=config.train_sequences,
+        document_ids=model.reads_document_ids,
+        training_document_ids=session.teaching is not None and session.teaching.reads_document_ids,
+        training_facts=None if session.teaching is None else session.teaching.store,
+        rank=ranks.rank() // session.hardware.tensor_parallel,
+        world_size=session.hardware.data_parallel_size,
+    )
+    data.val_sequences, data.test_sequences = evaluated_sequences(config, data, flops_per_token(model, config.seq_len))
+    if session.teaching is not None:
+        session.teaching.check(config, prepared, data.sequences_per_epoch)
+        session.rendezvous.same("teacher", {"fingerprint": session.teaching.fingerprint})
+    attach_reference(session, data, network)
+    return data
