@@ -160,6 +160,7 @@ def run(verb: str, given: list[str]) -> int:
     """Compose the configuration of `verb` and call its function; return the exit code."""
     if registry.VERBS[verb].settings is None:
         return _run_plain(verb, given)
+    given = _with_word(verb, given)
     words, options = _arranged(given)
     if "--version" in options:
         import prospero
@@ -170,6 +171,14 @@ def run(verb: str, given: list[str]) -> int:
     if swept:
         _check_sweep(verb, given)
     return _compose_and_call(verb, words, options, swept=swept)
+
+
+def _with_word(verb: str, given: list[str]) -> list[str]:
+    """Return the words with the first as the setting that it stands for: `show batch` is `show what=batch`."""
+    name = registry.VERBS[verb].word
+    if name is None or not given or "=" in given[0] or given[0].startswith("-"):
+        return given
+    return [f"{name}={given[0]}", *given[1:]]
 
 
 def _check_sweep(verb: str, given: list[str]) -> None:

@@ -190,6 +190,8 @@ class Verb:
     """One line for the help."""
     extends: str | None = None
     """The verb on whose root, conf/<verb>.yaml, its own root builds; its settings class extends the other's."""
+    word: str | None = None
+    """The setting that a first word without = fills: `prospero show batch`."""
 
 
 VERBS: dict[str, Verb] = {
@@ -222,6 +224,13 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.prefer:prefer",
         "prospero.commands.prefer:PreferConfig",
         "make pairs of a model's own answers, ranked by a metric: data for loss=dpo",
+    ),
+    "show": Verb(
+        "prospero.commands.show:show",
+        "prospero.commands.show:ShowConfig",
+        "print a batch of a training run with the tokens that carry loss; takes every setting of train",
+        extends="train",
+        word="what",
     ),
     "find_lr": Verb(
         "prospero.commands.find_lr:find_lr",

@@ -6,9 +6,11 @@ import sys
 
 import pytest
 from tests.checkpoints import stored
+from tests.generation.test_chat import BYTE, Scripted
 
-from prospero.commands.chat import ChatConfig, chat
+from prospero.commands.chat import ChatConfig, chat, talk
 from prospero.errors import ConfigError
+from prospero.generation.chat import Chat
 from prospero.generation.sampling import SamplingConfig
 
 SAMPLING = SamplingConfig(max_new_tokens=6, temperature=1.0, seed=3)
@@ -56,3 +58,23 @@ def test_what_cannot_be(run):
         chat(ChatConfig(sampling=SAMPLING, run=str(run), template="x.jinja"))
     with pytest.raises(ConfigError, match="run= is empty"):
         ChatConfig(sampling=SAMPLING, run=" ")
+
+
+def test_ctrl_c_stops_an_answer_and_not_the_program(capsys):
+    class Interrupted(Scripted):
+        def step(self, tokens):
+            if len(self.read) == 1 and len(self.left) == 2:
+                raise KeyboardInterrupt
+            return super().step(tokens)
+
+    talking = Chat(Interrupted(BYTE, [" Hello", " Yes"], BYTE.eot_id), BYTE, SamplingConfig(temperature=0.0))
+    talk(talking, io.StringIO("Hi\nAgain\n"))
+    captured = capsys.readouterr()
+    assert captured.out == "He\nYes\n" and captured.err == "(stopped)\n"
+    assert [message["content"] for message in talking.messages] == ["Hi", "He", "Again", "Yes"]
+
+
+def test_a_message_may_have_several_lines(capsys):
+    talking = Chat(Scripted(BYTE, [" Yes"], BYTE.eot_id), BYTE, SamplingConfig(temperature=0.0))
+    talk(talking, io.StringIO("a\\\nb\n"))
+    assert talking.messages[0]["content"] == "a\nb"

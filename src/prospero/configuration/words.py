@@ -23,7 +23,7 @@ from prospero.configuration.schema import schema
 from prospero.configuration.written import without_references
 from prospero.errors import ConfigError
 
-FOR_THE_MODEL = frozenset({"prompt", "prompts", "stop"})
+FOR_THE_MODEL = frozenset({"prompt", "prompts", "stop", "system"})
 """Settings, by their last name, whose text is the model's: nothing in it refers to anything."""
 
 LAYERS = ("experiment", "debug")

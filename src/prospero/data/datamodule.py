@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prospero.batch import IGNORE_INDEX, Batch
+from prospero.data.packing.apart import say_if_examples_mix
 from prospero.data.packing.evaluation import evaluation_packing
 from prospero.data.packing.packing import Packing
 from prospero.data.parts import AugmentationSettings, PackingSettings
@@ -83,6 +84,7 @@ class LanguageDataModule(L.LightningDataModule):
                 f"the training split has {train.n_tokens} tokens, fewer than one sequence of seq_len={seq_len} needs; "
                 f"give more text or set seq_len to {max(1, train.n_tokens - 1)} or less"
             )
+        say_if_examples_mix(train, packing, document_ids=document_ids)
         self.train_packing = packing.build(train, seq_len)
         self.train_sequences = train_sequences
         self.augmentation = augmentation.build(train, seed)

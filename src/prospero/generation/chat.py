@@ -64,7 +64,7 @@ class Chat:
         return [*self._begun(), *self.messages]
 
     def answer(self, text: str) -> Iterator[str]:
-        """Take what the user says and yield the answer piece by piece; what is read of it belongs to the dialogue.
+        """Take what the user says and yield the answer piece by piece; as much as is yielded belongs to the dialogue.
 
         Closing the iterator ends the answer where it is. Raises ConfigError for a message that does not fit, and
         DataError for what the template refuses; the dialogue is then as before.
@@ -84,7 +84,7 @@ class Chat:
         engine = Engine(self.decoder, self.tokenizer, max_rows=1, ends=self._ends)
         sampling = replace(self.sampling, max_new_tokens=fitted.room, stop=self._stop())
         handle = engine.add(fitted.ids, sampling, row=len(self.messages) // 2)
-        lead, done = self.frame.lead, None
+        lead, done, shown = self.frame.lead, None, ""
         try:
             while not engine.idle:
                 with self.decoder.session():
@@ -92,12 +92,12 @@ class Chat:
                 for event in events:
                     done = event.completion or done
                     piece, lead = _without(event.text, lead)
+                    shown += piece
                     if piece:
                         yield piece
         finally:  # where the reader has enough, what is there counts
             self.completion = done or engine.remove(handle)
-            said = "" if self.completion is None else _without(self.completion.text, self.frame.lead)[0]
-            self.messages.append({"role": "assistant", "content": said})
+            self.messages.append({"role": "assistant", "content": shown})
 
     def _fitted(self) -> Fitted:
         """Return what of the dialogue fits; at most half of what the model reads is kept free for the answer."""
