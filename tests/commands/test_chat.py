@@ -54,7 +54,7 @@ def test_what_cannot_be(run):
         chat(ChatConfig(sampling=SamplingConfig(n=2), run=str(run)))
     with pytest.raises(ConfigError, match=r"template=chatml writes <\|im_start\|>, which is no token of run="):
         chat(ChatConfig(sampling=SAMPLING, run=str(run), template="chatml"))
-    with pytest.raises(ConfigError, match=r"template=x.jinja is neither plain nor chatml, nor a file"):
+    with pytest.raises(ConfigError, match=r"template=x.jinja is neither plain nor chatml"):
         chat(ChatConfig(sampling=SAMPLING, run=str(run), template="x.jinja"))
     with pytest.raises(ConfigError, match="run= is empty"):
         ChatConfig(sampling=SAMPLING, run=" ")

@@ -13,7 +13,6 @@ from prospero.checkpoints.model_folder import describe_model
 from prospero.data.prepare import PreparedData
 from prospero.errors import ConfigError
 from prospero.log import log
-from prospero.model.adapters.lora import LoRAConfig
 from prospero.model.adapters.none import NoAdapterConfig
 from prospero.model.base import LanguageModel
 from prospero.model.numerics import NumericsChoice, apply_numerics, keep_freed_memory, measure_numerics
@@ -43,11 +42,11 @@ def build_network(session: Session, prepared: PreparedData, *, begins: bool) -> 
     sizes = _sizes(session, prepared)
     adapter_settings = config.adapter or NoAdapterConfig()
     adapter = adapter_settings.build()
-    _check_new_tokens_are_trained(session, prepared)
     spread = hardware.strategy.sharded
     model = _without_memory(config, sizes) if spread and source is not None else None
     model = model or config.model.build(**sizes)
     adapter.apply(model)
+    _check_new_tokens_are_trained(session, prepared, model)
     check_tensor_parallel(model, hardware.tensor_parallel)
     model.compute_dtype = hardware.precision.compute_dtype
     _choose_numerics(session, model)
@@ -141,14 +140,14 @@ def _new_control_tokens(session: Session, prepared: PreparedData) -> list[str]:
     return [name for name in prepared.tokenizer.control_names if name not in before]
 
 
-def _check_new_tokens_are_trained(session: Session, prepared: PreparedData) -> None:
-    """Raise ConfigError where LoRA would leave the rows of new control tokens as they are, so that none is learnt."""
-    if session.source is None or not isinstance(session.config.adapter, LoRAConfig):
+def _check_new_tokens_are_trained(session: Session, prepared: PreparedData, model: LanguageModel) -> None:
+    """Raise ConfigError where an adapter would leave the rows of new control tokens as they are, never learnt."""
+    if session.source is None or model.output_weight().requires_grad:
         return
     new = _new_control_tokens(session, prepared)
     if new:
         raise ConfigError(
-            f"the rendering adds control tokens ({', '.join(new)}) whose rows adapter=lora would not train; choose "
+            f"the rendering adds control tokens ({', '.join(new)}) whose rows the adapter would not train; choose "
             "rendering.template=plain, which needs none, or adapter=none"
         )
 

@@ -164,7 +164,7 @@ def test_another_template_is_another_preparation(tmp_path):
 
 
 def test_settings_that_cannot_be():
-    with pytest.raises(ConfigError, match=r"rendering.template=nope is neither plain nor chatml, nor a file"):
+    with pytest.raises(ConfigError, match=r"rendering.template=nope is neither plain nor chatml"):
         MessagesConfig(template="nope").build()
     with pytest.raises(ConfigError, match=r"rendering.template= is empty"):
         MessagesConfig(template=" ")
