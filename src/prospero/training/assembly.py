@@ -66,12 +66,7 @@ def assemble(session: Session) -> RunParts:
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
     network = build_network(session, prepared, begins=session.checkpoint is None)
-    session.tasks = build_tasks(
-        session.config,
-        prepared,
-        document_ids=network.model.reads_document_ids,
-        trained_before=[] if session.source is None else session.source.trained_on,
-    )
+    session.tasks = build_tasks(session.config, prepared, session.source, document_ids=network.model.reads_document_ids)
     data = build_data(session, prepared, network.model)
     if session.teaching is not None:
         session.teaching.check(session.config, prepared, data.sequences_per_epoch)
