@@ -1,6 +1,7 @@
 """Fine-tuning on examples: killed and resumed it ends as undisturbed, and two processes train as one.
 
-With noise on the embeddings, and killed more often: pytest tests/endurance --long
+Two processes, noise on the embeddings, and more kills: pytest tests/endurance --long. (That two processes train as one
+where sequences have unequal numbers of targets is tested in tests/training/test_parity.py always.)
 """
 
 import json
@@ -58,7 +59,7 @@ def test_killed_or_spread_it_ends_the_same(noise, place, long_form):
     assert (killed.run_dir / weights).read_bytes() == (calm.run_dir / weights).read_bytes()
     losses = [float(row["train/loss"]) for row in rows]
     assert losses[-1] < losses[0] - 1
-    if noise != "none":
+    if noise != "none" or not long_form:
         return  # ranks draw noise of their own, as of dropout
     spread = Victim([*words, *DDP], place, place / "spread")
     spread.live_to_the_end()

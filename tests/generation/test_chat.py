@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from prospero.data.rendering.chat_template import CHATML, ChatTemplate, named_control_tokens
+from prospero.data.rendering.chat_template import CHATML, PYTHON_PROMPT, ChatTemplate, named_control_tokens
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError, DataError
@@ -166,3 +166,10 @@ def test_a_wrong_command_changes_nothing_and_says_what_is_right(line, said):
 def test_values_of_every_kind():
     found = changed(GREEDY, ["top_k=null", 'stop=["x","y"]', "sampling.top_p=1", "max_new_tokens=7"])
     assert (found.top_k, found.stop, found.top_p, found.max_new_tokens) == (None, ["x", "y"], 1.0, 7)
+
+
+def test_at_pythons_prompt_an_answer_ends_where_the_next_statement_begins():
+    tokenizer = BYTE.with_control_tokens([], PYTHON_PROMPT)
+    chat = Chat(Scripted(tokenizer, ["2\n>>> 5", "3\n>>>"], tokenizer.eot_id), tokenizer, GREEDY)
+    assert ["".join(chat.answer("1 + 1")), "".join(chat.answer("1 +\n2"))] == ["2", "3"]
+    assert read(chat)[1].endswith(">>> 1 + 1\n2\n>>> 1 +\n... 2\n")

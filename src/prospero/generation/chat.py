@@ -16,8 +16,8 @@ from prospero.generation.engine import Engine
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.text import Completion
 
-MARKS_OF_OTHERS = ["\nUser:", "\nSystem:", "\nTool:"]
-"""How a model that reads plain marks goes on with somebody else's turn; that is no part of its answer."""
+MARKS_OF_OTHERS = {"plain": ["\nUser:", "\nSystem:", "\nTool:"], "python_prompt": ["\n>>>", ">>>"]}
+"""How a model that reads marks of text goes on with somebody else's turn, which is no part of its answer."""
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ class Chat:
         return [] if self.frame.end is None else [self.tokenizer.control_id(self.frame.end)]
 
     def _stop(self) -> list[str]:
-        return [*self.sampling.stop, *(MARKS_OF_OTHERS if self.template.name == "plain" else [])]
+        return [*self.sampling.stop, *MARKS_OF_OTHERS.get(self.template.name, [])]
 
 
 def checked(sampling: SamplingConfig) -> SamplingConfig:

@@ -62,12 +62,7 @@ def assemble(session: Session) -> RunParts:
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
     network = build_network(session, prepared, begins=session.checkpoint is None)
-    session.tasks = build_tasks(
-        session.config,
-        prepared,
-        document_ids=network.model.reads_document_ids,
-        trained_before=[] if session.source is None else session.source.trained_on,
-    )
+    session.tasks = build_tasks(session.config, prepared, session.source, document_ids=network.model.reads_document_ids)
     data = build_data(session, prepared, network)
     module, trainer, monitor = _build_trained(session, prepared, data, network)
     return RunParts(session, prepared, data, module, trainer, monitor)

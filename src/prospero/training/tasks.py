@@ -1,8 +1,8 @@
 """The tasks of a run: built once, since they read their items."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from prospero.checkpoints.source import Source
 from prospero.data.prepare import PreparedData, find_prepared
 from prospero.evaluation.measurement import Measurement
 from prospero.evaluation.metrics.collection import EARLIER, text_metrics_of
@@ -20,16 +20,12 @@ def evaluation_of(config: "TrainConfig") -> EvaluationConfig | None:
 
 
 def build_tasks(
-    config: "TrainConfig",
-    prepared: PreparedData,
-    *,
-    document_ids: bool = False,
-    trained_before: Sequence[str | None] = (),
+    config: "TrainConfig", prepared: PreparedData, source: Source | None = None, *, document_ids: bool = False
 ) -> list[Measurement]:
     """Return the tasks that the callback `evaluation` measures; DataError or ConfigError where one cannot be built.
 
-    `trained_before` are the fingerprints of what the models of `init_from` were trained on. What a task draws does not
-    depend on the run's seed: runs that differ in it are measured by the same items.
+    `source` is where the model begins, which has been trained on something too. What a task draws does not depend on
+    the run's seed: runs that differ in it are measured by the same items.
     """
     settings = evaluation_of(config)
     if settings is None:
@@ -42,7 +38,7 @@ def build_tasks(
         metrics=texts,
         token_metrics={name: part for name, part in chosen.items() if name not in texts},
         validation=prepared.directory,
-        trained_before=[find_prepared(config.data_dir, fingerprint) for fingerprint in trained_before],
+        trained_before=[find_prepared(config.data_dir, known) for known in (source.trained_on if source else ())],
         tokenizer=prepared.tokenizer,
         seq_len=config.seq_len,
         document_ids=document_ids,

@@ -12,6 +12,7 @@ from prospero.data.packing.best_fit import BestFitPackingConfig
 from prospero.data.packing.concat import ConcatPackingConfig
 from prospero.data.packing.padded import PaddedPackingConfig
 from prospero.data.prepare import PreparedData, open_prepared, prepare
+from prospero.data.rendering.chat_template import PYTHON_PROMPT
 from prospero.data.rendering.prompt_response import PromptResponseConfig
 from prospero.data.rendering.rendering import Rendered, Span
 from prospero.data.sources.examples import ExamplesConfig
@@ -141,3 +142,14 @@ def test_the_text_kind_keeps_its_folder_name_and_fingerprint(tmp_path):
     plain = settings(tmp_path / "x", tmp_path)
     explicit = settings(tmp_path / "x", tmp_path, rendering=TextRenderingConfig())
     assert what_decides(plain) == what_decides(explicit) and "rendering" not in what_decides(plain)
+
+
+def test_a_template_for_dialogues_is_kept_with_the_tokenizer(tmp_path):
+    data = prepared(tmp_path, ROWS, rendering=PromptResponseConfig(chat="python_prompt"))
+    assert open_prepared(data.directory).tokenizer.chat_template == PYTHON_PROMPT
+    without = prepared(tmp_path, ROWS)
+    assert without.tokenizer.chat_template is None and without.directory != data.directory
+    marked = prepared(tmp_path, ROWS, rendering=PromptResponseConfig(chat="chatml")).tokenizer
+    assert marked.vocab_size == without.tokenizer.vocab_size + 2
+    with pytest.raises(ConfigError, match=r"rendering\.chat=plian is neither plain"):
+        PromptResponseConfig(chat="plian").build()

@@ -45,7 +45,15 @@ CHATML = (
 )
 """ChatML, as Qwen's and many other models read it; two control tokens."""
 
-BUILT_IN = {"plain": PLAIN, "chatml": CHATML}
+PYTHON_PROMPT = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'user' -%}{{ '>>> ' + (message['content'] | replace('\\n', '\\n... ')) + '\\n' }}"
+    "{%- else -%}{{ message['content'] + '\\n' }}{%- endif -%}"
+    "{%- endfor -%}"
+)
+"""A session at Python's prompt, as docstrings show it: who asks writes statements, and who answers their values."""
+
+BUILT_IN = {"plain": PLAIN, "chatml": CHATML, "python_prompt": PYTHON_PROMPT}
 CONTROL_NAME = re.compile(r"<\|[A-Za-z0-9_\-]+\|>")
 """How templates spell control tokens that a tokenizer may not have yet."""
 PRIVATE_USE = range(0xE000, 0xF900)

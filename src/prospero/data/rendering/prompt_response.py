@@ -1,12 +1,16 @@
 """A prompt and its response: the prompt is read, the response and the separator after it are learnt."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from prospero.data.cleaning.step import Drop
 from prospero.data.document import Document
 from prospero.data.records import Record
+from prospero.data.rendering.chat_template import named_control_tokens
+from prospero.data.rendering.messages import template_source
 from prospero.data.rendering.rendering import Clean, Rendered, Rendering, Span
 from prospero.data.template import Template
+from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import DataError
 
 EMPTY = Drop("empty response")
@@ -20,17 +24,23 @@ class PromptResponseConfig:
     """The prompt: each {field} stands for that field of the record; {{ and }} for braces."""
     response: str = "{response}"
     """The response, likewise; it is followed by the separator, which ends it."""
+    chat: str | None = None
+    """Template for dialogues by which `prospero chat` asks the model as these prompts do, kept with the tokenizer:
+    python_prompt, plain, chatml, or a file in Jinja; null: none."""
 
     def build(self) -> "PromptResponse":
         """Return the rendering; ConfigError for what is no template."""
-        return PromptResponse(Template(self.prompt, "rendering.prompt"), Template(self.response, "rendering.response"))
+        prompt, response = Template(self.prompt, "rendering.prompt"), Template(self.response, "rendering.response")
+        return PromptResponse(
+            prompt, response, None if self.chat is None else template_source(self.chat, "rendering.chat")
+        )
 
 
 class PromptResponse(Rendering):
     """See the head of this file."""
 
-    def __init__(self, prompt: Template, response: Template) -> None:
-        self.prompt, self.response = prompt, response
+    def __init__(self, prompt: Template, response: Template, chat: str | None = None) -> None:
+        self.prompt, self.response, self.chat = prompt, response, chat
         self.fields = list(dict.fromkeys([*prompt.fields, *response.fields]))
 
     def __call__(self, document: Document, clean: Clean) -> Rendered | Drop:
@@ -48,3 +58,14 @@ class PromptResponse(Rendering):
         if not response.strip():
             return EMPTY
         return Rendered(((Span(prompt), Span(response, target=True)),), key=prompt)
+
+    def equipped(self, tokenizer: Tokenizer) -> Tokenizer:
+        """Return the tokenizer with the template for dialogues, where one is given, and its control tokens."""
+        if self.chat is None or tokenizer.chat_template == self.chat:
+            return tokenizer
+        names = {*named_control_tokens(self.chat)} - {*tokenizer.control_names}
+        return tokenizer.with_control_tokens(sorted(names), self.chat)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the text of that template."""
+        return {} if self.chat is None else {"chat": self.chat}
