@@ -8,6 +8,7 @@ for the case `spreads`, what spread_model measures.
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def train(folder: Path, case: str) -> dict[str, Any]:
     losses: dict[str, Loss] = {"cross_entropy": CrossEntropyConfig().build()}
     if extra == "distill":
         losses["distill"] = DistillConfig(temperature=2.0, chunk_tokens=7).build()
-        Teaching(loaded=FrozenTeacher(MODEL.build(VOCAB, SEQ_LEN), VOCAB)).teach(losses.values(), torch.float32, VOCAB)
+        teacher = FrozenTeacher(replace(MODEL, init_std=0.5).build(VOCAB, SEQ_LEN), VOCAB)
+        Teaching(loaded=teacher).teach(losses.values(), torch.float32, VOCAB)
     objective = Objective(losses, terms)
     model = MODEL.build(VOCAB, SEQ_LEN)
     if extra == "lora":

@@ -20,7 +20,7 @@ TWO = [name for name, settings in CASES.items() if settings["devices"] == 2 and 
 STOPPED = ["fsdp+stopping"]
 MUON = ["ddp+muon", "fsdp+muon"]
 LORA = [f"{name}+lora" for name in TWO]
-DISTILL = [f"{name}+distill" for name in TWO]
+DISTILL = ["ddp+distill", "fsdp+distill"]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
 
@@ -89,7 +89,7 @@ def test_a_student_learns_from_a_teacher_as_in_one_process(results, case):
         series = theirs["metrics"][metric]
         assert ours["metrics"][metric] == [(step, pytest.approx(value, rel=1e-5)) for step, value in series], metric
     losses = [value for _, value in theirs["metrics"]["train/loss/distill"]]
-    assert losses[0] > 0.005 and ours["weights"].keys() == theirs["weights"].keys() == results["one"]["weights"].keys()
+    assert losses[0] > 0.1 and ours["weights"].keys() == theirs["weights"].keys() == results["one"]["weights"].keys()
     for key, value in theirs["weights"].items():
         torch.testing.assert_close(ours["weights"][key], value, rtol=1e-3, atol=2e-5, msg=lambda m, k=key: f"{k}: {m}")
 

@@ -7,6 +7,8 @@ from prospero.errors import ConfigError
 from prospero.training.settings import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prospero.checkpoints.source import Source
     from prospero.data.packing.packing import Packing
     from prospero.data.prepare import PreparedData
@@ -63,6 +65,7 @@ def distill(config: StoreConfig) -> int:
         batch_size=config.micro_batch_size or config.global_batch_size,
         chunk_tokens=loss.chunk_tokens,
         device={"gpu": "cuda"}.get(hardware.accelerator.name, hardware.accelerator.name),
+        on_batch=_say_each_tenth(facts.sequences),
     )
     log.log.info("written: %s", folder)
     print(f"{STORE}={folder.name}")
@@ -90,3 +93,17 @@ def _facts(
     if facts.top_k > facts.vocabulary:
         raise ConfigError(f"top_k={facts.top_k} is more than all {facts.vocabulary} tokens; give that many at most")
     return facts
+
+
+def _say_each_tenth(sequences: int) -> "Callable[[int], None]":
+    from prospero.log import log
+
+    said = -1
+
+    def say(done: int) -> None:
+        nonlocal said
+        if 10 * done // sequences > said >= 0:
+            log.info("%d of %d sequences", done, sequences)
+        said = 10 * done // sequences
+
+    return say

@@ -188,6 +188,8 @@ def test_half_precision_of_the_store_is_made_to_add_up_again():
     stored = Stored(teacher, 4, 1.0)
     facts = stored.facts(batch)
     exact, _ = run(stored.objective(), model, _with(batch, facts))
+    too_much = _with(batch, facts | {LOG_PROBS: facts[LOG_PROBS] + 0.1})  # together 1.1
+    assert run(stored.objective(), model, too_much)[0].total.item() == pytest.approx(exact.total.item(), rel=1e-5)
     rounded = _with(batch, facts | {LOG_PROBS: facts[LOG_PROBS].half()})
     assert run(stored.objective(), model, rounded)[0].total.item() == pytest.approx(exact.total.item(), rel=2e-3)
 
