@@ -1,7 +1,7 @@
 """`prefer`: pairs of a better and a worse answer, both a model's own, ranked by a metric; data for loss=dpo.
 
-The answers are written to a file beside `out`, prompt by prompt, so that a job that was killed goes on where it stopped;
-when all are there, they are ranked, which takes no time, and the pairs appear as a whole.
+The answers are written to a file beside `out`, prompt by prompt, so that a job that was killed goes on where it
+stopped; when all are there, they are ranked, which takes no time, and the pairs appear as a whole.
 """
 
 import json
@@ -29,8 +29,8 @@ EXAMPLES = [
         "nearest to a reference",
     ),
     (
-        "python train.py init_from=last data=examples data.path=pairs.jsonl rendering=preferences packing=pairs loss=dpo "
-        "cleaning=none model.document_attention=true",
+        "python train.py init_from=last data=examples data.path=pairs.jsonl rendering=preferences packing=pairs "
+        "loss=dpo cleaning=none model.document_attention=true",
         "then learn from them",
     ),
 ]

@@ -43,7 +43,7 @@ class Ranker:
         """Find the number `by` among those of the metrics; ConfigError when there is none, or it cannot be used."""
         found = {quantity.name: (metric, quantity) for metric in metrics for quantity in metric.quantities}
         known = [*found, LENGTH]
-        if by is None and len(known) != 2:
+        if by is None and len(found) > 1:
             raise ConfigError(f"by= says what the answers are ranked by; choose one of {', '.join(known)}")
         self.by, self.margin = known[0] if by is None else by, margin
         if self.by not in known:

@@ -42,8 +42,8 @@ class PairPackingConfig:
         n_pairs, split = len(fits), shards.path.stem
         if not fits.any():
             raise DataError(
-                f"none of the {n_pairs} pairs of the {split} split fits seq_len={seq_len}, chosen and rejected together; "
-                "give a longer seq_len"
+                f"none of the {n_pairs} pairs of the {split} split fits seq_len={seq_len}, chosen and rejected "
+                "together; give a longer seq_len"
             )
         _say(split, seq_len, n_pairs, cut=int((fits & ~whole).sum()), dropped=int((~fits).sum()))
         bins = np.repeat(np.arange(int(fits.sum())), 2)
