@@ -61,7 +61,7 @@ class FactsConfig:
     """A candidate's log-probability as it is, or divided by its tokens or bytes."""
     filtered: bool = True
     """Other right answers to the same question do not count against one."""
-    limit: int | None = 300
+    limit: int | None = 100
     """Questions of each column at most, drawn by the seed; null: as the command says, or all."""
 
     def __post_init__(self) -> None:
@@ -188,7 +188,7 @@ class FactsTask(Measurement):
         return found.text, record | ({"facts_left_out": found.left_out} if found.left_out else {})
 
     def _statistics(self, item: FactItem, found: float) -> dict[str, Sequence[float]]:
-        values = dict(zip(METRICS, (float(found <= 1), float(found <= 10), 1 / found)))
+        values: dict[str, float] = dict(zip(METRICS, (float(found <= 1), float(found <= 10), 1 / found)))
         counts = {f"{item.column}_{metric}{end}" for metric in METRICS for end in ("", self._end(item))}
         return {
             quantity.name: [values[_metric(quantity.name)], 1.0] if quantity.name in counts else [0.0, 0.0]
