@@ -24,12 +24,15 @@ PARTS: dict[str, dict[str, str]] = {
         "passages": "prospero.data.sources.passages:PassagesConfig",
         "token_pairs": "prospero.data.sources.token_pairs:TokenPairsConfig",
         "triples": "prospero.data.sources.triples:TriplesConfig",
+        "captions": "prospero.data.sources.captions:CaptionsConfig",
+        "shapes": "prospero.data.sources.shapes:ShapesConfig",
     },
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
         "prompt_response": "prospero.data.rendering.prompt_response:PromptResponseConfig",
         "messages": "prospero.data.rendering.messages:MessagesConfig",
         "preferences": "prospero.data.rendering.preferences:PreferencesConfig",
+        "caption": "prospero.data.rendering.caption:CaptionConfig",
     },
     "cleaning": {
         "unicode": "prospero.data.cleaning.unicode:UnicodeConfig",
@@ -147,6 +150,7 @@ PARTS: dict[str, dict[str, str]] = {
         "cloze": "prospero.evaluation.tasks.cloze:ClozeConfig",
         "code": "prospero.evaluation.tasks.code:CodeConfig",
         "facts": "prospero.evaluation.tasks.facts:FactsConfig",
+        "captions": "prospero.evaluation.tasks.captions:CaptionsTaskConfig",
         "lm_eval": "prospero.evaluation.tasks.lm_eval:LMEvalConfig",
     },
     "callbacks": {
@@ -264,6 +268,11 @@ VERBS: dict[str, Verb] = {
         "prospero.interop.settings:ExportConfig",
         "write a model in a format that other programs open",
     ),
+    "pictures": Verb(
+        "prospero.commands.pictures:pictures",
+        "prospero.commands.pictures:PicturesConfig",
+        "write some pictures of a run's data as PNG files, with their captions",
+    ),
     "checkpoint": Verb(
         "prospero.commands.checkpoint:checkpoint",
         None,
@@ -275,10 +284,14 @@ VERBS: dict[str, Verb] = {
 MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "metrics", "tasks", "callbacks", "logger"})
 """Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
 
-BRIDGES: dict[str, str] = {"text_encoder": "prospero.interop.text_encoder:load_text_encoder"}
+BRIDGES: dict[str, str] = {
+    "text_encoder": "prospero.interop.text_encoder:load_text_encoder",
+    "vision_encoder": "prospero.interop.vision_encoder:load_vision_encoder",
+}
 """What a room needs of one that it may not import: name -> "module:function", imported when it is called for.
 
 text_encoder: (folder, or a name on the hub; layer) -> the encoder of BERTScore (evaluation -> interop).
+vision_encoder: (folder, its configuration or "", shape of a picture) -> a module: pixels -> states (model -> interop).
 """
 
 ADDED: dict[str, dict[str, type]] = {}

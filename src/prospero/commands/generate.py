@@ -1,22 +1,25 @@
 """`generate`: write text with the model of a run: streamed to the screen, from a file of prompts, or in a dialogue."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prospero.data.parts import MISSING
-from prospero.errors import ConfigError
+from prospero.errors import ConfigError, DataError
 from prospero.evaluation.tasks.parts import RetrievalSettings
 from prospero.generation.settings import Context, Engine, Precision
 from prospero.training.parts import SamplingSettings
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from prospero.data.retrieval import Retrieval
     from prospero.data.tokenizer.tokenizer import Tokenizer
     from prospero.generation.batch_file import Prompt
     from prospero.generation.decoder import Decoder
+    from prospero.generation.pictured import Pictured
 
 EXAMPLES = [
     ("python generate.py run=last prompt='The import statement'", "the newest run"),
@@ -24,6 +27,7 @@ EXAMPLES = [
     ("python generate.py run=outputs/a prompt='ROMEO:' sampling.top_k=20 sampling.n=3", "three texts of a folder"),
     ("python generate.py run=last prompts=prompts.jsonl out=texts.jsonl", "a file of prompts, many at a time"),
     ("python generate.py run=last prompt='The class of run is' retrieval=triples", "with what is known about run"),
+    ("python generate.py run=last image=picture.png", "what a picture shows (a run of experiment=captions)"),
     ("python generate.py run=last prompt='def ' precision=int8", "8-bit weights; says what they cost"),
     ("python generate.py run=outputs/model.onnx prompt='def '", "an exported file"),
     ("python generate.py run=last", "prompts from the terminal, one after the other"),
@@ -44,8 +48,11 @@ class GenerateConfig:
     """The beginning of the text; an empty one (prompt=) lets the model start a document of its own."""
     prompt_file: str | None = None
     """Read the prompt from this file (UTF-8) instead."""
+    image: str | None = None
+    """A picture (PNG, JPEG, ...) that stands before the prompt, for a model that reads one."""
     prompts: str | None = None
-    """Continue every prompt of this file, one a line; of a .jsonl file the field `prompt` of each object."""
+    """Continue every prompt of this file, one a line; of a .jsonl file the field `prompt` of each object, after the
+    picture that its field `image` names, below the folder of the file."""
     out: str | None = None
     """With prompts=: the JSONL file for the texts; a job that was killed goes on in it."""
     batch_size: int = 16
@@ -64,7 +71,7 @@ class GenerateConfig:
     """Show the full traceback of an error."""
 
     def __post_init__(self) -> None:
-        for name in ("run", "outputs_dir", "prompt_file", "prompts", "out"):
+        for name in ("run", "outputs_dir", "prompt_file", "prompts", "out", "image"):
             if (value := getattr(self, name)) is not None and not value.strip():
                 raise ConfigError(f"{name}= is empty; give its name, or leave it out")
         given = [f"{name}=" for name in ("prompt", "prompt_file", "prompts") if getattr(self, name) is not None]
@@ -72,6 +79,8 @@ class GenerateConfig:
             raise ConfigError(f"Give {' or '.join(given)}, not both")
         if (self.prompts is None) != (self.out is None):
             raise ConfigError("prompts= is the file of prompts and out= that of their texts; give both, or neither")
+        if self.image is not None and self.prompts is not None:
+            raise ConfigError("image= is one picture for one prompt; with prompts= each line names its own: image")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size={self.batch_size} writes nothing; give 1 or more")
 
@@ -79,15 +88,20 @@ class GenerateConfig:
 def generate(config: GenerateConfig) -> int:
     """Load the run's model and write; texts go to standard output (or `out`), facts about them to standard error."""
     from prospero import log as logging_setup
+    from prospero.generation.decoder import ModelDecoder
+    from prospero.generation.pictured import Pictured
 
     logging_setup.configure()
     work = _work(config)
     retrieval = _retrieval(config)
     decoder, tokenizer, mark = open_decoder(config)
+    shape = decoder.model.image_shape if isinstance(decoder, ModelDecoder) else None
     if isinstance(work, Batch):
-        return work.write(decoder, tokenizer, mark, retrieval)
+        return work.write(decoder, tokenizer, mark, retrieval, shape)
+    image = _picture(config, shape)
     for prompt in work:
-        _show(config, decoder, tokenizer, _informed(config, decoder, tokenizer, retrieval, prompt))
+        text = _informed(config, decoder, tokenizer, retrieval, prompt)
+        _show(config, decoder, tokenizer, text if image is None else Pictured(text, image))
     return 0
 
 
@@ -124,6 +138,18 @@ def _informed(
     more = f" ({found.left_out} more had no room)" if found.left_out else ""
     log.info("retrieval: %d facts before the prompt%s", len(found.facts), more)
     return found.text
+
+
+def _picture(config: GenerateConfig, shape: "tuple[int, int, int] | None") -> "np.ndarray | None":
+    """Return the picture in the size that the model reads; ConfigError for one where none is read, and for none."""
+    from prospero.data.pictures import read_picture
+    from prospero.generation.pictured import NO_PICTURE
+
+    if shape is None and config.image is not None:
+        raise ConfigError(f"image={config.image}: {NO_PICTURE}")
+    if shape is not None and config.image is None:
+        raise ConfigError(f"run={config.run} reads a picture before the text; give image=<a PNG, JPEG, ... file>")
+    return None if shape is None or config.image is None else read_picture(Path(config.image), shape[1], shape[0])
 
 
 def open_decoder(config: GenerateConfig) -> "tuple[Decoder, Tokenizer, list[Any]]":
@@ -171,7 +197,7 @@ def _work(config: GenerateConfig) -> "Batch | Iterator[str]":
     if config.prompts is not None:
         return Batch(config)
     prompt = config.prompt if config.prompt_file is None else _read(config.prompt_file)
-    if prompt is None and sys.stdin.isatty():
+    if prompt is None and config.image is None and sys.stdin.isatty():
         return _asked()
     return iter([prompt or ""])
 
@@ -199,7 +225,7 @@ def _read(prompt_file: str) -> str:
         raise ConfigError(f"prompt_file={prompt_file} cannot be read: {error}") from error
 
 
-def _show(config: GenerateConfig, decoder: "Decoder", tokenizer: "Tokenizer", prompt: str) -> None:
+def _show(config: GenerateConfig, decoder: "Decoder", tokenizer: "Tokenizer", prompt: "str | Pictured") -> None:
     """Print the texts of one prompt as they are written."""
     import time
 
@@ -208,6 +234,7 @@ def _show(config: GenerateConfig, decoder: "Decoder", tokenizer: "Tokenizer", pr
     from prospero.printable import printable_lines
 
     sampling, context = config.sampling, config.context
+    shown = prompt if isinstance(prompt, str) else prompt.text
     searched = None
     if sampling.beams > 1:
         searched = generation.generate(decoder, tokenizer, [prompt], sampling, context=context)
@@ -222,11 +249,11 @@ def _show(config: GenerateConfig, decoder: "Decoder", tokenizer: "Tokenizer", pr
         begun = False
         for text in texts:
             if not begun:
-                print(printable_lines(prompt), end="")
+                print(printable_lines(shown), end="")
             begun = True
             pieces += 1
             print(printable_lines(text), end="", flush=True)
-        print("" if begun else printable_lines(prompt))
+        print("" if begun else printable_lines(shown))
         if searched is None:
             log.info("%d pieces, %.0f a second", pieces, pieces / max(time.perf_counter() - start, 1e-9))
 
@@ -243,12 +270,18 @@ class Batch:
         if self.out.exists() and Path(config.prompts).exists() and self.out.samefile(config.prompts):
             raise ConfigError(f"out={config.out} is the file of the prompts; choose another")
 
-    def write(self, decoder: "Decoder", tokenizer: "Tokenizer", mark: list[Any], retrieval: "Retrieval | None") -> int:
-        """Write the texts that are not there yet; return the exit code."""
+    def write(
+        self,
+        decoder: "Decoder",
+        tokenizer: "Tokenizer",
+        mark: list[Any],
+        retrieval: "Retrieval | None" = None,
+        shape: "tuple[int, int, int] | None" = None,
+    ) -> int:
+        """Write the texts that are not there yet; return the exit code. `shape` is that of the pictures it reads."""
         import time
 
         from prospero.generation.batch_file import TextsFile, settings_mark
-        from prospero.generation.engine import first_ids, window_start
         from prospero.generation.generate import continuations
         from prospero.log import log
         from prospero.plain import plain
@@ -259,21 +292,16 @@ class Batch:
         texts = [prompt.text for prompt in self.prompts]
         if retrieval is not None:
             texts, self.prompts = self._informed(tokenizer, retrieval, _room(self.config, decoder))
+        jobs = self._jobs(texts, tokenizer, decoder.window, shape)
         file = TextsFile(self.out, self.prompts, sampling.n, made_with)
-        for number, text in enumerate(texts if context is Context.refuse else []):
-            try:
-                window_start(len(first_ids(tokenizer, text)), decoder.window, context)
-            except ConfigError as error:
-                raise ConfigError(f"prompt {number + 1} of {self.config.prompts}: {error}") from error
         if file.done:
             log.info("%s holds the texts of %s prompts already", self.out, f"{file.done:,}")
         begun, todo = time.perf_counter(), len(self.prompts) - file.done
-        jobs = ((number, texts[number]) for number in range(file.done, len(texts)))
         file.write(
             continuations(
                 decoder,
                 tokenizer,
-                jobs,
+                ((number, jobs(number)) for number in range(file.done, len(self.prompts))),
                 sampling,
                 batch_size=self.config.batch_size,
                 context=context,
@@ -297,5 +325,37 @@ class Batch:
                 )
             found = retrieval.before(prompt.text, tokenizer, room)
             texts.append(found.text)
-            prompts.append(Prompt(prompt.text, dict(prompt.fields) | {"facts": list(found.facts)}))
+            prompts.append(Prompt(prompt.text, dict(prompt.fields) | {"facts": list(found.facts)}, prompt.image))
         return texts, prompts
+
+    def _jobs(
+        self, texts: list[str], tokenizer: "Tokenizer", window: int | None, shape: "tuple[int, int, int] | None"
+    ) -> "Callable[[int], str | Pictured]":
+        """Return what reads prompt `number` with its picture; all are checked first, ConfigError names the line."""
+        from prospero.generation.engine import first_ids, window_start
+
+        for number, prompt in enumerate(self.prompts):
+            try:
+                if prompt.image is None and shape is not None:
+                    raise ConfigError("the model reads a picture, and there is no field 'image' with its name")
+                if prompt.image is not None and shape is None:
+                    raise ConfigError("a field 'image' names a picture, and the model reads none; leave it out")
+                self._seen(number, texts[number], shape)
+                if self.config.context is Context.refuse:
+                    more = 0 if shape is None else 1  # the separator that a text after a picture begins with
+                    window_start(len(first_ids(tokenizer, texts[number])) + more, window, self.config.context)
+            except (ConfigError, DataError) as error:
+                raise ConfigError(f"prompt {number + 1} of {self.config.prompts}: {error}") from error
+        return lambda number: self._seen(number, texts[number], shape)
+
+    def _seen(self, number: int, text: str, shape: "tuple[int, int, int] | None") -> "str | Pictured":
+        from prospero.data.pictures import read_picture
+        from prospero.data.sources.captions import inside
+        from prospero.generation.pictured import Pictured
+
+        prompt = self.prompts[number]
+        if shape is None or prompt.image is None:
+            return text
+        assert self.config.prompts is not None
+        path = inside(Path(self.config.prompts).parent, prompt.image)
+        return Pictured(text, read_picture(path, shape[1], shape[0]))

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from prospero.data.tokenizer.tokenizer import Tokenizer
 
 Settings = TypeVar("Settings", bound=TrainConfig)
-MAY_DIFFER = ("*dropout", "attention", "document_attention", "activation_checkpointing")
+MAY_DIFFER = (
+    "*dropout", "attention", "document_attention", "activation_checkpointing", "prefix.frozen", "prefix.blind",
+)  # fmt: skip
 """Settings of a model that its weights do not depend on."""
 
 
@@ -139,11 +141,13 @@ def remembered(file: Path, given: str | None, setting: str) -> "Source":
 def _model(config: TrainConfig, source: "Source") -> Any:
     """Return the model's settings: the source's, with what was set beside it and does not touch the weights."""
     from prospero.checkpoints.model_folder import model_settings
+    from prospero.model.adapters.lora import LoRAConfig
+    from prospero.model.size import PICTURE
 
     theirs = model_settings(source.model)
     if isinstance(config.model, Mapping):
         try:
-            ours = from_plain(type(theirs), plain(theirs) | plain(config.model))
+            ours = from_plain(type(theirs), _over(plain(theirs), plain(config.model)))
         except DataError as error:
             raise ConfigError(f"model of init_from={source.given}: {error}") from error
     else:
@@ -152,13 +156,31 @@ def _model(config: TrainConfig, source: "Source") -> Any:
         names = [registry.name_of("model", type(model)) for model in (ours, theirs)]
         raise ConfigError(f"model is a {names[0]}, and init_from={source.given} holds a {names[1]}; leave model= out")
     before, after = flat(plain(theirs)), flat(plain(ours))
+    adds_picture = before.get("prefix.kind") == "none" and after["prefix.kind"] != "none"
+    if adds_picture and isinstance(config.adapter, LoRAConfig):
+        raise ConfigError(
+            f"adapter=lora trains the text model's matrices alone, and the picture's part is new to init_from="
+            f"{source.given}; use adapter=none, or adapter=freeze adapter.train=[prefix]"
+        )
     for name, value in after.items():
+        if adds_picture and name.startswith(PICTURE):
+            continue
         if value != before.get(name) and not any(fnmatchcase(name, pattern) for pattern in MAY_DIFFER):
             raise ConfigError(
                 f"model.{name}={value} contradicts init_from={source.given}, whose weights have "
                 f"{name}={before.get(name)}; leave it out"
             )
     return ours
+
+
+def _over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with those of `changes` in their place, one by one within groups."""
+    inner = {name: _over(values[name], change) for name, change in changes.items() if _groups(values.get(name), change)}
+    return {**values, **changes, **inner}
+
+
+def _groups(value: Any, change: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(change, Mapping)
 
 
 def _tokenizer(config: TrainConfig, source: "Source") -> Any:

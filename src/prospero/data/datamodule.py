@@ -15,11 +15,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prospero.batch import IGNORE_INDEX, Batch
 from prospero.data.packing.apart import say_if_examples_mix
+from prospero.data.material import PICTURES
 from prospero.data.packing.evaluation import evaluation_packing
 from prospero.data.packing.packing import Packing
+from prospero.data.packing.padded import PaddedPackingConfig
 from prospero.data.parts import AugmentationSettings, PackingSettings
 from prospero.data.prepare import PreparedData
 from prospero.data.sampler import SequenceOrder, SkippedRanges
+from prospero.data.side_file import SideFile
 from prospero.data.unknown import bytes_per_unknown
 from prospero.data.workers import start_worker
 from prospero.errors import ConfigError, DataError
@@ -37,7 +40,8 @@ TrainingFacts = Callable[[np.ndarray], dict[str, np.ndarray]]
 class LanguageDataModule(L.LightningDataModule):
     """Training, validation and test batches of a prepared corpus; `TrainingData` for the run that trains on it.
 
-    The inputs of a batch are input_ids, and document_ids when `document_ids` is asked for. `rank` and `world_size`
+    The inputs of a batch are input_ids, document_ids when `document_ids` is asked for, and for a model that reads
+    pictures of `image_shape` [C, H, W] those of its sequences, `images`. `rank` and `world_size`
     come from the trainer unless given. Validation and test are packed alike whatever the training's packing, so that
     losses can be compared, and cover each target of the split once; `val_sequences` and
     `test_sequences` take that many sequences, evenly spread, instead of all, and `train_sequences` trains on the first
@@ -63,6 +67,7 @@ class LanguageDataModule(L.LightningDataModule):
         document_ids: bool = False,
         training_document_ids: bool = False,
         training_facts: TrainingFacts | None = None,
+        image_shape: tuple[int, int, int] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:
@@ -85,6 +90,7 @@ class LanguageDataModule(L.LightningDataModule):
                 f"give more text or set seq_len to {max(1, train.n_tokens - 1)} or less"
             )
         say_if_examples_mix(train, packing, document_ids=document_ids)
+        check_pictures(prepared, image_shape, packing)
         self.train_packing = packing.build(train, seq_len)
         self.train_sequences = train_sequences
         self.augmentation = augmentation.build(train, seed)
@@ -267,6 +273,7 @@ class TrainBatches(Dataset[Batch]):
     def __init__(self, data: LanguageDataModule, *, start: int) -> None:
         self.packing, self.augmentation = data.train_packing, data.augmentation
         self.document_ids, self.training_facts = data.training_document_ids, data.training_facts
+        self.side = data.prepared.side.get("train", {})
         self.order = SequenceOrder(data.sequences_per_epoch, data.seed)
         self.start, self.size, self.micro_batch_size = start, data.global_batch_size, data.micro_batch_size
         self.rank, self.world_size, self.accumulate = data.rank, data.world_size, data.accumulate
@@ -287,6 +294,7 @@ class TrainBatches(Dataset[Batch]):
         arrays = self.packing.read(sequences)
         epochs = self.order.epochs(self.skipped.positions(mine, mine + self.micro_batch_size))
         arrays["input_ids"] = self.augmentation(arrays["input_ids"], epochs, sequences)
+        arrays |= side_rows(self.side, self.packing, sequences)
         batch = _batch(arrays, self.document_ids, target_tokens=self._targets, sequences=self.size)
         batch.facts = _rows(self.facts, sequences)
         if self.training_facts is not None:
@@ -308,6 +316,7 @@ class EvaluationBatches(Dataset[Batch]):
 
     def __init__(self, data: LanguageDataModule, split: str, packing: Packing, limit: int | None) -> None:
         self.packing, self.document_ids, self.facts = packing, data.document_ids, data.facts_of(split)
+        self.side = data.prepared.side.get(split, {})
         n = len(packing) if limit is None else min(limit, len(packing))
         self.sequences = spread(len(packing), n)
         self.rank, self.size = data.rank, data.micro_batch_size
@@ -328,6 +337,7 @@ class EvaluationBatches(Dataset[Batch]):
         filled = np.concatenate([mine, np.zeros(self.size - len(mine), dtype=np.int64)])
         arrays = self.packing.read(filled)
         arrays["labels"][len(mine) :] = IGNORE_INDEX
+        arrays |= side_rows(self.side, self.packing, filled)
         targets = int(self.packing.target_counts(together).sum())
         batch = _batch(arrays, self.document_ids, target_tokens=targets, sequences=len(together))
         facts = _rows(self.facts, filled)
@@ -346,9 +356,9 @@ def spread(n: int, wanted: int) -> np.ndarray:
 
 def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: int, sequences: int) -> Batch:
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-    names = ("input_ids", "document_ids") if document_ids else ("input_ids",)
+    left_out = {"labels"} if document_ids else {"labels", "document_ids"}
     return Batch(
-        inputs={name: tensors[name] for name in names},
+        inputs={name: tensor for name, tensor in tensors.items() if name not in left_out},
         labels=tensors["labels"],
         sequences=sequences,
         tokens=sequences * arrays["labels"].shape[1],
@@ -358,6 +368,45 @@ def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: 
 
 def _rows(facts: Mapping[str, np.ndarray], sequences: np.ndarray) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(rows[sequences])) for name, rows in facts.items()}
+
+
+def side_rows(side: Mapping[str, SideFile], packing: Packing, sequences: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what stands beside the document of each of `sequences` [B]: pictures [N, H, W, C] as [B, C, H, W].
+
+    Raises DataError for a sequence of several documents: it has no picture of its own.
+    """
+    if not side:
+        return {}
+    documents = [packing.documents(sequences[place : place + 1]) for place in range(len(sequences))]
+    if any(len(held) != 1 for held in documents):
+        raise DataError("a sequence holds several examples, and a picture stands before one; choose packing=padded")
+    rows = np.concatenate(documents)
+    return {name: np.moveaxis(file.all[rows], -1, 1) for name, file in side.items()}
+
+
+def check_pictures(prepared: PreparedData, wanted: tuple[int, int, int] | None, packing: PackingSettings) -> None:
+    """Raise ConfigError unless the model reads the pictures that the data have, in their size, one a sequence."""
+    file = prepared.side.get("train", {}).get(PICTURES)
+    if file is None and wanted is None:
+        return
+    if file is None:
+        raise ConfigError(
+            "model.prefix.kind=image reads a picture before each text, and these data have none; choose data=shapes or "
+            "data=captions with rendering=caption, or model.prefix.kind=none"
+        )
+    height, width, channels = file.shape
+    if wanted is None:
+        raise ConfigError(
+            "the data have a picture for each text, and this model reads none; set model.prefix.kind=image (a "
+            "transformer), or choose other data"
+        )
+    if (channels, height, width) != wanted:
+        raise ConfigError(
+            f"data.image_size={height} data.channels={channels}, but model.prefix.image_size={wanted[1]} "
+            f"model.prefix.channels={wanted[0]}; give both alike"
+        )
+    if not isinstance(packing, PaddedPackingConfig):
+        raise ConfigError("a picture stands before one example; choose packing=padded, one example a sequence")
 
 
 def _as_it_is(batch: Any) -> Any:

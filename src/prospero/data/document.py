@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(slots=True)
@@ -19,5 +22,7 @@ class Document:
     source: str = "text"
     record: Mapping[str, Any] | None = None
     """The named fields of an example, as they were read; a rendering makes text of them."""
+    picture: "np.ndarray | None" = None
+    """A picture that belongs to the record, uint8 [H, W, C], of the same shape throughout a source."""
     key: str | None = None
     """What decides the split in place of the text, for examples that must stay together: those cut from one file."""

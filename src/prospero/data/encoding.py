@@ -12,6 +12,7 @@ import numpy as np
 
 from prospero.data.rendering.rendering import Rendered
 from prospero.data.shards import ShardWriter
+from prospero.data.side_file import SideWriter
 from prospero.data.split import SPLITS, Piece
 from prospero.data.tokenizer.tokenizer import Tokenizer
 
@@ -56,6 +57,7 @@ class SplitEncoder:
         self._unknown: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         self._token_bytes = None if tokenizer.unknown_id is None else tokenizer.token_bytes()
         self._writers: dict[str, ShardWriter] = {}
+        self._side: dict[tuple[str, str], SideWriter] = {}
         self._source_bytes: Counter[str] = Counter()
         self._source_numbers: dict[str, int] = {}
         self._text = hashlib.blake2b(digest_size=16)
@@ -81,14 +83,20 @@ class SplitEncoder:
                 self._send()
         return len(content)
 
-    def add_example(self, split: str, example: Rendered, source: str) -> int:
+    def add_example(
+        self, split: str, example: Rendered, source: str, side: Mapping[str, np.ndarray] | None = None
+    ) -> int:
         """Take the documents of one example and return their UTF-8 bytes; needs `targets`.
 
+        `side` holds what stands beside its one document, such as its picture: name -> uint8, always of the same shape.
         Spans are encoded each for itself, as a model reads a prompt whose response is not there yet. Raises DataError
         when the tokenizer lacks a control token.
         """
         n_bytes = 0
         number = self._source_numbers.setdefault(source, len(self._source_numbers))
+        for name, row in (side or {}).items():
+            self._side_writer(split, name, row.shape).add(row)
+            self._text.update(f"{split} {name} {row.shape}\n".encode() + hashlib.blake2b(row.tobytes()).digest())
         for spans in example.documents:
             self._text.update(f"{split} {len(spans)} example\n".encode())
             for place, span in enumerate(spans, start=1):
@@ -129,12 +137,15 @@ class SplitEncoder:
                 "unknown_bytes": self._unknown[split]["bytes"],
                 "tokens_per_byte": round(writer.n_tokens / max(1, writer.n_bytes), 4),
             }
+        for (split, name), side in self._side.items():
+            side.close()
+            self.splits[split].setdefault("side", {})[name] = side.plain()
         self.splits = {split: self.splits[split] for split in SPLITS if split in self.splits}
 
     def abandon(self) -> None:
         """Let go of thread and files; without `close` before it, the files are of no use."""
         self._thread.shutdown(wait=True, cancel_futures=True)
-        for writer in self._writers.values():
+        for writer in (*self._writers.values(), *self._side.values()):
             writer.abandon()
 
     @property
@@ -170,6 +181,11 @@ class SplitEncoder:
             path = self.folder / f"{split}.bin"
             self._writers[split] = ShardWriter(path, self.tokenizer.dtype, self.tokenizer.eot_id, targets=self.targets)
         return self._writers[split]
+
+    def _side_writer(self, split: str, name: str, shape: tuple[int, ...]) -> SideWriter:
+        if (split, name) not in self._side:
+            self._side[split, name] = SideWriter(self.folder / f"{split}.{name}", shape)
+        return self._side[split, name]
 
 
 def source_names(n_bytes: Mapping[str, int]) -> list[str]:

@@ -3,9 +3,14 @@
 Between the passes a document is one line of text, its content: the cleaned text itself, or a rendered example as JSON.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BufferedRandom
+from pathlib import Path
+
+import numpy as np
 
 from prospero.data.cleaning.pipeline import CleaningPipeline
 from prospero.data.cleaning.step import Drop
@@ -14,6 +19,9 @@ from prospero.data.encoding import SplitEncoder
 from prospero.data.rendering.rendering import Rendered, Rendering
 from prospero.data.split import CorpusSize, Piece, Split
 from prospero.errors import DataError
+
+PICTURES = "images"
+"""The file beside the tokens that holds a picture for each document, and the model's argument that takes them."""
 
 
 @dataclass(slots=True)
@@ -48,6 +56,10 @@ class Material(ABC):
     @abstractmethod
     def texts(self, piece: Piece) -> Iterator[str]:
         """Yield the texts in a piece, for a tokenizer that learns from them."""
+
+    def close(self) -> None:
+        """Remove what was kept between passes, once all is encoded."""
+        return
 
     @abstractmethod
     def encode(self, encoder: SplitEncoder, piece: Piece, source: str) -> int:
@@ -99,6 +111,8 @@ class Examples(Material):
 
     def read(self, document: Document) -> Entry | Drop:
         """Render the record; DataError, with its place, when it is none that the rendering knows."""
+        if document.picture is not None and not self.rendering.reads_picture:
+            raise DataError(f"{document.id} comes with a picture, which this rendering= would lose; rendering=caption")
         counted: list[Drop] = []  # by the cleaning step that refused a text of it
 
         def clean(text: str) -> str | Drop:
@@ -134,6 +148,56 @@ class Examples(Material):
     def encode(self, encoder: SplitEncoder, piece: Piece, source: str) -> int:
         """Span by span."""
         return encoder.add_example(piece.split, Rendered.unpacked(piece.text), source)
+
+
+class PicturedExamples(Examples):
+    """Records with a picture each, kept in a file until they are encoded; the content begins with its number there."""
+
+    def __init__(self, pipeline: CleaningPipeline, rendering: Rendering, folder: Path) -> None:
+        super().__init__(pipeline, rendering)
+        self.path, self.shape, self.rows = folder / "pictures.spool", (0, 0, 0), 0
+        self._file: BufferedRandom | None = None
+
+    def read(self, document: Document) -> Entry | Drop:
+        """Render the record and keep its picture; DataError when it has none."""
+        if document.picture is None:
+            raise DataError(f"{document.id} has no picture for rendering=caption; choose data=captions or data=shapes")
+        content = np.ascontiguousarray(document.picture).tobytes()
+        mark = hashlib.blake2b(content, digest_size=16).hexdigest()
+        entry = super().read(replace(document, key=document.key or mark))  # all captions of a picture in one split
+        if isinstance(entry, Drop):
+            return entry
+        if self._file is None:
+            self._file, self.shape = open(self.path, "w+b"), document.picture.shape  # noqa: SIM115 - see close()
+        self._file.seek(self.rows * len(content))
+        self._file.write(content)
+        self.rows += 1
+        return replace(entry, content=f"{self.rows - 1} {entry.content}", compared=f"{mark} {entry.compared}")
+
+    def pieces(self, split: Split, content: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
+        """As any example, its picture with it."""
+        number, _, rendered = content.partition(" ")
+        for piece in super().pieces(split, rendered, start, corpus):
+            yield Piece(piece.split, f"{number} {piece.text}")
+
+    def texts(self, piece: Piece) -> Iterator[str]:
+        """The spans that are text."""
+        yield from super().texts(Piece(piece.split, piece.text.partition(" ")[2]))
+
+    def encode(self, encoder: SplitEncoder, piece: Piece, source: str) -> int:
+        """Span by span, and the picture beside them."""
+        assert self._file is not None, "a picture was kept for each piece"
+        number, _, rendered = piece.text.partition(" ")
+        size = int(np.prod(self.shape))
+        self._file.seek(int(number) * size)
+        picture = np.frombuffer(self._file.read(size), np.uint8).reshape(self.shape)
+        return encoder.add_example(piece.split, Rendered.unpacked(rendered), source, {PICTURES: picture})
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self._file is not None:
+            self._file.close()
+        self.path.unlink(missing_ok=True)
 
 
 def utf8_length(text: str) -> int:

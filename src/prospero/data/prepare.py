@@ -7,7 +7,7 @@ It appears whole or not at all. Memory does not grow with the corpus: cleaned te
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from prospero.data.cleaning.pipeline import CleaningPipeline
 from prospero.data.cleaning.step import Drop
 from prospero.data.dedup.dedup import Dedup
 from prospero.data.encoding import SplitEncoder
-from prospero.data.material import Examples, Texts
+from prospero.data.material import Examples, Material, PicturedExamples, Texts
 from prospero.data.parts import SourceSettings
 from prospero.data.progress import StageClock
 from prospero.data.receipt import FILE as RECEIPT
@@ -38,6 +38,7 @@ from prospero.data.rendering.rendering import Rendering
 from prospero.data.rendering.text import TextRenderingConfig
 from prospero.data.settings import PrepareConfig
 from prospero.data.shards import TokenShards
+from prospero.data.side_file import SideFile
 from prospero.data.sources.source import Source, SourceConfig
 from prospero.data.split import CorpusSize, Piece, Split
 from prospero.data.spool import Spool
@@ -48,7 +49,7 @@ from prospero.errors import DataError
 from prospero.log import log
 from prospero.processes import ranks
 
-READ_LATER = frozenset(field.name for field in fields(SourceConfig))
+READ_LATER = frozenset(item.name for item in fields(SourceConfig))
 """Settings of a source that say how batches are read; the same data serve them all."""
 
 
@@ -60,6 +61,8 @@ class PreparedData:
     receipt: dict[str, Any]
     tokenizer: Tokenizer
     splits: dict[str, TokenShards]
+    side: dict[str, dict[str, SideFile]] = field(default_factory=dict)
+    """Split -> name -> what stands beside its tokens, an array for each document: pictures."""
 
     @property
     def fingerprint(self) -> str:
@@ -73,6 +76,8 @@ class PreparedData:
             shards.verify(row["digest"])
             if shards.targets_path is not None:
                 verify_targets(shards.targets_path, row["targets_digest"])
+            for beside in self.side.get(split, {}).values():
+                beside.verify()
 
 
 def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData:
@@ -135,7 +140,17 @@ def open_prepared(directory: Path) -> PreparedData:
     for name, shards in splits.items():
         if shards.n_tokens != receipt["splits"][name]["tokens"]:
             raise DataError(f"{shards.path} does not belong to the receipt beside it; prepare the data again")
-    return PreparedData(directory, receipt, tokenizer, splits)
+    side = {split: open_side(directory, row) for split, row in receipt["splits"].items()}
+    for split, files in side.items():
+        for beside in files.values():
+            if beside.n_rows != splits[split].n_documents:
+                raise DataError(f"{beside.path} has another number of rows than {split} has documents; prepare again")
+    return PreparedData(directory, receipt, tokenizer, splits, side)
+
+
+def open_side(directory: Path, row: Mapping[str, Any]) -> dict[str, SideFile]:
+    """Return what stands beside the tokens of the split that a receipt's `row` describes."""
+    return {name: SideFile(directory / stated["file"], stated) for name, stated in row.get("side", {}).items()}
 
 
 def open_split(directory: Path, row: Mapping[str, Any], documents_per_example: int) -> TokenShards:
@@ -191,14 +206,18 @@ class _Preparation:
         self.pipeline = CleaningPipeline({name: step.build() for name, step in config.cleaning.items()})
         if rendering is not None:
             rendering.begin(tokenizer)
-        self.material = Texts(self.pipeline) if self.rendering is None else Examples(self.pipeline, self.rendering)
         self.dedup: Dedup = config.dedup.build()
         self.split: Split = config.split.build()
         self.counts = DocumentCounts()
+        self.material: Material = Texts(self.pipeline)
 
     def run(self, folder: Path) -> None:
         """Fill `folder` with token files, tokenizer and receipt."""
         spool = Spool(folder / "cleaned.spool")
+        if self.rendering is not None and self.rendering.reads_picture:
+            self.material = PicturedExamples(self.pipeline, self.rendering, folder)
+        elif self.rendering is not None:
+            self.material = Examples(self.pipeline, self.rendering)
         passes_twice = self.tokenizer is None or self.split.needs_size
         if passes_twice:
             with self.clock.stage("clean", self.source.size_bytes()) as advance:
@@ -220,6 +239,7 @@ class _Preparation:
         self._check_not_empty()
         self._check_splits(encoder.splits)
         spool.remove()
+        self.material.close()
         self.tokenizer.save(folder / "tokenizer.json")
         write_receipt(folder, self._receipt(folder, encoder))
 

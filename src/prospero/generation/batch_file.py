@@ -1,7 +1,7 @@
 """Many prompts from a file, their texts to a JSONL file, in order; a killed job goes on where it stopped.
 
-prompts   .jsonl: one object a line with a text `prompt`, whose other fields are handed through; any other name: one
-          prompt a line
+prompts   .jsonl: one object a line with a text `prompt`, or with the name of a picture as `image` (and perhaps a
+          prompt), whose other fields are handed through; any other name: one prompt a line
 out       one object a line: the fields handed through, and row, sample, prompt, text, tokens, log_probabilities,
           ended_by, made_with
 """
@@ -28,6 +28,8 @@ class Prompt:
 
     text: str
     fields: Mapping[str, Any]
+    image: str | None = None
+    """The name of the picture before it, which stays among the fields."""
 
 
 def read_prompts(path: Path) -> list[Prompt]:
@@ -51,11 +53,14 @@ def _prompt(line: str, place: str) -> Prompt:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{place} is no JSON ({error}); write one object a line, {{'prompt': '...'}}") from error
+    image = fields.get("image") if isinstance(fields, dict) else None
+    if isinstance(image, str):
+        fields = {"prompt": "", **fields}  # after a picture the text may be all the model's
     if not isinstance(fields, dict) or not isinstance(fields.get("prompt"), str):
         raise ConfigError(f'{place} is no object with a text \'prompt\'; write one a line, {{"prompt": "..."}}')
     if taken := sorted(set(fields) & (set(OURS) - {"prompt"})):
         raise ConfigError(f"{place} has a field '{taken[0]}', which is written here; give it another name")
-    return Prompt(fields.pop("prompt"), fields)
+    return Prompt(fields.pop("prompt"), fields, image if isinstance(image, str) else None)
 
 
 class TextsFile:

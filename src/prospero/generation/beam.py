@@ -13,7 +13,8 @@ from torch import Tensor
 
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.generation.decoder import Decoder
-from prospero.generation.engine import first_ids, window_start
+from prospero.generation.engine import prompt_of, window_start
+from prospero.generation.pictured import Pictured
 from prospero.generation.sampling import SamplingConfig, adjust
 from prospero.generation.settings import Context
 from prospero.generation.text import Completion, Writer
@@ -30,19 +31,24 @@ class _Beam:
 
 @torch.inference_mode()
 def search(
-    decoder: Decoder, tokenizer: Tokenizer, prompt: str, sampling: SamplingConfig, *, context: Context = Context.refuse
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    prompt: str | Pictured,
+    sampling: SamplingConfig,
+    *,
+    context: Context = Context.refuse,
 ) -> list[Completion]:
     """Return the best `sampling.n` texts after `prompt`, the best first; a Transformer's window does not slide.
 
     The search ends where the window does. Raises ConfigError when the prompt is longer than the window.
     """
-    ids = first_ids(tokenizer, prompt)
+    ids, image = prompt_of(tokenizer, prompt)
     prompt_ids = ids[window_start(len(ids), decoder.window, context) :]
     longest = sampling.max_new_tokens
     if decoder.window is not None:
         longest = min(longest, decoder.window - len(prompt_ids) + 1)
     decoder.select([])
-    logits = decoder.add([prompt_ids], [0])
+    logits = decoder.add([prompt_ids], [0]) if image is None else decoder.add([prompt_ids], [0], [image])
     running, ended = [_Beam([], 0.0, [])], list[_Beam]()
     while True:
         beams, sources = [], list[int]()

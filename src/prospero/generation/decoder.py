@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from prospero.generation.pictured import picture_inputs
 from prospero.model.base import LanguageModel
 
 SCORED_AT_ONCE = 256
@@ -32,10 +34,13 @@ class Decoder(Protocol):
         """How many rows are in the batch."""
         ...
 
-    def add(self, prompts: Sequence[Sequence[int]], copies: Sequence[int]) -> Tensor:
+    def add(
+        self, prompts: Sequence[Sequence[int]], copies: Sequence[int], images: Sequence[np.ndarray] | None = None
+    ) -> Tensor:
         """Read `prompts`; for each k put a row that holds `prompts[copies[k]]` below the others.
 
-        Returns the logits [len(copies), V] of the token after each, in float32.
+        `images` are the pictures before the prompts, uint8 [H, W, C]; ConfigError where the model reads none. Returns
+        the logits [len(copies), V] of the token after each, in float32.
         """
         ...
 
@@ -74,7 +79,7 @@ class ModelDecoder:
         self.model = model
         self.cache: Any = None
         probe = model.new_cache(1, model.max_seq_len)
-        self.window: int | None = probe.max_len if probe.bounded else None
+        self.window: int | None = model.max_seq_len if probe.bounded else None
 
     @property
     def rows(self) -> int:
@@ -86,14 +91,17 @@ class ModelDecoder:
         return evaluating(self.model)
 
     @torch.inference_mode()
-    def add(self, prompts: Sequence[Sequence[int]], copies: Sequence[int]) -> Tensor:
+    def add(
+        self, prompts: Sequence[Sequence[int]], copies: Sequence[int], images: Sequence[np.ndarray] | None = None
+    ) -> Tensor:
         """Read prompts filled up on the right into a cache of their own, then join it to the running one."""
+        seen = picture_inputs(self.model, images)
         device, counts = self.model.device, [len(prompt) for prompt in prompts]
         cache = self.model.new_cache(len(prompts), self.model.max_seq_len)
         padded = torch.tensor([[*prompt, *[0] * (max(counts) - len(prompt))] for prompt in prompts], device=device)
         lengths = torch.tensor(counts, device=device)
         cache.announce(lengths)
-        hidden = self.model(padded, cache=cache, logits=False).hidden  # [B, T, D]
+        hidden = self.model(padded, cache=cache, logits=False, **seen).hidden  # [B, T, D]
         logits = self.model.project(hidden[torch.arange(len(prompts), device=device), lengths - 1]).float()
         if list(copies) != list(range(len(prompts))):
             order = torch.tensor(list(copies), device=device)
@@ -122,6 +130,7 @@ class ModelDecoder:
     @torch.inference_mode()
     def scores(self, ids: Sequence[int]) -> Tensor:
         """One forward pass without a cache; the vocabulary product in pieces."""
+        picture_inputs(self.model, None)
         row = torch.tensor([list(ids)], device=self.model.device)
         hidden = self.model(row, logits=False).hidden[0, :-1]
         return picked_log_probabilities(self.model.project, hidden, row[0, 1:])
@@ -129,6 +138,7 @@ class ModelDecoder:
     @torch.inference_mode()
     def hidden(self, input_ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
         """One forward pass without a cache, as in a validation."""
+        picture_inputs(self.model, None)
         device = self.model.device
         if document_ids is None or not self.model.reads_document_ids:
             return self.model(input_ids.to(device), logits=False).hidden

@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError
 from prospero.generation.decoder import Decoder
+from prospero.generation.pictured import Pictured
 from prospero.generation.sampling import SamplingConfig, choose, generator_of
 from prospero.generation.settings import Context
 from prospero.generation.text import Completion, Writer
@@ -42,10 +44,16 @@ class _Row:
     """One text on its way."""
 
     def __init__(
-        self, handle: int, ids: list[int], sampling: SamplingConfig, generator: random.Random, writer: Writer
+        self,
+        handle: int,
+        ids: list[int],
+        sampling: SamplingConfig,
+        generator: random.Random,
+        writer: Writer,
+        image: np.ndarray | None = None,
     ) -> None:
         self.handle, self.ids, self.sampling, self.generator, self.writer = handle, ids, sampling, generator, writer
-        self.prompt_tokens = len(ids)
+        self.prompt_tokens, self.image = len(ids), image
         self.start = 0
         """Where the window begins."""
 
@@ -76,19 +84,21 @@ class Engine:
         self._logits: Tensor | None = None  # of the token after each running row, [B, V]
         self._handles = 0
 
-    def add(self, prompt: str | Sequence[int], sampling: SamplingConfig, *, row: int = 0, sample: int = 0) -> int:
-        """Let a prompt (text, or ids) wait for its place; returns the handle by which its events are known.
+    def add(
+        self, prompt: str | Pictured | Sequence[int], sampling: SamplingConfig, *, row: int = 0, sample: int = 0
+    ) -> int:
+        """Let a prompt (text, with or without a picture, or ids) wait for its place; returns the handle of its events.
 
         `row` and `sample`, with the seed of `sampling`, decide its draws. Raises ConfigError when the prompt is longer
         than the context (with `Context.slide` its end counts), and for a beam search, which is `beam.search`.
         """
         if sampling.beams > 1:
             raise ConfigError(f"beams={sampling.beams} is a search of its own; a running batch takes beams=1")
-        ids = first_ids(self.tokenizer, prompt) if isinstance(prompt, str) else list(prompt)
+        ids, image = prompt_of(self.tokenizer, prompt)
         if not ids:
             raise ValueError("a row needs at least one token to begin with")
         writer = Writer(self.tokenizer, sampling, self.ends)
-        new = _Row(self._handles, ids, sampling, generator_of(sampling.seed, row, sample), writer)
+        new = _Row(self._handles, ids, sampling, generator_of(sampling.seed, row, sample), writer, image)
         new.start = window_start(len(ids), self.decoder.window, self.context)
         self._handles += 1
         self._waiting.append(new)
@@ -169,9 +179,13 @@ class Engine:
 
     def _read(self, rows: list[_Row]) -> None:
         """Read the windows of `rows` and put them below the running ones; equal ones are read once."""
-        places: dict[tuple[int, ...], int] = {}
-        copies = [places.setdefault(tuple(row.ids[row.start :]), len(places)) for row in rows]
-        logits = self.decoder.add([list(window) for window in places], copies)
+        places: dict[tuple[tuple[int, ...], int], int] = {}
+        copies = [places.setdefault((tuple(row.ids[row.start :]), id(row.image)), len(places)) for row in rows]
+        windows, first = [list(window) for window, _ in places], [copies.index(place) for place in range(len(places))]
+        images = [image for image in (rows[place].image for place in first) if image is not None]
+        if images and len(images) < len(windows):
+            raise ConfigError("some prompts come with a picture and some without; give one with each, or with none")
+        logits = self.decoder.add(windows, copies, images) if images else self.decoder.add(windows, copies)
         self._logits = logits if self._logits is None else torch.cat((self._logits, logits))
         self._running += rows
 
@@ -183,6 +197,13 @@ class Engine:
         self._running = [self._running[index] for index in rows]
         assert self._logits is not None
         self._logits = self._logits[rows] if rows else None
+
+
+def prompt_of(tokenizer: Tokenizer, prompt: str | Pictured | Sequence[int]) -> tuple[list[int], np.ndarray | None]:
+    """Return the ids that a prompt begins with, and its picture; after a picture the text begins as a document does."""
+    if isinstance(prompt, Pictured):
+        return [*first_ids(tokenizer, "")[:1], *tokenizer.encode(prompt.text)], prompt.image
+    return (first_ids(tokenizer, prompt) if isinstance(prompt, str) else list(prompt)), None
 
 
 def first_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:

@@ -9,6 +9,7 @@ from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.generation.beam import search
 from prospero.generation.decoder import Decoder, ModelDecoder
 from prospero.generation.engine import Engine, first_ids
+from prospero.generation.pictured import Pictured
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Context
 from prospero.generation.text import Completion
@@ -18,7 +19,7 @@ from prospero.model.base import LanguageModel
 def generate(
     model: LanguageModel | Decoder,
     tokenizer: Tokenizer,
-    prompts: Sequence[str],
+    prompts: Sequence[str | Pictured],
     sampling: SamplingConfig,
     *,
     batch_size: int = 16,
@@ -43,7 +44,7 @@ def generate(
 def continuations(
     model: LanguageModel | Decoder,
     tokenizer: Tokenizer,
-    jobs: Iterator[tuple[int, str]],
+    jobs: Iterator[tuple[int, str | Pictured]] | Iterator[tuple[int, str]],
     sampling: SamplingConfig,
     *,
     batch_size: int = 16,
@@ -84,7 +85,7 @@ def continuations(
 def stream(
     model: LanguageModel | Decoder,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: str | Pictured,
     sampling: SamplingConfig,
     *,
     sample: int = 0,

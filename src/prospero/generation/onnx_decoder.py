@@ -23,6 +23,7 @@ from torch import Tensor
 
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError, DataError
+from prospero.generation.pictured import NO_PICTURE
 
 DESCRIPTION, TOKENIZER = "prospero.description", "prospero.tokenizer"
 SPECIAL_TOKENS = "prospero.special_tokens"
@@ -74,8 +75,12 @@ class OnnxDecoder:
         """Nothing has to be set."""
         return nullcontext()
 
-    def add(self, prompts: Sequence[Sequence[int]], copies: Sequence[int]) -> Tensor:
+    def add(
+        self, prompts: Sequence[Sequence[int]], copies: Sequence[int], images: Sequence[np.ndarray] | None = None
+    ) -> Tensor:
         """Read each prompt by itself."""
+        if images is not None:
+            raise ConfigError(NO_PICTURE)
         read = [self._run(prompt, self._empty()) for prompt in prompts]
         self.states += [read[copy][1] for copy in copies]
         return torch.stack([read[copy][0][-1] for copy in copies])

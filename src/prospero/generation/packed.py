@@ -13,11 +13,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prospero.errors import ConfigError
 from prospero.generation.decoder import picked_log_probabilities
+from prospero.generation.pictured import NO_PICTURE
 from prospero.generation.products import Product, product_of
 from prospero.generation.settings import Precision
 from prospero.model.base import LanguageModel
@@ -64,6 +67,8 @@ def why_not(model: LanguageModel) -> str | None:
     """Return what of a model is not known here, None when the packed decoder can decode it."""
     if type(model) is not Transformer:
         return type(model).__name__
+    if model.image_shape is not None:
+        return "a picture before the text"
     defaults = TransformerConfig()
     for field in fields(model.config):
         value = getattr(model.config, field.name)
@@ -126,8 +131,12 @@ class PackedDecoder:
         return nullcontext()
 
     @torch.inference_mode()
-    def add(self, prompts: Sequence[Sequence[int]], copies: Sequence[int]) -> Tensor:
+    def add(
+        self, prompts: Sequence[Sequence[int]], copies: Sequence[int], images: Sequence[np.ndarray] | None = None
+    ) -> Tensor:
         """Read the prompts side by side, filled up on the right, and put their keys and values below the others'."""
+        if images is not None:
+            raise ConfigError(NO_PICTURE)
         counts = [len(prompt) for prompt in prompts]
         hidden, held = self._read(prompts)
         last = hidden[torch.arange(len(prompts)), torch.tensor(counts, device=self.device) - 1]

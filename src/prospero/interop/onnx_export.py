@@ -103,6 +103,11 @@ def _check(model: "LanguageModel", out: Path, settings: ExportConfig) -> None:
         raise ConfigError(f"to=onnx needs {', '.join(missing)}, which is not installed: pip install 'prospero[onnx]'")
     if not isinstance(model, Transformer | RNN):
         raise ConfigError(f"to=onnx knows transformer, lstm and gru; this model is a {type(model).__name__}")
+    if model.image_shape is not None:
+        raise ConfigError(
+            "to=onnx writes models of text alone, and this one has model.prefix.kind=image; export it with "
+            "to=safetensors"
+        )
     if settings.dtype not in (ExportDtype.keep, ExportDtype.float32):
         raise ConfigError(
             f"dtype={settings.dtype.value}: to=onnx writes float32; leave dtype= out, or set quantize=int8"

@@ -38,6 +38,10 @@ class LanguageModel(nn.Module):
     blocks: nn.ModuleList
     reads_document_ids: bool = False
     """Whether `forward` makes use of document_ids, which are then part of the inputs."""
+    image_shape: tuple[int, int, int] | None = None
+    """Channels, height and width of the picture that `forward` reads before the text (`images`); None: none."""
+    prefix_len: int = 0
+    """Positions that a picture takes before the text."""
     attention_choice: str | None = None
     """The attention kernel that the settings name, `auto` where they leave it open; None without attention."""
     embedding_noise: float
@@ -65,7 +69,8 @@ class LanguageModel(nn.Module):
         """Read `input_ids` [B, T]; with a `cache`, as the continuation of the tokens it holds.
 
         `document_ids` [B, T] numbers the documents packed into a row: a token does not see what precedes its document.
-        A model whose settings do not ask for document bounds ignores them.
+        A model whose settings do not ask for document bounds ignores them. A model with an `image_shape` takes
+        `images` [B, C, H, W] (uint8, or float from 0 to 255) too; without them it reads the text alone.
         """
         raise NotImplementedError
 
@@ -86,6 +91,10 @@ class LanguageModel(nn.Module):
     def new_cache(self, batch_size: int, max_len: int) -> Any:
         """Return an empty cache for `batch_size` rows of at most `max_len` tokens, on the model's device and dtype."""
         raise NotImplementedError
+
+    def described(self, settings: Any) -> Any:
+        """Return what the model is built from again: its `settings`, with what building has read from elsewhere."""
+        return settings
 
     @property
     def device(self) -> torch.device:

@@ -29,6 +29,15 @@ class Cache:
         """Tokens held by each row, [B]; None while all are equally long."""
         self.incoming: Tensor | None = None
         """Real tokens of each row in the next forward, [B]; None when all are real."""
+        self.prefix = 0
+        """Positions before the text, those of a picture; they are counted among the tokens held."""
+
+    def begin_prefix(self, length: int) -> None:
+        """Say that the next forward brings `length` positions before its tokens; ValueError when some are held."""
+        if self.length:
+            raise ValueError("a prefix stands before the text; the cache already holds tokens")
+        self.prefix = length
+        self.incoming = None if self.incoming is None else self.incoming + length
 
     def announce(self, lengths: Tensor) -> None:
         """Say that in the next forward only the first `lengths` [B] tokens of each row are real."""

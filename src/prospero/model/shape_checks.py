@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from prospero.errors import ConfigError
 from prospero.model.layers.attention import AttentionKernel, QKNormWidth
 from prospero.model.layers.rotary import Scaling
+from prospero.model.prefix import check_prefix
 
 if TYPE_CHECKING:
     from prospero.model.transformer import TransformerConfig
@@ -39,6 +40,7 @@ def check_shapes(config: "TransformerConfig") -> None:
         raise ConfigError("attention=sdpa has no place for attention_softcap; choose attention=explicit or auto")
     if c.qk_norm_width is QKNormWidth.all_heads and not c.qk_norm:
         raise ConfigError("qk_norm_width=all_heads says how wide qk_norm is; set qk_norm=true")
+    check_prefix(c)
 
 
 def _check_heads(c: "TransformerConfig") -> None:

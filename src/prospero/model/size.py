@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from prospero.model.adapters.lora import LoRALinear
 from prospero.model.base import LanguageModel
 from prospero.model.layers.attention import Attention
+
+PICTURE = "prefix."
+"""How the names of the parts begin that read a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +48,27 @@ def flops_per_token(model: LanguageModel, seq_len: int) -> int:
     12 x heads x head_dim x seq_len per attention layer. For the standard Transformer this is PaLM's 6 N + 12 L H Q T
     (Chowdhery et al. 2022, appendix B) with N without the embedding table: attention counts in full though half of it
     is masked, as usual in reports of MFU. Recomputation
-    by activation checkpointing is not counted, as it is no useful work.
+    by activation checkpointing is not counted, as it is no useful work. A picture before the text is shared out to the
+    text's tokens: the encoder sees it alone, the blocks see both; of a foreign encoder the weights alone are counted.
     """
-    attention = 0
-    weights = {id(m.weight): m.weight for m in model.modules() if isinstance(m, nn.Linear)}
-    head = model.output_weight()
-    if id(head) not in weights:  # a tied head: the embedding table (behind a projection, a Linear, in an RNN)
-        table = head if isinstance(head, nn.Parameter) else model.get_parameter("embedding.weight")
-        weights[id(table)] = table
-    for module in model.modules():
-        if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
-            weights |= {id(p): p for p in module.parameters() if p.dim() == 2}
-        elif isinstance(module, LoRALinear):
-            weights |= {id(p): p for p in (module.lora_A, module.lora_B)}
+    whole, attention = seq_len + model.prefix_len, 0
+    passes: dict[int, tuple[Tensor, int]] = {}
+    """Weight -> it, and the positions that go through it in a sequence of `seq_len` tokens."""
+    for name, module in model.named_modules():
+        in_picture = name.startswith(PICTURE)
+        places = model.prefix_len if in_picture else whole
+        if isinstance(module, LoRALinear):
+            passes |= {id(p): (p, places) for p in (module.lora_A, module.lora_B)}
+        if isinstance(module, nn.Linear):
+            passes[id(module.weight)] = (module.weight, places)
+        elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+            passes |= {id(p): (p, places) for p in module.parameters() if p.dim() == 2}
         elif isinstance(module, Attention):
-            attention += 12 * module.n_heads * module.head_dim * seq_len
-    return sum((6 if p.requires_grad else 4) * p.numel() for p in weights.values()) + attention
+            attention += 12 * module.n_heads * module.head_dim * places * places
+    head = model.output_weight()
+    # A tied head is the embedding table (behind a projection, a Linear, in an RNN).
+    table = head if isinstance(head, nn.Parameter) else model.get_parameter("embedding.weight")
+    if isinstance(head, nn.Parameter) or id(table) not in passes:
+        passes[id(table)] = (table, seq_len)
+    flops = sum((6 if p.requires_grad else 4) * p.numel() * places for p, places in passes.values())
+    return (flops + attention) // seq_len

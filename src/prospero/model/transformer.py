@@ -7,7 +7,7 @@ makes it GPT-2. docs/MODELS.md has the settings of other families.
 Shapes: B batch, T time, D d_model, N heads, H head_dim, V vocabulary.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 import torch
@@ -24,13 +24,14 @@ from prospero.model.layers.attention import (
     Shared,
     document_mask,
     positions_in,
-    window_mask,
 )
 from prospero.model.layers.block import Block, NormPlace
 from prospero.model.layers.feed_forward import Activation
 from prospero.model.layers.lookback import Lookback, Smear
 from prospero.model.layers.norms import Norm, make_norm
-from prospero.model.layers.rotary import RopeScalingConfig, rotation
+from prospero.model.layers.rotary import RopeScalingConfig
+from prospero.model.layers.views import rotation_of, view_of
+from prospero.model.prefix import PrefixConfig, image_prefix, prefix_mask
 from prospero.model.shape_checks import check_shapes
 
 
@@ -115,6 +116,8 @@ class TransformerConfig:
     """Stop attention (and look-back) at the bounds of documents packed into one sequence; positions restart there."""
     activation_checkpointing: bool = False
     """Keep only the input of each block for the gradient and compute the rest again: less memory, more time."""
+    prefix: PrefixConfig = field(default_factory=PrefixConfig)
+    """What stands before the text: nothing, or a picture."""
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -162,6 +165,10 @@ class Transformer(LanguageModel):
         self.set_attention(AttentionKernel.sdpa if c.attention is AttentionKernel.auto else c.attention)
         self._windows = sorted({c.window(layer) for layer in range(c.n_layers)})
         self.reset_parameters()
+        self.prefix = image_prefix(c)  # last: the text's weights are drawn alike with and without it
+        if self.prefix is not None:
+            self.config = c = self.prefix.described
+            self.image_shape, self.prefix_len = self.prefix.image_shape, self.prefix.length
 
     def forward(
         self,
@@ -170,28 +177,32 @@ class Transformer(LanguageModel):
         document_ids: Tensor | None = None,
         cache: KVCache | None = None,
         logits: bool = True,
+        images: Tensor | None = None,
     ) -> ModelOutput:
         """Read `input_ids` [B, T]; see `LanguageModel.forward`. Raises ValueError beyond `max_seq_len`."""
-        positions, shared = self._prepare(input_ids, document_ids, cache)
-        views = {window: self._view(shared, positions, window) for window in self._windows}
+        seen = None if self.prefix is None or images is None else self.prefix(images)  # [B, P, D]
+        n_seen = 0 if seen is None else seen.shape[1]
+        positions, shared = self._prepare(input_ids, document_ids, cache, n_seen)
+        dtype = self.embedding.weight.dtype
+        views = {window: view_of(self.config, shared, positions, window, dtype) for window in self._windows}
         x = self.embedding(input_ids)  # [B, T, D]
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale
         x = self.noisy(x, document_ids)
         if self.positions is not None:
-            x = x + self.positions(positions)
+            x = x + self.positions(positions[..., n_seen:] - (n_seen if cache is None else cache.prefix))
         if self.smear is not None:
             x = self.smear(x, shared)
-        x = self.dropout(x)
+        x = self.dropout(x if seen is None else torch.cat((seen.to(x.dtype), x), dim=1))
         for layer, block in enumerate(self.blocks):
             view = views[self.config.window(layer)]
             if self.config.activation_checkpointing and self.training:
                 x = checkpoint(block, x, view, use_reentrant=False)
             else:
                 x = block(x, view)
-        hidden = self.norm(x)
+        hidden = self.norm(x[:, n_seen:])
         if cache is not None:
-            cache.advance(input_ids.shape[1])
+            cache.advance(input_ids.shape[1] + n_seen)
         return ModelOutput(hidden, self.project(hidden) if logits else None, cache)
 
     def project(self, hidden: Tensor) -> Tensor:
@@ -208,7 +219,11 @@ class Transformer(LanguageModel):
         """Return an empty cache of keys and values; its memory is taken when the first tokens come."""
         if max_len > self.max_seq_len:
             raise ValueError(f"a cache of {max_len} tokens exceeds max_seq_len={self.max_seq_len}")
-        return KVCache(self.config.n_layers, batch_size, max_len)
+        return KVCache(self.config.n_layers, batch_size, max_len + self.prefix_len)
+
+    def described(self, settings: TransformerConfig) -> TransformerConfig:
+        """Return the settings, with those of a vision model that was read from its folder."""
+        return settings if self.prefix is None else self.config
 
     def set_attention(self, kernel: AttentionKernel) -> None:
         """Choose the attention kernel of every block."""
@@ -222,12 +237,17 @@ class Transformer(LanguageModel):
     def _typed_blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
 
-    def _prepare(self, input_ids: Tensor, document_ids: Tensor | None, cache: KVCache | None) -> tuple[Tensor, Shared]:
-        """Return the positions of the tokens, and what all blocks share: rotation, mask, document starts."""
-        time, device = input_ids.shape[1], input_ids.device
+    def _prepare(
+        self, input_ids: Tensor, document_ids: Tensor | None, cache: KVCache | None, n_seen: int = 0
+    ) -> tuple[Tensor, Shared]:
+        """Return the positions of prefix and tokens, and what all blocks share: rotation, mask, document starts."""
+        time, device = input_ids.shape[1] + n_seen, input_ids.device
+        if cache is not None and n_seen:
+            cache.begin_prefix(n_seen)
         held = 0 if cache is None else cache.length
-        if held + time > self.max_seq_len:
-            raise ValueError(f"{held + time} tokens exceed max_seq_len={self.max_seq_len}")
+        tokens = held + time - (n_seen if cache is None else cache.prefix)
+        if tokens > self.max_seq_len:
+            raise ValueError(f"{tokens} tokens exceed max_seq_len={self.max_seq_len}")
         if not self.config.document_attention:
             document_ids = None
         if cache is None:
@@ -246,32 +266,8 @@ class Transformer(LanguageModel):
             positions = positions_in(starts)
         elif cache is not None:
             mask = cache.mask(positions, dtype)
+        if n_seen:
+            mask = prefix_mask(time, n_seen, dtype, device)
 
-        rotated = None if self.positions is not None else self._rotation(positions, 0)
+        rotated = None if self.positions is not None else rotation_of(self.config, positions, 0)
         return positions, Shared(rotated, mask, mask is None and time > 1, starts, cache)
-
-    def _rotation(self, positions: Tensor, window: int) -> tuple[Tensor, Tensor]:
-        """Return the rotation of `positions` in layers with this window."""
-        c, width = self.config, self.config.rotary_dim or self.config.head_width
-        if window and c.window_rope_theta is not None:
-            cos, sin = rotation(positions, width, c.window_rope_theta)
-        else:
-            cos, sin = rotation(positions, width, c.rope_theta, c.rope_scaling)
-        if positions.dim() == 2:  # rows that differ: [B, T, R] -> [B, 1, T, R]
-            return cos.unsqueeze(1), sin.unsqueeze(1)
-        return cos, sin
-
-    def _view(self, shared: Shared, positions: Tensor, window: int) -> Shared:
-        """Return what the layers with this window share."""
-        if not window:
-            return shared
-        mask, time, dtype = shared.mask, positions.shape[-1], self.embedding.weight.dtype
-        if shared.cache is not None:
-            mask = shared.cache.mask(positions, dtype, window)
-        elif window < time:
-            bound = window_mask(time, window, dtype, positions.device)
-            mask = bound if mask is None else mask + bound
-        rotated = shared.rotation
-        if rotated is not None and self.config.window_rope_theta is not None:
-            rotated = self._rotation(positions, window)
-        return replace(shared, rotation=rotated, mask=mask, causal=mask is None and time > 1)

@@ -15,6 +15,7 @@ from prospero.checkpoints.source import Source
 from prospero.errors import DataError
 from prospero.model.adapters.base import Adapter
 from prospero.model.base import LanguageModel
+from prospero.model.size import PICTURE
 
 
 class InitialWeights:
@@ -39,10 +40,13 @@ class InitialWeights:
         own = dict([*model.named_parameters(), *model.named_buffers()])  # of several names of a tensor the first
         added = self.adapter.added(own)
         tables = _by_vocabulary(model)
+        new_picture = not any(name.startswith(PICTURE) for name in stored)
         for name, tensor in own.items():
             if name in added:
                 continue
             found = stored.pop(self.adapter.base_name(name), None)
+            if found is None and new_picture and name.startswith(PICTURE):
+                continue  # as it was drawn, or read from a vision model's folder
             if found is None:
                 raise DataError(f"{self.source.path} does not fit the model its settings describe: it lacks {name}")
             grows = id(tensor) in tables and found.shape[0] == self.source.vocab_size < tensor.shape[0]

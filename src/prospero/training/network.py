@@ -53,7 +53,7 @@ def build_network(session: Session, prepared: PreparedData, *, begins: bool) -> 
     initial = None if source is None or not begins else InitialWeights(source, adapter)
     if initial is not None:
         log.info("weights: begin as those of %s", initial.describe(model))
-    network = Network(model, describe_model(config.model, **sizes, adapter=adapter_settings))
+    network = Network(model, describe_model(model.described(config.model), **sizes, adapter=adapter_settings))
     if spread:
         network.fill = partial(_fill, initial, on_cpu=hardware.cpu_offload)
     elif initial is not None:
@@ -92,11 +92,11 @@ def _recurrent(model: LanguageModel) -> bool:
 def _without_memory(config: TrainConfig, sizes: dict[str, int]) -> LanguageModel | None:
     """Return a network whose parameters take no memory until it is spread: its weights come from elsewhere.
 
-    None for recurrent layers, which torch does not build so.
+    None for recurrent layers, which torch does not build so, and where a picture's part may not be among them.
     """
     with torch.device("meta"):
         model: LanguageModel = config.model.build(**sizes)
-    if _recurrent(model):
+    if _recurrent(model) or model.image_shape is not None:
         return None
     keep_freed_memory()
     return model

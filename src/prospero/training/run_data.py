@@ -47,6 +47,7 @@ def build_data(session: Session, prepared: PreparedData, network: Network) -> La
         num_workers=config.data.num_workers,
         train_sequences=config.train_sequences,
         document_ids=model.reads_document_ids,
+        image_shape=model.image_shape,
         training_document_ids=session.teaching is not None and session.teaching.reads_document_ids,
         training_facts=None if session.teaching is None else session.teaching.store,
         rank=ranks.rank() // session.hardware.tensor_parallel,

@@ -36,6 +36,11 @@ def check_tensor_parallel(model: nn.Module, size: int) -> None:
             f"trainer.tensor_parallel={size} cuts the heads of a Transformer; {type(model).__name__} has none: use "
             "trainer=ddp or trainer=fsdp"
         )
+    if model.image_shape is not None:
+        raise ConfigError(
+            f"trainer.tensor_parallel={size} cuts the heads of a text model, and model.prefix.kind=image has more; "
+            "use trainer=ddp or trainer=fsdp"
+        )
     c, feed_forward = model.config, next(_blocks(model)).feed_forward
     if c.qk_norm and c.qk_norm_width is QKNormWidth.all_heads:
         raise ConfigError(

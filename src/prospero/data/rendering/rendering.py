@@ -64,6 +64,9 @@ class Rendering(ABC):
     documents_per_example: int = 1
     """Documents that one record makes; those of one example stand side by side in the shards."""
 
+    reads_picture: bool = False
+    """Whether each record comes with a picture, which stands before its text."""
+
     @abstractmethod
     def __call__(self, document: Document, clean: Clean) -> Rendered | Drop:
         """Render one record, each of its texts cleaned; DataError, with the record's place, for one that is none."""

@@ -5,6 +5,7 @@ from prospero.interop.families.family import Family
 from prospero.interop.families.gemma import GEMMA, GEMMA2, GEMMA3
 from prospero.interop.families.gpt import GPT2, GPT_NEO, GPT_NEOX, OPT
 from prospero.interop.families.llama import ARCEE, LLAMA, MISTRAL, OLMO2, PHI3, QWEN2, QWEN3, STABLELM, STARCODER2
+from prospero.model.prefix import PrefixKind
 from prospero.model.transformer import TransformerConfig
 
 FAMILIES: dict[str, Family] = {
@@ -44,6 +45,11 @@ def family_of(model_type: object, place: object) -> Family:
 
 def family_for(config: TransformerConfig) -> Family:
     """Return the class of Transformers that computes what `config` does; ConfigError that names what none has."""
+    if config.prefix.kind is not PrefixKind.none:
+        raise ConfigError(
+            f"No class of Transformers computes model.prefix.kind={config.prefix.kind.name}, a picture before the "
+            "text. Export it with to=safetensors"
+        )
     candidates = [family for family in FAMILIES.values() if family.is_written]
     obstacles = {family.model_type: family.obstacles(config) for family in candidates}
     for family in candidates:

@@ -63,6 +63,10 @@ class Samples(StepCallback):
         self._written_at = trainer.global_step
         if trainer.is_global_zero:
             forget_after(self.file.path, trainer.global_step)
+            if training_module(pl_module).model.image_shape is not None:
+                log.info(
+                    "samples: none, for the model reads a picture before the text; tasks=[captions] shows captions"
+                )
 
     def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Write samples when it is time."""
@@ -78,7 +82,11 @@ class Samples(StepCallback):
     def write(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Generate and write; every rank takes part when the model is sharded, else rank 0 alone."""
         self._written_at = trainer.global_step
-        if self.run.tokenizer is None or not (is_sharded(trainer) or trainer.is_global_zero):
+        if (
+            module.model.image_shape is not None
+            or self.run.tokenizer is None
+            or not (is_sharded(trainer) or trainer.is_global_zero)
+        ):
             return
         with module.state.pause(), writing(trainer):
             texts = self._generate(module.model)
