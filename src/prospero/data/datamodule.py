@@ -14,8 +14,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prospero.batch import IGNORE_INDEX, Batch
-from prospero.data.packing.apart import say_if_examples_mix
 from prospero.data.material import PICTURES
+from prospero.data.packing.apart import say_if_examples_mix
 from prospero.data.packing.evaluation import evaluation_packing
 from prospero.data.packing.packing import Packing
 from prospero.data.packing.padded import PaddedPackingConfig
