@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prospero import compose
 from prospero.batch import IGNORE_INDEX
 from prospero.data.cleaning.length import LengthConfig
 from prospero.data.cleaning.step import Drop
@@ -177,3 +178,10 @@ def test_the_last_answer_alone():
     example = rendered(row, loss_on=LossOn.last_response)
     assert isinstance(example, Rendered)
     assert [span.text for span in example.documents[0] if span.target] == [" Bye"]
+
+
+def test_a_preset_chooses_no_cleaning_and_another_choice_counts():
+    words = ["data=examples", "data.path=x"]
+    assert compose("prepare", ["rendering=sharegpt", *words]).cleaning == {}
+    found = compose("prepare", ["rendering=chatml", "cleaning=[unicode]", *words])
+    assert list(found.cleaning) == ["unicode"] and found.rendering == MessagesConfig(template="chatml")
