@@ -101,6 +101,13 @@ def test_the_oldest_turns_leave_and_the_system_prompt_stays():
     assert len(chat.messages) == 8
 
 
+def test_a_long_question_leaves_the_answer_less_room():
+    chat = plain([" " + "y" * 50], window=64)
+    "".join(chat.answer("x" * 30))
+    assert isinstance(chat.decoder, Scripted) and len(chat.decoder.read[0]) == 1 + len("User: \nAssistant:") + 30
+    assert chat.completion is not None and len(chat.completion.ids) == 64 - len(chat.decoder.read[0]) < 20
+
+
 def test_an_answer_never_outgrows_what_the_model_reads():
     chat = plain([" " + "y" * 500], window=64)
     chat.sampling = SamplingConfig(temperature=0.0, max_new_tokens=400)

@@ -119,7 +119,7 @@ def _answer(chat: "Chat", text: str) -> None:
         for piece in pieces:
             print(printable_lines(piece), end="", flush=True)
     except KeyboardInterrupt:
-        pieces.close()  # pyright: ignore[reportAttributeAccessIssue]
+        pieces.close()
         print(flush=True)
         _say("(stopped)")
         return

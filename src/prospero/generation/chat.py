@@ -4,7 +4,7 @@ A conversation becomes tokens by the same template as in training. When it no lo
 the oldest turns leave; the system prompt stays.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -63,7 +63,7 @@ class Chat:
         """Return the system prompt and all turns."""
         return [*self._begun(), *self.messages]
 
-    def answer(self, text: str) -> Iterator[str]:
+    def answer(self, text: str) -> Generator[str]:
         """Take what the user says and yield the answer piece by piece; as much as is yielded belongs to the dialogue.
 
         Closing the iterator ends the answer where it is. Raises ConfigError for a message that does not fit, and
@@ -80,7 +80,7 @@ class Chat:
         self.left_out = fitted.left_out
         return self._written(fitted)
 
-    def _written(self, fitted: Fitted) -> Iterator[str]:
+    def _written(self, fitted: Fitted) -> Generator[str]:
         engine = Engine(self.decoder, self.tokenizer, max_rows=1, ends=self._ends)
         sampling = replace(self.sampling, max_new_tokens=fitted.room, stop=self._stop())
         handle = engine.add(fitted.ids, sampling, row=len(self.messages) // 2)
@@ -100,19 +100,24 @@ class Chat:
             self.messages.append({"role": "assistant", "content": shown})
 
     def _fitted(self) -> Fitted:
-        """Return what of the dialogue fits; at most half of what the model reads is kept free for the answer."""
+        """Return what of the dialogue fits; half of what the model reads is kept free for the answer, if it is so long.
+
+        A question alone may leave it less: an eighth.
+        """
         window = self.decoder.window
         room = self.sampling.max_new_tokens if window is None else min(self.sampling.max_new_tokens, window // 2)
         for left_out in range(self.left_out, len(self.messages)):
             if self.messages[left_out]["role"] != "user":
                 continue  # what is left begins with a question
             ids = self._ids(self.messages[left_out:])
+            if window is not None and left_out == len(self.messages) - 1:
+                room = min(room, max(1, window // 8))
             if window is None or len(ids) + room <= window:
                 free = self.sampling.max_new_tokens if window is None else window - len(ids)
                 return Fitted(ids, left_out, min(free, self.sampling.max_new_tokens))
         raise ConfigError(
             f"the message has {len(ids):,} tokens with the system prompt, and the model reads {window:,} at once, of "
-            f"which {room:,} are for its answer; shorten it, or lower sampling.max_new_tokens"
+            f"which {room:,} are for its answer; shorten it"
         )
 
     def _ids(self, turns: list[dict[str, str]]) -> list[int]:

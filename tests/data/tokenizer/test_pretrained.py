@@ -79,6 +79,7 @@ def test_a_hub_name(saved, monkeypatch, switched_off):
     assert asked == [
         ("someone/something", "tokenizer.json", "v2"),
         ("someone/something", "tokenizer_config.json", "v2"),
+        ("someone/something", "chat_template.jinja", "v2"),
     ]
 
 

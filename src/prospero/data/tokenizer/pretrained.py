@@ -44,7 +44,7 @@ class PretrainedTokenizerConfig:
         return False
 
     def _from_hub(self) -> Tokenizer:
-        """Fetch `tokenizer.json` (and the file that names the separator, if there is one) from the hub."""
+        """Fetch `tokenizer.json` (and the files with the separator and the template, where there are) from the hub."""
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError
 
@@ -52,8 +52,9 @@ class PretrainedTokenizerConfig:
         try:
             get = partial(hf_hub_download, self.path, revision=self.revision, local_files_only=reason is not None)
             file = get("tokenizer.json")
-            with contextlib.suppress(EntryNotFoundError):  # the separator is then found among the usual names
-                get("tokenizer_config.json")
+            for beside in ("tokenizer_config.json", "chat_template.jinja"):
+                with contextlib.suppress(EntryNotFoundError):  # the separator is then found among the usual names
+                    get(beside)
         except Exception as error:  # network, name, revision or access: the hub has a class for each
             first = reason or (str(error).splitlines() or [type(error).__name__])[0]
             raise DataError(
