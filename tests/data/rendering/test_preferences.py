@@ -85,3 +85,72 @@ def test_what_is_no_pair_is_dropped_and_counted(tmp_path):
 def test_templates_that_cannot_be():
     with pytest.raises(ConfigError, match="names no field"):
         PreferencesConfig(chosen="always this").build()
+
+
+def turns(*texts: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in zip(["user", "assistant"] * 2, texts)]
+
+
+DIALOGUES = [
+    {
+        "prompt": f"q{i}?",
+        "chosen": turns(f"q{i}?", "so", "and?", f"well {i}"),
+        "rejected": turns(f"q{i}?", "so", "and?", "eh"),
+    }
+    for i in range(60)
+]
+
+
+def test_dialogues_are_learnt_in_their_last_answer(tmp_path):
+    data = prepared(tmp_path, DIALOGUES, messages=True)
+    found = [document for split in data.splits for document in documents(data, split)]
+    pairs = {(first, second) for first, second in zip(found[::2], found[1::2])}
+    assert len(pairs) == 60
+    for (before, good), (same, bad) in pairs:
+        number = before.split("?")[0].split("q")[1]
+        assert (
+            before == same and before.startswith(f"User: q{number}?\nAssistant: so") and before.endswith("Assistant:")
+        )
+        assert (good.strip(), bad.strip()) == (f"well {number}", "eh")
+
+
+def test_an_answer_alone_follows_the_prompt(tmp_path):
+    rows = [
+        {
+            "prompt": f"q{i}?",
+            **{half: [{"role": "assistant", "content": f"{half} {i}"}] for half in ("chosen", "rejected")},
+        }
+        for i in range(60)
+    ]
+    (before, good), (same, bad) = documents(prepared(tmp_path, rows, messages=True), "train")[:2]
+    number = before.split("?")[0].split("q")[1]
+    assert before == same == f"User: q{number}?\nAssistant:"
+    assert (good.strip(), bad.strip()) == (f"chosen {number}", f"rejected {number}")
+
+
+BAD_DIALOGUES = [
+    ({"chosen": turns("a", "b"), "rejected": turns("a", "b")}, "chosen and rejected are equal"),
+    ({"chosen": turns("a", "b"), "rejected": turns("c", "d")}, "chosen and rejected answer different prompts"),
+    ({"chosen": turns("a", "b", "c"), "rejected": turns("a", "b", "d")}, "an answer is missing"),
+    ({"chosen": "text", "rejected": turns("a", "b")}, "holds no list of messages"),
+    ({"chosen": turns("a", ""), "rejected": turns("a", "b")}, "is an empty answer"),
+]
+
+
+@pytest.mark.parametrize(("row", "said"), BAD_DIALOGUES)
+def test_dialogues_that_are_no_pair(tmp_path, row, said):
+    with pytest.raises(DataError, match=r"rows\.jsonl line 61.*" + said):
+        prepared(tmp_path, [*DIALOGUES, {"prompt": "a", **row}], messages=True)
+
+
+def test_dialogues_that_are_no_pair_are_counted(tmp_path):
+    rows = [{"prompt": "a", **row} for row, _ in BAD_DIALOGUES]
+    data = prepared(tmp_path, [*DIALOGUES, *rows], messages=True, bad_records=BadRecords.drop)
+    assert sum(row["documents"] for row in data.receipt["dropped"]) == 5 and data.receipt["documents"]["kept"] == 60
+
+
+def test_messages_in_place_of_texts_are_said(tmp_path):
+    with pytest.raises(DataError, match=r"field 'chosen' holds a list; messages: rendering\.messages=true"):
+        prepared(tmp_path, DIALOGUES)
+    with pytest.raises(ConfigError, match=r"rendering\.messages=true"):
+        PreferencesConfig(template="chatml")

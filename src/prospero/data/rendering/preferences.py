@@ -4,22 +4,15 @@ Each document is the prompt and one answer; the answer and the separator after i
 """
 
 from dataclasses import dataclass
-from enum import Enum
 
 from prospero.data.cleaning.step import Drop
 from prospero.data.document import Document
 from prospero.data.records import Record
+from prospero.data.rendering.messages import BadRecords, LossOn, MessagesConfig
+from prospero.data.rendering.preference_messages import HALVES, PreferenceMessages
 from prospero.data.rendering.rendering import Clean, Rendered, Rendering, Span
 from prospero.data.template import Template
 from prospero.errors import ConfigError, DataError
-
-
-class BadRecords(Enum):
-    """What becomes of a record that is no pair."""
-
-    error = "error"
-    drop = "drop"
-
 
 EQUAL = Drop("chosen and rejected are equal")
 EMPTY = Drop("an answer is missing")
@@ -38,13 +31,37 @@ class PreferencesConfig:
     """The better answer, likewise; it is followed by the separator, which ends it."""
     rejected: str = "{rejected}"
     """The worse answer, likewise."""
+    messages: bool = False
+    """Whether the fields hold lists of messages (role and content, or from and value) in place of texts; chosen and
+    rejected are then whole dialogues of which the last answer is learnt, or that answer alone, after the prompt."""
+    template: str | None = None
+    """Of messages: plain, chatml, or a file in Jinja (*.jinja); null: the tokenizer's own where it brings one, else
+    plain."""
     bad_records: BadRecords = BadRecords.error
     """A record that is no pair (answers equal or missing, or to different prompts) ends the preparation in one line
     (error), or is left out and counted (drop)."""
 
-    def build(self) -> "Preferences":
+    def __post_init__(self) -> None:
+        if self.template is not None and not self.messages:
+            raise ConfigError("rendering.template is that of messages; give rendering.messages=true too")
+
+    def build(self) -> Rendering:
         """Return the rendering; ConfigError for what is no template."""
-        return Preferences(self)
+        return self._of_messages() if self.messages else Preferences(self)
+
+    def _of_messages(self) -> PreferenceMessages:
+        fields = {}
+        for name, text in {
+            "prompt": self.prompt or "{prompt}",
+            "chosen": self.chosen,
+            "rejected": self.rejected,
+        }.items():
+            found = Template(text, f"rendering.{name}").fields
+            if len(found) != 1 or text != "{" + found[0] + "}":
+                raise ConfigError(f"rendering.{name}={text!r}: messages are one field alone; write {{{name}}}")
+            fields[name] = found[0]
+        how = MessagesConfig(messages="messages", template=self.template, loss_on=LossOn.last_response)
+        return PreferenceMessages(how.build(), fields, drops=self.bad_records is BadRecords.drop)
 
 
 class Preferences(Rendering):
@@ -57,7 +74,7 @@ class Preferences(Rendering):
         given = {"prompt": config.prompt, "chosen": config.chosen, "rejected": config.rejected}
         self.templates = {name: Template(text, f"rendering.{name}") for name, text in given.items() if text is not None}
         self.fields = list(dict.fromkeys(field for template in self.templates.values() for field in template.fields))
-        for name in ("chosen", "rejected"):
+        for name in HALVES:
             if not self.templates[name].fields:
                 raise ConfigError(f"rendering.{name}={given[name]!r} names no field; write {{{name}}}, or another name")
 
@@ -73,6 +90,10 @@ class Preferences(Rendering):
             except DataError:
                 if self.drops:
                     return NO_TEXT
+                if isinstance(document.record.get(field), list | tuple):
+                    raise DataError(
+                        f"{document.id}: field '{field}' holds a list; messages: rendering.messages=true"
+                    ) from None
                 raise
             cleaned = clean(text)
             if isinstance(cleaned, Drop):
