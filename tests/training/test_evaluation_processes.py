@@ -1,18 +1,15 @@
 """Tasks inside training over several processes: the numbers of one, and as many calls of the model on every rank."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.pair import run_pair
 from tests.training.evaluation_processes import ITEMS, train
 
 pytestmark = pytest.mark.processes
 
-ROOT = Path(__file__).resolve().parents[2]
 TWO = ["ddp", "fsdp", "tensor_parallel"]
 TASK = ("val/next_number/right", "val/next_number/nats")
 
@@ -21,13 +18,8 @@ TASK = ("val/next_number/right", "val/next_number/nats")
 def results(tmp_path_factory):
     """Case -> what each rank found; the cases of one process are run here."""
     folder = tmp_path_factory.mktemp("evaluation")
-    script = str(Path(__file__).with_name("evaluation_processes.py"))
     cases = [case for name in TWO for case in (name, f"{name}+still")]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launcher, script, str(folder), *cases]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-5000:]
+    run_pair(Path(__file__).with_name("evaluation_processes.py"), str(folder), *cases)
     found = {case: [json.loads((folder / f"{case}_{rank}.json").read_text()) for rank in (0, 1)] for case in cases}
     alone = {case: [json.loads(json.dumps(train(folder, case)))] for case in ("one", "one+still")}
     return found | alone

@@ -1,19 +1,15 @@
 """State that is not shaped like its parameter goes from strategy to strategy, or is refused; two processes."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.pair import run_pair
 from tests.training.state_processes import OPTIMIZERS, train
 
 pytestmark = pytest.mark.processes
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +17,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("state")
     for name, config in OPTIMIZERS.items():
         train(folder / f"{name}_one_2", config, "one", 2)
-    script = str(Path(__file__).with_name("state_processes.py"))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, str(folder)], env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-5000:]
+    run_pair(Path(__file__).with_name("state_processes.py"), str(folder))
     return folder
 
 

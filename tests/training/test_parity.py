@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from prospero.training import trainer
+from tests.pair import run_pair
 from tests.training.parity_processes import CASES, train
 from tests.training.spread_model import SPREADS, train_spread
 
@@ -24,9 +25,10 @@ DISTILL = ["ddp+distill", "fsdp+distill"]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
 
-def start(processes: int, folder: Path, cases: list[str]) -> None:
+def start_four(folder: Path, cases: list[str]) -> None:
+    """By torchrun itself; pairs are started without it (tests/pair.py)."""
     script = str(Path(__file__).with_name("parity_processes.py"))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
     command = [sys.executable, *launcher, script, str(folder), *cases]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -37,8 +39,9 @@ def start(processes: int, folder: Path, cases: list[str]) -> None:
 def results(tmp_path_factory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("parity")
     bf16 = ["bf16"] if trainer._cpu_accepts_bf16() else []
-    start(2, folder, [*TWO, *(f"{name}+everything" for name in TWO), *MUON, *LORA, *DISTILL, *STOPPED, *bf16])
-    start(4, folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
+    pairs = [*TWO, *(f"{name}+everything" for name in TWO), *MUON, *LORA, *DISTILL, *STOPPED, *bf16]
+    run_pair(Path(__file__).with_name("parity_processes.py"), str(folder), *pairs)
+    start_four(folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
     alone = {case: train(folder, case) for case in ("one", "one+everything", "one+muon", "one+lora", "one+distill")}
     return {file.stem: torch.load(file) for file in folder.glob("*.pt")} | alone
 

@@ -1,9 +1,6 @@
 """DDP and FSDP2 for real, two processes over gloo: the same training as one process, and one kind of checkpoint."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,27 +9,31 @@ import torch
 from prospero.checkpoints.manifest import read_manifest
 from prospero.checkpoints.run_checkpoints import Checkpoint
 from prospero.runs.metrics import metric_series
+from tests.pair import run_pair
+from tests.training.two_processes import train
 
 pytestmark = pytest.mark.processes
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def train(
-    folder: Path, strategy: str, micro_batch_size: int = 1, dropout: float = 0.0, resume: Path | str = ""
-) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    script = str(Path(__file__).with_name("two_processes.py"))
-    command = [sys.executable, script, str(folder), strategy, str(micro_batch_size), str(dropout), str(resume)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
-
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory) -> Path:
-    return train(tmp_path_factory.mktemp("one"), "one", 4)
+def runs(tmp_path_factory) -> Path:
+    """A folder of runs: `one` of this process, the others of one pair, one after the other."""
+    folder = tmp_path_factory.mktemp("strategies")
+    train(str(folder / "one"), "one", 4)
+    jobs = [
+        {"out": "ddp", "strategy": "ddp", "micro_batch_size": 1},  # two micro-steps each
+        {"out": "fsdp", "strategy": "fsdp", "micro_batch_size": 1},
+        {"out": "whole", "strategy": "fsdp", "micro_batch_size": 1, "dropout": 0.2},
+        {"out": "parts", "strategy": "fsdp", "micro_batch_size": 1, "dropout": 0.2, "resume": "whole/step_00000002"},
+        {"out": "changed", "strategy": "fsdp", "micro_batch_size": 2, "resume": "ddp/step_00000002"},
+    ]
+    for job in jobs:
+        job["out"] = str(folder / str(job["out"]))
+        run, _, step = str(job.get("resume", "")).partition("/")
+        job["resume"] = str(folder / run / "checkpoints" / step) if step else ""
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    run_pair(Path(__file__).with_name("two_processes.py"), str(folder / "jobs.json"))
+    return folder
 
 
 def facts(folder: Path) -> dict:
@@ -52,24 +53,21 @@ def assert_same_training(folder: Path, reference: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_processes_train_as_one(tmp_path, one, strategy):
-    folder = train(tmp_path, strategy, micro_batch_size=1)  # two micro-steps each
-    assert_same_training(folder, one)
-    share = facts(folder)["held"] / facts(one)["held"]
+def test_two_processes_train_as_one(runs, strategy):
+    assert_same_training(runs / strategy, runs / "one")
+    share = facts(runs / strategy)["held"] / facts(runs / "one")["held"]
     assert share == pytest.approx(0.5, abs=0.05) if strategy == "fsdp" else share == 1.0
 
 
-def test_resume_on_two_processes_is_exact_with_dropout(tmp_path):
-    whole = train(tmp_path / "whole", "fsdp", 1, dropout=0.2)
-    train(tmp_path / "parts", "fsdp", 1, dropout=0.2, resume=whole / "checkpoints" / "step_00000002")
-    a, b = torch.load(whole / "weights.pt"), torch.load(tmp_path / "parts" / "weights.pt")
+def test_resume_on_two_processes_is_exact_with_dropout(runs):
+    a, b = (torch.load(runs / name / "weights.pt") for name in ("whole", "parts"))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_run_goes_on_with_other_strategies_and_numbers_of_processes(tmp_path, one):
-    ddp = train(tmp_path / "ddp", "ddp", 1)
-    fsdp = train(tmp_path / "fsdp", "fsdp", 2, resume=ddp / "checkpoints" / "step_00000002")
-    alone = train(tmp_path / "one", "one", 4, resume=fsdp / "checkpoints" / "step_00000004")
+def test_a_run_goes_on_with_other_strategies_and_numbers_of_processes(tmp_path, runs):
+    fsdp = runs / "changed"  # began under ddp
+    alone = train(str(tmp_path / "one"), "one", 4, resume=str(fsdp / "checkpoints" / "step_00000004"))
+    one = runs / "one"
     last, whole = (Checkpoint.open(run / "checkpoints" / "step_00000006").read(lazy=False) for run in (alone, one))
     assert last["optimizer_states"][0]["param_groups"] == whole["optimizer_states"][0]["param_groups"]
     for part in (
