@@ -5,6 +5,8 @@ import json
 import pytest
 
 from prospero.data.records import RecordsConfig
+from prospero.data.retrieval import Retrieval
+from prospero.data.template import Template
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.tasks.generation import GenerationTaskConfig
 from prospero.generation.sampling import SamplingConfig
@@ -52,6 +54,31 @@ def test_prompts_predictions_and_numbers(task):
         "sizes_all": [2.0, 2.0, 1.0],
     }
     assert [quantity.name for quantity in made.quantities] == ["equal", "sizes_first", "sizes_all"]
+
+
+class Named(Retrieval):
+    """Knows two things about whatever is asked."""
+
+    def find(self, prompt):
+        return ["one", "two"]
+
+    def facts(self):
+        return {"retrieval": "named"}
+
+
+def test_facts_stand_before_the_prompt_and_leave_before_it_is_cut(task):
+    named = facts(retrieval=Named(Template("{facts}\n{prompt}", "context"), None))
+    decoding = SamplingConfig(temperature=0.0, max_new_tokens=2)
+    made = task([{"q": "1+1=", "a": "xy"}], named, decoding=decoding)
+    assert made.facts["retrieval"] == {"retrieval": "named"} and made.reads_retrieval
+    record = {"prompt": "one two\n1+1=", "facts": ["one", "two"], "prediction": "xy", "references": ["xy"]}
+    assert made(subject(WRITES)).outcomes[0].record == record
+    tighter = (
+        made(subject(WRITES, window=12)).outcomes[0].record
+    )  # room for 10 tokens, one that begins a text among them
+    assert (tighter["prompt"], tighter["facts"], tighter["facts_left_out"]) == ("one\n1+1=", ["one"], 1)
+    none = made(subject(WRITES, window=6)).outcomes[0].record
+    assert (none["prompt"], none["facts_left_out"]) == ("1+1=", 2) and "left_out" not in none
 
 
 @pytest.mark.parametrize("rows", [1, 2, 16])
