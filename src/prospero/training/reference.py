@@ -61,7 +61,7 @@ def attach_reference(session: Session, data: LanguageDataModule, network: Networ
         if found is not None:
             return found
         with readable_errors(cache), locked(cache, name):
-            found = _open_if_there(cache / name, stated, wanted)  # made by the process that held the lock
+            found = _open_if_there(cache / name, stated, wanted, say=True)  # made by the process that held the lock
             if found is None:
                 rows = _asked(session, data, network, objective, wanted)
                 publish(cache, name, lambda folder: _write(folder, stated, rows))
@@ -87,8 +87,10 @@ def _stated(session: Session, data: LanguageDataModule, wanted: Mapping[str, np.
     }
 
 
-def _open_if_there(folder: Path, stated: Mapping[str, Any], wanted: Mapping[str, np.ndarray]) -> Rows | None:
-    """Return the kept numbers; None where there are none, or what is there is damaged, which is said."""
+def _open_if_there(
+    folder: Path, stated: Mapping[str, Any], wanted: Mapping[str, np.ndarray], *, say: bool = False
+) -> Rows | None:
+    """Return the kept numbers; None where there are none, or what is there is damaged, which is said when asked."""
     if not folder.exists():
         return None
     try:
@@ -97,7 +99,8 @@ def _open_if_there(folder: Path, stated: Mapping[str, Any], wanted: Mapping[str,
             raise DataError(f"{folder / RECEIPT} belongs to other numbers")
         rows = {split: _read(folder / f"{split}.npy", receipt["files"][f"{split}.npy"]) for split in wanted}
     except (OSError, ValueError, KeyError, TypeError, DataError) as error:
-        log.warning("the reference kept in %s is damaged (%s); it is computed again", folder, error)
+        if say:
+            log.warning("the reference kept in %s is damaged (%s); it is computed again", folder, error)
         return None
     log.info("reference: log-probabilities found in %s", folder)
     return rows
