@@ -110,7 +110,8 @@ def prefer(config: PreferConfig) -> int:
         raise ConfigError(f"{place.folder} has no tokenizer.json, so it cannot write text; give the run's folder")
     opened = OpenModel(model, tokenizer, description)
     decoder = opened.decoder(config.precision, rows=config.batch_size, outputs_dir=config.outputs_dir)
-    prompts = _fitting(prompts, tokenizer, decoder.window - config.sampling.max_new_tokens, skipped)
+    if decoder.window is not None:  # a recurrent model reads texts of any length
+        prompts = _fitting(prompts, tokenizer, decoder.window - config.sampling.max_new_tokens, skipped)
     mark = opened.mark(config.precision)
     texts = _answered(config, prompts, decoder, tokenizer, mark)
     pairs = list(_pairs(config, prompts, texts, ranker, skipped))
