@@ -394,3 +394,21 @@ def test_bits_per_byte_divides_by_all_bytes_of_the_split_known_or_not(tmp_path, 
     assert row["unknown_tokens"] > 100 and row["unknown_bytes"] > 200
     expected = 0.5 * (row["tokens"] - 1) / math.log(2) / row["bytes"]
     assert float(metric.compute()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_batches_carry_the_facts_of_their_own_sequences(prepared):
+    """A row for each sequence: its first input and label, so that a batch shows whether they are its own."""
+    data = module(prepared, micro_batch_size=4, val_sequences=5)
+    for split in ("train", "val"):
+        packed = data.packing_of(split)
+        rows = packed.read(np.arange(len(packed)))
+        facts = np.stack([rows["input_ids"][:, 0], rows["labels"][:, 0]], axis=1).astype(np.float32)
+        data.add_facts(split, {"first": facts})
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        for batch in take(loader, 2):
+            real = batch.labels[:, 0] != IGNORE_INDEX
+            expected = torch.stack([batch.inputs["input_ids"][:, 0], batch.labels[:, 0]], dim=1).float()
+            assert real.any() and torch.equal(batch.facts["first"][real], expected[real])
+    assert data.sequences_read("val").tolist() == np.linspace(0, data.sequences_of("val") - 1, 5).round().tolist()
+    with pytest.raises(ValueError, match="3 rows of first for"):
+        data.add_facts("val", {"first": np.zeros((3, 2))})
