@@ -53,7 +53,7 @@ class EmbeddedRecords:
             key = keys(document) if rows else None
             for number, row in enumerate(rows, 1):
                 record = {**row, self.read: row[self.read][self.keep]}
-                yield Document("", f"{document.id}, record {number}", document.source, record, key)
+                yield Document("", f"{document.id}, record {number}", document.source, record, key=key)
 
     def identity(self) -> dict[str, Any]:
         """Return what they are, and the identity of the library."""
