@@ -1,10 +1,14 @@
 """Every notebook runs from top to bottom, in its short form."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
+from nbclient.util import run_sync
 
 from tests.grids import grid
 
@@ -17,13 +21,23 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory) -> Iterator[AsyncKernelManager]:
+    """One kernel for all of them, in one folder: what it imports and prepares, it does once."""
+    manager = AsyncKernelManager(kernel_name="python3")
+    environment = {**os.environ, "NOTEBOOK_SHORT": "1"}
+    run_sync(manager.start_kernel)(cwd=str(tmp_path_factory.mktemp("notebooks")), env=environment)
+    yield manager
+    run_sync(manager.shutdown_kernel)(now=True)
+
+
 @pytest.mark.processes
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", grid(NOTEBOOKS, lambda path: path.stem != LONG), ids=lambda path: path.stem)
-def test_it_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
-    monkeypatch.setenv("NOTEBOOK_SHORT", "1")  # the kernel is a child of this process
+def test_it_runs_from_top_to_bottom(path, kernel):
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # nothing of the notebook before
+    NotebookClient(notebook, km=kernel, timeout=600).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs), "the curve is drawn"
 

@@ -1,15 +1,11 @@
 """Every metric's numbers by hand, and what all of the table have to hold: neither batches nor ranks change them."""
 
 import math
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from prospero import registry
 from prospero.batch import Batch
@@ -86,23 +82,6 @@ def test_batches_of_any_size_give_the_same_numbers_and_a_reset_begins_again():
             for metric in metrics.members.values():
                 metric.update(*scores(slice(row, row + 1)))
         assert values(metrics) == pytest.approx(EXPECTED)
-
-
-def _worker(rank: int, folder: str) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    metrics = everything()
-    for metric in metrics.members.values():
-        metric.update(*scores(slice(rank, rank + 1)))
-    torch.save(values(metrics), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
-@pytest.mark.processes
-def test_two_ranks_with_half_of_the_text_each_give_the_same_numbers(tmp_path: Path):
-    mp.start_processes(_worker, args=(str(tmp_path),), nprocs=2, start_method="spawn")
-    for rank in range(2):
-        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(EXPECTED)
 
 
 @pytest.mark.parametrize("name", OF_TOKENS)

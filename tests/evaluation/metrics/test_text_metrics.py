@@ -1,14 +1,9 @@
 """What every metric of texts in the table has to hold: neither batches, their order nor ranks change it."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from prospero import registry
 from prospero.evaluation.metrics.base import MetricFacts
@@ -112,20 +107,3 @@ def test_odd_texts_have_a_number_or_none_but_no_error(name, texts):
     assert np.isfinite(rows).all()
     values = metric.finish(rows)
     assert ((values >= 0) & (values <= 100) | np.isnan(values)).all()
-
-
-def _worker(rank: int, folder: str) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    share = samples()[rank::2]
-    torch.save({name: numbers(fed(name, [share])) for name in NAMES}, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
-@pytest.mark.processes
-def test_two_ranks_with_half_of_the_texts_each_give_the_same_numbers(tmp_path: Path):
-    mp.start_processes(_worker, args=(str(tmp_path),), nprocs=2, start_method="spawn")
-    for rank in range(2):
-        found = torch.load(tmp_path / f"{rank}.pt")
-        for name in NAMES:
-            assert same(name, found[name], numbers(fed(name, [samples()])))
