@@ -28,7 +28,8 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = [
     "experiment=captions", "data.pictures=400", "max_steps=4", "global_batch_size=8", "model.d_model=32",
     "model.prefix.d_model=16", "model.prefix.n_layers=1", "trainer.log_every_steps=1",
-    "callbacks.evaluation.limit=2", "callbacks.checkpoints.every_steps=2", "trainer.val_every_steps=0", "dedup=none",
+    "callbacks.evaluation.limit=2", "callbacks.checkpoints.every_steps=2", "callbacks.checkpoints.keep_last=2",
+    "trainer.val_every_steps=0", "dedup=none",
     "trainer.val_sequences=16", "trainer.test_sequences=16", "trainer.accelerator=cpu",
 ]  # fmt: skip
 GREEDY = SamplingConfig(temperature=0.0, max_new_tokens=6)

@@ -29,8 +29,20 @@ def leave_to_source(cfg: DictConfig, words: list[str], composed: Callable[[list[
         if group not in usually or group in keys or here.get(group) != usually[group]:
             continue
         values: Any = OmegaConf.to_container(cfg[group], resolve=True)
-        inner = {key.split(".")[1] for key in keys if key.startswith(f"{group}.")}
+        named = {key.partition(".")[2] for key in keys if key.startswith(f"{group}.")}
         usual_values: Any = OmegaConf.to_container(usual[group], resolve=True)
-        inner |= {name for name, value in values.items() if value != usual_values.get(name)}
         with open_dict(cfg):
-            cfg[group] = {name: value for name, value in values.items() if name in inner}
+            cfg[group] = _set_within(values, usual_values, named)
+
+
+def _set_within(values: Any, usual: Any, named: set[str], path: str = "") -> dict[str, Any]:
+    """Return what of `values` differs from `usual` or is `named` (by its dotted path), group within group."""
+    kept = {}
+    for name, value in values.items():
+        place, before = f"{path}{name}", usual.get(name)
+        if isinstance(value, dict) and isinstance(before, dict) and place not in named:
+            inner = _set_within(value, before, named, f"{place}.")
+            kept |= {name: inner} if inner else {}
+        elif value != before or place in named:
+            kept[name] = value
+    return kept

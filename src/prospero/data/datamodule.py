@@ -22,7 +22,7 @@ from prospero.data.packing.padded import PaddedPackingConfig
 from prospero.data.parts import AugmentationSettings, PackingSettings
 from prospero.data.prepare import PreparedData
 from prospero.data.sampler import SequenceOrder, SkippedRanges
-from prospero.data.side_file import SideFile
+from prospero.data.side_file import side_rows
 from prospero.data.unknown import bytes_per_unknown
 from prospero.data.workers import start_worker
 from prospero.errors import ConfigError, DataError
@@ -368,20 +368,6 @@ def _batch(arrays: dict[str, np.ndarray], document_ids: bool, *, target_tokens: 
 
 def _rows(facts: Mapping[str, np.ndarray], sequences: np.ndarray) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(rows[sequences])) for name, rows in facts.items()}
-
-
-def side_rows(side: Mapping[str, SideFile], packing: Packing, sequences: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what stands beside the document of each of `sequences` [B]: pictures [N, H, W, C] as [B, C, H, W].
-
-    Raises DataError for a sequence of several documents: it has no picture of its own.
-    """
-    if not side:
-        return {}
-    documents = [packing.documents(sequences[place : place + 1]) for place in range(len(sequences))]
-    if any(len(held) != 1 for held in documents):
-        raise DataError("a sequence holds several examples, and a picture stands before one; choose packing=padded")
-    rows = np.concatenate(documents)
-    return {name: np.moveaxis(file.all[rows], -1, 1) for name, file in side.items()}
 
 
 def check_pictures(prepared: PreparedData, wanted: tuple[int, int, int] | None, packing: PackingSettings) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from prospero.data.packing.packing import Packing
 from prospero.errors import DataError
 
 
@@ -86,3 +87,17 @@ class SideFile:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._map()
+
+
+def side_rows(side: Mapping[str, SideFile], packing: Packing, sequences: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what stands beside the document of each of `sequences` [B]: pictures [N, H, W, C] as [B, C, H, W].
+
+    Raises DataError for a sequence of several documents: it has no picture of its own.
+    """
+    if not side:
+        return {}
+    documents = [packing.documents(sequences[place : place + 1]) for place in range(len(sequences))]
+    if any(len(held) != 1 for held in documents):
+        raise DataError("a sequence holds several examples, and a picture stands before one; choose packing=padded")
+    rows = np.concatenate(documents)
+    return {name: np.moveaxis(file.all[rows], -1, 1) for name, file in side.items()}
