@@ -109,7 +109,9 @@ class SplitEncoder:
                 self._batch.append(_Part(split, number, span.text, size, last, last, target=span.target, id=id_))
                 n_bytes += size
         if example.kept is not None:
-            self._kept.setdefault(split, RecordWriter(self.folder, split)).add(example.kept)
+            if split not in self._kept:
+                self._kept[split] = RecordWriter(self.folder, split)
+            self._kept[split].add(example.kept)
             self._text.update(f"{sorted(example.kept.items())}\n".encode())
         self._source_bytes[source] += n_bytes
         self._size += n_bytes
