@@ -26,6 +26,7 @@ PARTS: dict[str, dict[str, str]] = {
         "triples": "prospero.data.sources.triples:TriplesConfig",
         "captions": "prospero.data.sources.captions:CaptionsConfig",
         "shapes": "prospero.data.sources.shapes:ShapesConfig",
+        "sums": "prospero.data.sources.sums:SumsConfig",
     },
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
@@ -87,6 +88,7 @@ PARTS: dict[str, dict[str, str]] = {
         "focal": "prospero.objective.losses.focal:FocalConfig",
         "distill": "prospero.objective.losses.distill:DistillConfig",
         "dpo": "prospero.objective.losses.dpo:DPOConfig",
+        "grpo": "prospero.objective.losses.grpo:GRPOConfig",
     },
     "regularizers": {
         "l2": "prospero.objective.regularizers.l2:L2Config",
@@ -152,6 +154,14 @@ PARTS: dict[str, dict[str, str]] = {
         "facts": "prospero.evaluation.tasks.facts:FactsConfig",
         "captions": "prospero.evaluation.tasks.captions:CaptionsTaskConfig",
         "lm_eval": "prospero.evaluation.tasks.lm_eval:LMEvalConfig",
+        "reward": "prospero.evaluation.tasks.reward:RewardTaskConfig",
+    },
+    "reward": {
+        "answer": "prospero.evaluation.rewards.answer:AnswerConfig",
+        "pattern": "prospero.evaluation.rewards.pattern:PatternConfig",
+        "doctests": "prospero.evaluation.rewards.doctests:DoctestsConfig",
+        "metric": "prospero.evaluation.rewards.metric:MetricConfig",
+        "length": "prospero.evaluation.rewards.length:LengthConfig",
     },
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
@@ -162,6 +172,7 @@ PARTS: dict[str, dict[str, str]] = {
         "convergence": "prospero.training.callbacks.convergence:ConvergenceConfig",
         "evaluation": "prospero.training.callbacks.evaluation:EvaluationConfig",
         "ema": "prospero.training.callbacks.ema:EMAConfig",
+        "rollouts": "prospero.training.callbacks.rollouts:RolloutSamplesConfig",
     },
     "logger": {
         "wandb": "prospero.training.loggers.wandb:WandbConfig",
@@ -281,7 +292,7 @@ VERBS: dict[str, Verb] = {
 }
 """Name on the command line -> the verb."""
 
-MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "metrics", "tasks", "callbacks", "logger"})
+MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "reward", "metrics", "tasks", "callbacks", "logger"})
 """Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
 
 BRIDGES: dict[str, str] = {

@@ -188,12 +188,15 @@ class LanguageDataModule(L.LightningDataModule):
         more = [f"and {len(numbers) - limit} more"] if len(numbers) > limit else []
         return [self._name_document(number) for number in numbers[:limit]] + more
 
+    def sequences_between(self, first: int, last: int) -> np.ndarray:
+        """Return the numbers, in the training packing, of the consumed sequences [first, last), in their order."""
+        order = SequenceOrder(self.sequences_per_epoch, self.seed)
+        parts = [order(start, stop) for start, stop in self.skipped.runs(first, last)]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
     def _documents_between(self, first: int, last: int) -> np.ndarray:
         """Return the numbers, in the training split, of the documents in consumed sequences [first, last), sorted."""
-        order = SequenceOrder(self.sequences_per_epoch, self.seed)
-        runs = self.skipped.runs(first, last)
-        parts = [self.train_packing.documents(order(start, stop)) for start, stop in runs]
-        return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+        return self.train_packing.documents(self.sequences_between(first, last))
 
     def _name_document(self, number: int) -> str:
         """Return `train#17 'First Citizen: Before we'`: a document's number and how it begins."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from prospero.data.kept_records import RecordWriter
 from prospero.data.rendering.rendering import Rendered
 from prospero.data.shards import ShardWriter
 from prospero.data.side_file import SideWriter
@@ -58,6 +59,7 @@ class SplitEncoder:
         self._token_bytes = None if tokenizer.unknown_id is None else tokenizer.token_bytes()
         self._writers: dict[str, ShardWriter] = {}
         self._side: dict[tuple[str, str], SideWriter] = {}
+        self._kept: dict[str, RecordWriter] = {}
         self._source_bytes: Counter[str] = Counter()
         self._source_numbers: dict[str, int] = {}
         self._text = hashlib.blake2b(digest_size=16)
@@ -106,6 +108,11 @@ class SplitEncoder:
                 size = 0 if span.control else len(content)
                 self._batch.append(_Part(split, number, span.text, size, last, last, target=span.target, id=id_))
                 n_bytes += size
+        if example.kept is not None:
+            if split not in self._kept:
+                self._kept[split] = RecordWriter(self.folder, split)
+            self._kept[split].add(example.kept)
+            self._text.update(f"{sorted(example.kept.items())}\n".encode())
         self._source_bytes[source] += n_bytes
         self._size += n_bytes
         if self._size >= self.batch_bytes or len(self._batch) >= SPANS_AT_ONCE:
@@ -121,6 +128,8 @@ class SplitEncoder:
         self.sources = source_names(self._source_bytes)
         final = {name: number for number, name in enumerate(self.sources)}
         final_sources = np.array([final.get(name, len(self.sources) - 1) for name in self._source_numbers], dtype="<u2")
+        for kept in self._kept.values():
+            kept.close()
         for split, writer in self._writers.items():
             digest = writer.close(final_sources)
             targets = writer.targets
@@ -147,6 +156,13 @@ class SplitEncoder:
         self._thread.shutdown(wait=True, cancel_futures=True)
         for writer in (*self._writers.values(), *self._side.values()):
             writer.abandon()
+        for kept in self._kept.values():
+            kept.abandon()
+
+    @property
+    def kept_files(self) -> list[str]:
+        """The names of the files with the fields that are kept."""
+        return [kept.path.name for kept in self._kept.values()]
 
     @property
     def text_digest(self) -> str:

@@ -330,7 +330,10 @@ class _Preparation:
                 "eot_token": tokenizer.eot_token,
                 "fingerprint": tokenizer.fingerprint(),
             },
-            "files": {name: file_hash(folder / name) for name in ("tokenizer.json", "tokenizer_config.json")},
+            "files": {
+                name: file_hash(folder / name)
+                for name in ("tokenizer.json", "tokenizer_config.json", *encoder.kept_files)
+            },
             **self._of_examples(),
             "splits": encoder.splits,
             "sources": encoder.sources,

@@ -81,6 +81,7 @@ class Objective:
             raise ConfigError(f"regularizers.{name} has the name of a loss; give it another")
         chunks = [loss.chunk_tokens for loss in self.losses.values() if loss.chunk_tokens is not None]
         self.chunk_tokens = min(chunks, default=None)
+        self._observed = {f"{of}/{name}": t for of, loss in self.losses.items() for name, t in loss.observed().items()}
         self._bound = False
         self._forward: Callable[..., tuple[Tensor, Tensor, Tensor]] = self._forward_and_sums
         self._term_sums: Callable[..., Tensor] = term_sums
@@ -111,7 +112,7 @@ class Objective:
         if batch.target_tokens < 1:
             raise DataError("the global batch has no target token; nothing can be learnt from it")
         scale = share.gradient_average_over / batch.target_tokens
-        hidden, total, parts = self._token_part(model, batch, share.step, scale)
+        hidden, total, parts, observed = self._token_part(model, batch, share.step, scale)
         added: dict[str, Tensor] = {}
         for name, term in self._of_kind(HiddenRegularizer).items():
             weight = term.weight_at(share.step) * scale
@@ -124,7 +125,7 @@ class Objective:
         for name, contribution in added.items():
             total = total + contribution
             parts[name] = contribution.detach()
-        return ObjectiveOutput(total, parts)
+        return ObjectiveOutput(total, parts, observed)
 
     @torch.no_grad()
     def measure(self, model: Any, batch: Batch, metrics: Iterable[Metric]) -> None:
@@ -136,6 +137,12 @@ class Objective:
         scores = measured_tokens(losses, model.project, output, batch.labels, reads, self.chunk_tokens, batch.facts)
         for metric in metrics:
             metric.update(scores, batch)
+
+    @property
+    def facts(self) -> frozenset[str]:
+        """Which facts of a training batch its terms read."""
+        terms = [*self.losses.values(), *self._observed.values(), *self._of_kind(TokenRegularizer).values()]
+        return frozenset[str]().union(*(term.facts for term in terms))
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """Return what a resumed run needs: regulariser -> its tensors; empty unless one keeps some (l2_sp)."""
@@ -162,7 +169,7 @@ class Objective:
 
     def _token_part(
         self, model: Any, batch: Batch, step: int, scale: float
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor], dict[str, Tensor]]:
         terms: dict[str, TokenTerm] = dict(self.losses)
         weights = {name: loss.weight * scale for name, loss in self.losses.items()}
         parts = {}
@@ -171,12 +178,15 @@ class Objective:
             if term.weight_at(step) != 0:
                 terms[name] = term
                 weights[name] = term.weight_at(step) * scale
-        factors = torch.tensor(list(weights.values()), dtype=torch.float32).to(batch.labels.device, non_blocking=True)
-        made = {name: fact for term in terms.values() for name, fact in term.made_of(batch).items()}
-        facts = facts_of_terms(terms.values(), {**batch.facts, **made})
-        hidden, total, sums = self._forward(model, batch.inputs, batch.labels, facts, list(terms.values()), factors)
+        summed = [*terms.values(), *self._observed.values()]
+        values = [*weights.values(), *([0.0] * len(self._observed))]
+        factors = torch.tensor(values, dtype=torch.float32).to(batch.labels.device, non_blocking=True)
+        made = {name: fact for term in summed for name, fact in term.made_of(batch).items()}
+        facts = facts_of_terms(summed, {**batch.facts, **made})
+        hidden, total, sums = self._forward(model, batch.inputs, batch.labels, facts, summed, factors)
         parts.update(zip(terms, (sums.detach() * factors).unbind()))
-        return hidden, total, parts
+        observed = zip(self._observed, (sums.detach()[len(terms) :] * scale).unbind()) if self._observed else ()
+        return hidden, total, parts, dict(observed)
 
     def _forward_and_sums(
         self,

@@ -61,6 +61,11 @@ class RunFolder:
         return self.path / "samples.md"
 
     @property
+    def rollouts(self) -> Path:
+        """What the model wrote for its prompts on the way, with its rewards."""
+        return self.path / "rollouts.md"
+
+    @property
     def evaluation(self) -> Path:
         """What the tasks saw of the model on the way."""
         return self.path / "evaluation.md"

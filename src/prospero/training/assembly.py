@@ -22,6 +22,7 @@ from prospero.training.network import Network, build_network, check_adapter
 from prospero.training.optimization import optimization_of
 from prospero.training.preference import check_preferences
 from prospero.training.resume_check import check_data, fingerprints, part_names
+from prospero.training.rollouts.building import build_maker, check_rollouts
 from prospero.training.run_data import build_data, prepare_data
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
@@ -58,6 +59,7 @@ def assemble(session: Session) -> RunParts:
     check_monitor(session.config.monitor, session.config.metrics, session.config.tasks)
     check_adapter(session.config)
     check_preferences(session.config)
+    check_rollouts(session.config)
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
@@ -88,11 +90,13 @@ def _build_trained(
     network.model.embedding_noise = data.augmentation.embedding_noise
     metrics = build_metrics(config, data)
     monitor = metrics.monitor(config.monitor, session.tasks)
-    module = build_module(session, prepared, network, metrics)
+    module = build_module(session, prepared, data, network, metrics)
     return module, build_trainer(session, prepared, module, monitor), monitor
 
 
-def build_module(session: Session, prepared: PreparedData, network: Network, metrics: TokenMetrics) -> TrainingModule:
+def build_module(
+    session: Session, prepared: PreparedData, data: LanguageDataModule, network: Network, metrics: TokenMetrics
+) -> TrainingModule:
     """Return the LightningModule: model, objective, metrics and how they are optimised."""
     config, per_token = session.config, flops_per_token(network.model, session.config.seq_len)
     how = optimization_of(config, per_token)
@@ -103,7 +107,8 @@ def build_module(session: Session, prepared: PreparedData, network: Network, met
     if session.teaching is not None:
         compute_dtype, vocabulary = session.hardware.precision.compute_dtype, prepared.tokenizer.vocab_size
         session.teaching.teach(objective.losses.values(), compute_dtype, vocabulary)
-    return TrainingModule(model, objective, metrics, how, guards=guards, facts=facts, fill=network.fill)
+    maker = build_maker(config, prepared, data)
+    return TrainingModule(model, objective, metrics, how, guards=guards, facts=facts, fill=network.fill, maker=maker)
 
 
 def build_trainer(session: Session, prepared: PreparedData, module: TrainingModule, monitor: Monitor) -> L.Trainer:

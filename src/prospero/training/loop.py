@@ -88,8 +88,8 @@ class StepLoop(Callback):
         module = training_module(pl_module)
         if not module.ends_step(batch_idx):
             return
-        module.state.end_step(module.step, batch)
-        training_data(trainer).advance(batch.sequences)
+        module.state.end_step(module.step, module.learnt)
+        training_data(trainer).advance(module.learnt.sequences)
         module.state.seconds = self._seconds_before + time.perf_counter() - self._started
         verdict = module.watch.judge(module.step, speaks=trainer.is_global_zero)
         if verdict is None and module.step >= trainer.max_steps and module.watch.enabled:

@@ -19,6 +19,7 @@ from prospero.checkpoints import laid_out_like
 from prospero.evaluation.metrics.collection import LOSS, TokenMetrics
 from prospero.objective.objective import Objective, Share
 from prospero.optim.clipping import clip_grad_norm_
+from prospero.training.batch_maker import BatchMaker
 from prospero.training.checkpoint_io import folder_strategy
 from prospero.training.divergence import SkippedStep, diverged
 from prospero.training.guards.settings import GuardsConfig
@@ -45,7 +46,7 @@ class TrainingModule(L.LightningModule):
 
     `facts` are plain values that every checkpoint carries (settings of the model, the run's configuration, the data's
     fingerprint). `fill` reads weights into a model that has been spread over processes. What the run remembers is
-    `state`; what watches its steps is `watch`.
+    `state`; what watches its steps is `watch`; what makes its batches of the loader's is `maker`.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class TrainingModule(L.LightningModule):
         guards: GuardsConfig | None = None,
         facts: Mapping[str, Any] | None = None,
         fill: Callable[[Any], None] = lambda model: None,
+        maker: BatchMaker | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -66,6 +68,8 @@ class TrainingModule(L.LightningModule):
         self.how = how
         self.facts = dict(facts or {})
         self.fill = fill
+        self.maker = maker or BatchMaker()
+        self.learnt: Batch
         self.state = RunState()
         self.watch = StepWatch(guards, self.state, self.where)
         self.numbers = StepNumbers()
@@ -150,6 +154,7 @@ class TrainingModule(L.LightningModule):
         """
         rank = self.global_rank // self._tensor_parallel
         torch.manual_seed(((self.how.seed * 1000003 + batch_idx) * 4096 + rank) % 2**63)
+        self.learnt = self.maker(self, batch)
         if self.trainer.accumulate_grad_batches > 1:
             sync_gradients(self.model, self.ends_step(batch_idx))
 
@@ -160,7 +165,7 @@ class TrainingModule(L.LightningModule):
             last_micro_step=self.ends_step(batch_idx),
             gradient_average_over=self.trainer.world_size // self._tensor_parallel,
         )
-        result = self.objective(self.model, batch, share)
+        result = self.objective(self.model, self.learnt, share)
         self.watch.add_loss(result.total, result.parts)
         accumulate = self.trainer.accumulate_grad_batches
         self.numbers.add_parts(result.parts, first=batch_idx % accumulate == 0, observed=result.observed)
@@ -208,7 +213,7 @@ class TrainingModule(L.LightningModule):
 
     def training_metrics(self) -> dict[str, float]:
         """Return the numbers of the step just ended, over all ranks; a collective."""
-        metrics = self.numbers.metrics(self.trainer.world_size)
+        metrics = self.numbers.metrics(self.trainer.world_size) | self.maker.metrics()
         if self.watch.enabled:
             metrics["train/skipped_steps"] = float(self.watch.guard.skipped)
         if self.state.rollbacks:
@@ -268,6 +273,7 @@ class TrainingModule(L.LightningModule):
             "guard": self.watch.plain(),
             "skipped_ranges": training_data(self.trainer).state_dict()["skipped"],
             "objective": self.objective.state_dict(),
+            "maker": self.maker.state_dict(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -281,6 +287,7 @@ class TrainingModule(L.LightningModule):
             self.set_total_steps(min(memory["total_steps"], self.how.total_steps))
         take_changed_settings(checkpoint, memory.get("config"), self.how.optimizer, self)
         self._objective_state = memory["objective"]
+        self.maker.load_state_dict(memory.get("maker", {}))
         self._restore_objective()  # now, or once the parameters are those of the optimiser
         data = training_data(self.trainer)
         if type(data).__qualname__ not in checkpoint:  # saved before data had a state of their own

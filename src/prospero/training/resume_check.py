@@ -34,7 +34,7 @@ MAY_CHANGE = (
     "trainer.tensor_parallel", "trainer.replicas", "trainer.cpu_offload", "trainer.precision",
     "trainer.matmul_precision", "trainer.compile", "trainer.num_threads", "trainer.deterministic",
     "trainer.lightning*", "model.attention", "model.activation_checkpointing", "loss.*.chunk_tokens",
-    "name", "tags*",
+    "name", "tags*", "rollouts.rows",
 )  # fmt: skip
 """Patterns of settings that a run may go on with, changed; the change takes effect and is said."""
 NOT_COMPARED = ("run_dir", "resume", "outputs_dir", "buffer_mb", "plugins*", "traceback")

@@ -7,6 +7,7 @@ from prospero import registry
 from prospero.data.parts import MISSING, AugmentationSettings, PackingSettings
 from prospero.data.settings import PrepareConfig
 from prospero.errors import ConfigError
+from prospero.evaluation.rewards.parts import RewardSettings
 from prospero.evaluation.tasks.parts import TaskSettings
 from prospero.secret_values import scrub
 from prospero.training.parts import (
@@ -22,6 +23,7 @@ from prospero.training.parts import (
     ScheduleSettings,
     TrainerSettings,
 )
+from prospero.training.rollouts.settings import RolloutsConfig
 
 RESUME = "auto, last, best or a folder"
 EVALUATION = "evaluation"
@@ -56,6 +58,10 @@ class TrainConfig(PrepareConfig):
     """What is minimised: one loss or several, each with its weight."""
     regularizers: dict[str, RegularizerSettings] = field(default_factory=dict)
     """Named, weighted terms added to the loss."""
+    reward: dict[str, RewardSettings] = field(default_factory=dict)
+    """What the model's own completions are rewarded for (loss=grpo)."""
+    rollouts: RolloutsConfig = field(default_factory=RolloutsConfig)
+    """How they are drawn and judged."""
     optimizer: OptimizerSettings = MISSING
     """The update rule."""
     schedule: ScheduleSettings = MISSING

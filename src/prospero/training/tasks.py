@@ -37,6 +37,7 @@ def build_tasks(
     facts = TaskFacts(
         metrics=texts,
         token_metrics={name: part for name, part in chosen.items() if name not in texts},
+        rewards=config.reward,
         validation=prepared.directory,
         trained_before=[find_prepared(config.data_dir, known) for known in (source.trained_on if source else ())],
         tokenizer=prepared.tokenizer,

@@ -1,6 +1,7 @@
 """A prompt and its response: the prompt is read, the response and the separator after it are learnt."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from prospero.data.cleaning.step import Drop
@@ -27,20 +28,21 @@ class PromptResponseConfig:
     chat: str | None = None
     """Template for dialogues by which `prospero chat` asks the model as these prompts do, kept with the tokenizer:
     python_prompt, plain, chatml, or a file in Jinja; null: none."""
+    keep: list[str] = field(default_factory=list)
+    """Fields that are kept as they are beside the tokens, for rewards that read them; lists are joined by line ends."""
 
     def build(self) -> "PromptResponse":
         """Return the rendering; ConfigError for what is no template."""
         prompt, response = Template(self.prompt, "rendering.prompt"), Template(self.response, "rendering.response")
-        return PromptResponse(
-            prompt, response, None if self.chat is None else template_source(self.chat, "rendering.chat")
-        )
+        chat = None if self.chat is None else template_source(self.chat, "rendering.chat")
+        return PromptResponse(prompt, response, chat, self.keep)
 
 
 class PromptResponse(Rendering):
     """See the head of this file."""
 
-    def __init__(self, prompt: Template, response: Template, chat: str | None = None) -> None:
-        self.prompt, self.response, self.chat = prompt, response, chat
+    def __init__(self, prompt: Template, response: Template, chat: str | None = None, keep: Sequence[str] = ()) -> None:
+        self.prompt, self.response, self.chat, self.keep = prompt, response, chat, keep
         self.fields = list(dict.fromkeys([*prompt.fields, *response.fields]))
 
     def __call__(self, document: Document, clean: Clean) -> Rendered | Drop:
@@ -49,15 +51,16 @@ class PromptResponse(Rendering):
             raise DataError(f"{document.id} is a text, not a record; choose data=examples, or rendering=text")
         record = Record(document.id, document.record)
         values = {}
-        for field in self.fields:
-            cleaned = clean(record.text(field))
+        for name in self.fields:
+            cleaned = clean(record.text(name))
             if isinstance(cleaned, Drop):
                 return cleaned
-            values[field] = cleaned
+            values[name] = cleaned
         prompt, response = self.prompt.fill(values), self.response.fill(values)
         if not response.strip():
             return EMPTY
-        return Rendered(((Span(prompt), Span(response, target=True)),), key=prompt)
+        kept = {name: "\n".join(record.texts(name)) for name in self.keep} if self.keep else None
+        return Rendered(((Span(prompt), Span(response, target=True)),), key=prompt, kept=kept)
 
     def equipped(self, tokenizer: Tokenizer) -> Tokenizer:
         """Return the tokenizer with the template for dialogues, where one is given, and its control tokens."""

@@ -7,7 +7,7 @@ as ordinary text, so that a record that spells a control token stays text.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ class Rendered:
     """The spans of each document that it makes: one; two, chosen and rejected, for a preference."""
     key: str
     """What decides the split, such as the prompt: records that share it never train and measure both."""
+    kept: Mapping[str, str] | None = None
+    """Fields that stay beside the tokens, for rewards that read them; None: none is kept."""
 
     @property
     def text(self) -> str:
@@ -47,13 +49,15 @@ class Rendered:
     def packed(self) -> str:
         """Return it as one line of JSON; `Rendered.unpacked` reads it."""
         documents = [[[span.text, span.target, span.control] for span in spans] for spans in self.documents]
-        return json.dumps([self.key, documents], ensure_ascii=False)
+        kept = [] if self.kept is None else [dict(self.kept)]
+        return json.dumps([self.key, documents, *kept], ensure_ascii=False)
 
     @staticmethod
     def unpacked(line: str) -> "Rendered":
         """Return what `packed` was called on."""
-        key, documents = json.loads(line)
-        return Rendered(tuple(tuple(Span(*span) for span in spans) for spans in documents), key)
+        key, documents, *kept = json.loads(line)
+        spans = tuple(tuple(Span(*span) for span in spans) for spans in documents)
+        return Rendered(spans, key, kept[0] if kept else None)
 
 
 class Rendering(ABC):

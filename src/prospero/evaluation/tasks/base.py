@@ -14,6 +14,7 @@ from prospero.evaluation.measurement import Measurement
 from prospero.evaluation.metrics.base import MetricFacts
 from prospero.evaluation.metrics.collection import Settings as TokenMetricSettings
 from prospero.evaluation.metrics.text_base import TextMetric
+from prospero.evaluation.rewards.parts import RewardSettings
 from prospero.evaluation.tasks.parts import TaskSettings
 
 
@@ -26,6 +27,8 @@ class TaskFacts:
     and a task that names one of them itself takes these settings."""
     token_metrics: Mapping[str, TokenMetricSettings] = field(default_factory=dict)
     """Settings of the metrics of tokens chosen with `metrics=[...]`, for tasks that read given text."""
+    rewards: Mapping[str, RewardSettings] = field(default_factory=dict)
+    """What the completions of the model in training are rewarded for, by the settings of the run."""
     validation: Path | None = None
     """The folder of the prepared data that the model was trained on, where they are there."""
     trained_before: Sequence[Path | None] = ()

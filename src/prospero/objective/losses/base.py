@@ -1,5 +1,6 @@
 """What all losses share: a weight, and how many tokens' logits are held at a time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prospero.errors import ConfigError
@@ -35,3 +36,7 @@ class Loss(TokenTerm):
     def measured(self) -> "Loss":
         """Return the loss that a validation measures in its place: itself, unless it reads what training alone has."""
         return self
+
+    def observed(self) -> Mapping[str, TokenTerm]:
+        """Return what is logged of its tokens besides: name -> a term of which the mean over the targets is shown."""
+        return {}

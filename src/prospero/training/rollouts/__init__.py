@@ -1,0 +1,1 @@
+"""Completions that the model in training writes, what they are rewarded with, and the batches made of them."""
