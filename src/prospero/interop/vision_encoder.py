@@ -21,6 +21,9 @@ HALF = [0.5, 0.5, 0.5]
 class VisionEncoder(nn.Module):
     """Pixels from -1 to 1, [B, C, H, W] -> states after the last layer, a patch each, [B, P, E]."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         self.config_text = json.dumps(config, sort_keys=True)
