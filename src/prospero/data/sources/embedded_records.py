@@ -53,7 +53,8 @@ class EmbeddedRecords:
             key = keys(document) if rows else None
             for number, row in enumerate(rows, 1):
                 record = {**row, self.read: row[self.read][self.keep]}
-                yield Document("", f"{document.id}, record {number}", document.source, record, key)
+                place = f"{document.id}, record {number}"
+                yield Document(text="", id=place, source=document.source, record=record, key=key)
 
     def identity(self) -> dict[str, Any]:
         """Return what they are, and the identity of the library."""
