@@ -193,7 +193,7 @@ def test_what_is_measured_is_each_tokens_loss_alone(kind, chunk_tokens):
     assert torch.equal(scores.mask, batch.labels != IGNORE_INDEX) and metric.batch is batch
     torch.testing.assert_close(torch.where(scores.mask, scores.nats, 0).flatten(), expected, rtol=1e-5, atol=1e-6)
     focal = (1 - (-scores.nats).exp()) ** 2 * scores.nats
-    torch.testing.assert_close(scores.loss, 2 * scores.nats + focal)  # distill is measured as cross_entropy
+    torch.testing.assert_close(scores.loss, scores.nats + focal)
     assert not scores.loss.requires_grad
     assert torch.equal(scores.predicted, logits.argmax(-1))
     torch.testing.assert_close(scores.entropy, -(log_p.exp() * log_p).sum(-1))
