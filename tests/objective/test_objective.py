@@ -14,7 +14,7 @@ from prospero.objective.losses.focal import FocalConfig
 from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.objective.terms import token_scores
-from tests.objective.fakes import FixedTeacher, Outspoken, TinyModel, gradients, part, tiny_batch
+from tests.objective.fakes import Outspoken, TinyModel, gradients, part, tiny_batch
 
 LOSSES = [n for n in registry.names("loss") if not registry.config_class("loss", n)().build().facts]
 """Those that read a batch alone; what reads facts of it has tests of its own."""
@@ -25,7 +25,6 @@ def everything(chunk_tokens: int | None = None) -> Objective:
     losses = {n: registry.config_class("loss", n)(chunk_tokens=chunk_tokens) for n in LOSSES}
     terms = {n: registry.config_class("regularizers", n)(weight=0.1) for n in registry.names("regularizers")}
     built = {n: c.build() for n, c in losses.items()}
-    built["distill"].teacher = FixedTeacher()
     return Objective(built, {n: c.build() for n, c in terms.items()})
 
 
@@ -193,7 +192,7 @@ def test_what_is_measured_is_each_tokens_loss_alone(kind, chunk_tokens):
     assert torch.equal(scores.mask, batch.labels != IGNORE_INDEX) and metric.batch is batch
     torch.testing.assert_close(torch.where(scores.mask, scores.nats, 0).flatten(), expected, rtol=1e-5, atol=1e-6)
     focal = (1 - (-scores.nats).exp()) ** 2 * scores.nats
-    torch.testing.assert_close(scores.loss, 2 * scores.nats + focal)  # distill is measured as cross_entropy
+    torch.testing.assert_close(scores.loss, scores.nats + focal)
     assert not scores.loss.requires_grad
     assert torch.equal(scores.predicted, logits.argmax(-1))
     torch.testing.assert_close(scores.entropy, -(log_p.exp() * log_p).sum(-1))

@@ -13,7 +13,6 @@ short ones: `loss=[dpo,cross_entropy]` is iterative RPO (Pang et al. 2024, arXiv
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from prospero.batch import IGNORE_INDEX, Batch
 from prospero.errors import ConfigError
 from prospero.objective.losses.base import Loss
 from prospero.objective.losses.pair import PairLoss, PairScores
-from prospero.objective.objective import Objective, ObjectiveOutput, Share
+from prospero.objective.objective import Objective
 from prospero.objective.regularizers.base import Regularizer, TokenRegularizer
 from prospero.objective.terms import (
     MeasuredPairs,
@@ -52,13 +51,7 @@ class PreferenceObjective(Objective):
         if len(pairwise) != 1:
             raise ConfigError(f"loss=[...] names {len(pairwise)} losses of pairs ({', '.join(pairwise)}); choose one")
         self.pair_loss = next(iter(pairwise.values()))
-        self._observed: dict[str, Tensor] = {}
         self._pair_sums: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = self._forward_and_pair_sums
-
-    def __call__(self, model: Any, batch: Batch, share: Share) -> ObjectiveOutput:
-        """Run `model` forward and return this micro-batch's contribution, and what is observed of its pairs."""
-        output = super().__call__(model, batch, share)
-        return replace(output, observed=self._observed)
 
     def compile(self, part: str | None) -> None:
         """Compile model and terms as one graph (`whole`); the terms alone stay as written, whatever `part`."""
@@ -109,7 +102,7 @@ class PreferenceObjective(Objective):
 
     def _token_part(
         self, model: Any, batch: Batch, step: int, scale: float
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor], dict[str, Tensor]]:
         device = batch.labels.device
         per_pair = scale * batch.target_tokens / batch.sequences  # W / n, of W / target tokens
         terms: dict[str, TokenTerm] = dict(self.losses)
@@ -121,13 +114,14 @@ class PreferenceObjective(Objective):
                 terms[name] = term
                 weights[name] = term.weight_at(step) * scale
         factors = torch.tensor(list(weights.values()), dtype=torch.float32).to(device, non_blocking=True)
-        facts = facts_of_terms(terms.values(), batch.facts) | {REFERENCE: batch.facts[REFERENCE]}
+        made = {name: fact for term in terms.values() for name, fact in term.made_of(batch).items()}
+        facts = facts_of_terms(terms.values(), {**batch.facts, **made}) | {REFERENCE: batch.facts[REFERENCE]}
         hidden, total, sums, observed = self._pair_sums(
             model, batch.inputs, batch.labels, facts, list(terms.values()), factors
         )
         parts.update(zip(terms, (sums.detach() * factors).unbind()))
-        self._observed = dict(zip((f"preference/{name}" for name in OBSERVED), (observed * per_pair).unbind()))
-        return hidden, total, parts
+        seen = zip((f"preference/{name}" for name in OBSERVED), (observed * per_pair).unbind())
+        return hidden, total, parts, dict(seen)
 
     def _forward_and_pair_sums(
         self,
