@@ -16,8 +16,9 @@ from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.objective.terms import token_scores
 from tests.objective.fakes import FixedTeacher, Outspoken, TinyModel, gradients, part, tiny_batch
 
-LOSSES = [n for n in registry.names("loss") if not registry.config_class("loss", n)().build().facts]
-"""Those that read a batch alone; what reads facts of it has tests of its own."""
+OF_FACTS = {n for n in registry.names("loss") if registry.config_class("loss", n)().build().facts} - {"distill"}
+"""What reads facts of a batch has tests of its own; distill makes its own facts."""
+LOSSES = [n for n in registry.names("loss") if n not in OF_FACTS]
 
 
 def everything(chunk_tokens: int | None = None) -> Objective:
@@ -193,7 +194,7 @@ def test_what_is_measured_is_each_tokens_loss_alone(kind, chunk_tokens):
     assert torch.equal(scores.mask, batch.labels != IGNORE_INDEX) and metric.batch is batch
     torch.testing.assert_close(torch.where(scores.mask, scores.nats, 0).flatten(), expected, rtol=1e-5, atol=1e-6)
     focal = (1 - (-scores.nats).exp()) ** 2 * scores.nats
-    torch.testing.assert_close(scores.loss, 2 * scores.nats + focal)  # distill is measured as cross_entropy
+    torch.testing.assert_close(scores.loss, scores.nats + focal)
     assert not scores.loss.requires_grad
     assert torch.equal(scores.predicted, logits.argmax(-1))
     torch.testing.assert_close(scores.entropy, -(log_p.exp() * log_p).sum(-1))
