@@ -16,8 +16,9 @@ from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.objective.terms import token_scores
 from tests.objective.fakes import Outspoken, TinyModel, gradients, part, tiny_batch
 
-LOSSES = [n for n in registry.names("loss") if not registry.config_class("loss", n)().build().facts]
-"""Those that read a batch alone; what reads facts of it has tests of its own."""
+OF_FACTS = {n for n in registry.names("loss") if registry.config_class("loss", n)().build().facts} - {"distill"}
+"""What reads facts of a batch has tests of its own; distill makes its own facts."""
+LOSSES = [n for n in registry.names("loss") if n not in OF_FACTS]
 
 
 def everything(chunk_tokens: int | None = None) -> Objective:
