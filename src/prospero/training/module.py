@@ -44,9 +44,8 @@ CHECKPOINT_KEY = "prospero"
 class TrainingModule(L.LightningModule):
     """A model, its objective, its metrics, and how they are optimised, for `lightning.Trainer`.
 
-    `facts` are plain values that every checkpoint carries (settings of the model, the run's configuration, the data's
-    fingerprint). `fill` reads weights into a model that has been spread over processes. What the run remembers is
-    `state`; what watches its steps is `watch`; what makes its batches of the loader's is `maker`.
+    `facts` are plain values that every checkpoint carries. `fill` reads weights into a model that has been spread over
+    processes. What the run remembers is `state`; what watches its steps is `watch`; what makes its batches is `maker`.
     """
 
     def __init__(
@@ -69,7 +68,6 @@ class TrainingModule(L.LightningModule):
         self.facts = dict(facts or {})
         self.fill = fill
         self.maker = maker or BatchMaker()
-        self.learnt: Batch
         self.state = RunState()
         self.watch = StepWatch(guards, self.state, self.where)
         self.numbers = StepNumbers()
