@@ -14,7 +14,7 @@ from prospero.objective.losses.focal import FocalConfig
 from prospero.objective.objective import Objective, Share
 from prospero.objective.regularizers.z_loss import ZLossConfig
 from prospero.objective.terms import token_scores
-from tests.objective.fakes import Outspoken, TinyModel, gradients, part, tiny_batch
+from tests.objective.fakes import FixedTeacher, Outspoken, TinyModel, gradients, part, tiny_batch
 
 OF_FACTS = {n for n in registry.names("loss") if registry.config_class("loss", n)().build().facts} - {"distill"}
 """What reads facts of a batch has tests of its own; distill makes its own facts."""
@@ -26,6 +26,7 @@ def everything(chunk_tokens: int | None = None) -> Objective:
     losses = {n: registry.config_class("loss", n)(chunk_tokens=chunk_tokens) for n in LOSSES}
     terms = {n: registry.config_class("regularizers", n)(weight=0.1) for n in registry.names("regularizers")}
     built = {n: c.build() for n, c in losses.items()}
+    built["distill"].teacher = FixedTeacher()
     return Objective(built, {n: c.build() for n, c in terms.items()})
 
 
