@@ -12,7 +12,7 @@ TASKS = {"summarize": "summarize", "dialogue": "dialogue", "code": "function_bod
 def test_an_example_is_the_tasks_prompt_and_its_reference(name):
     config = compose("train", [f"experiment={name}", "init_from=last"])
     (task,) = config.tasks.values()
-    number = "rouge_l" if name == "summarize" else "bits_per_byte"
+    number = {"summarize": "rouge_l", "code": "parses"}.get(name, "bits_per_byte")
     assert list(config.tasks) == [TASKS[name]] and config.monitor == f"val/{TASKS[name]}/{number}"
     assert config.rendering.prompt == task.template
     reference, end = config.rendering.response.split("}")
