@@ -76,7 +76,8 @@ class RolloutMaker(BatchMaker):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the reference, and what is left of the rollout."""
-        rollout, state = self._rollout, {"warmed_up": True} if self._warmed_up else {}
+        rollout = self._rollout
+        state: dict[str, Any] = {"warmed_up": True} if self._warmed_up else {}
         if rollout is not None and self._step < rollout.first_step + rollout.steps - 1:
             state["rollout"] = rollout.state_dict()
         if self.reference is not None:
