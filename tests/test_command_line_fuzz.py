@@ -71,12 +71,12 @@ def mistake(draw: random.Random) -> tuple[str, list[str]]:
 def outside(tmp_path, monkeypatch):
     """A folder of its own; whatever Hydra does to the logging of the process is taken back."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "ADDED", {})
     root, of_hydra, path = logging.getLogger(), logging.getLogger("hydra"), list(sys.path)
     before = root.handlers[:], root.level, of_hydra.level
     yield tmp_path
     root.handlers[:], root.level, of_hydra.level = before
     sys.path[:] = path
-    registry.ADDED.clear()
 
 
 @pytest.mark.heavy

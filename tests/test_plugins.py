@@ -112,6 +112,7 @@ class TestALaboratory:
 def said(tmp_path, monkeypatch, capsys):
     """Run `train` in this process in a folder of its own; return (exit code, standard output, error lines)."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "ADDED", {})
     modules, path = set(sys.modules), list(sys.path)
 
     def run(*words, verb="train"):
@@ -121,7 +122,6 @@ def said(tmp_path, monkeypatch, capsys):
         return left.value.code, printed.out, printed.err
 
     yield run
-    registry.ADDED.clear()
     sys.path[:] = path
     for name in set(sys.modules) - modules:
         if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(tmp_path):

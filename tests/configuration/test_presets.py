@@ -136,10 +136,8 @@ def test_a_plugin_brings_its_part_and_its_presets(tmp_path, monkeypatch):
         "register('optimizer', 'mine', MineConfig)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    try:
-        plugins.load(["my_parts_for_test"])
-        config = composition.typed(composed("optimizer=mine", "optimizer.lr=0.25"))
-        assert type(config.optimizer).__name__ == "MineConfig" and config.optimizer.lr == 0.25
-        assert plain(config)["optimizer"] == {"lr": 0.25}
-    finally:
-        registry.ADDED.clear()
+    monkeypatch.setattr(registry, "ADDED", {})
+    plugins.load(["my_parts_for_test"])
+    config = composition.typed(composed("optimizer=mine", "optimizer.lr=0.25"))
+    assert type(config.optimizer).__name__ == "MineConfig" and config.optimizer.lr == 0.25
+    assert plain(config)["optimizer"] == {"lr": 0.25}

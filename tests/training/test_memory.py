@@ -25,7 +25,8 @@ batches, vocab_size = int(sys.argv[1]), 8192
 torch.set_num_threads(1)
 keep_freed_memory()
 facts = MetricFacts(token_bytes=np.ones(vocab_size, np.int32), seq_len=128)
-names = [name for name in registry.names("metrics") if name != "bert_score"]  # which needs a run, and measures texts
+others = {"bert_score", "preference", "reference_kl"}  # of texts, by a run's model; of pairs
+names = [name for name in registry.names("metrics") if name not in others]
 metrics = TokenMetrics.build({name: registry.config_class("metrics", name)() for name in names}, facts)
 objective, model = Objective({"c": CrossEntropyConfig().build()}), TinyModel(vocab_size=vocab_size, d_model=8)
 batch = tiny_batch(batch_size=8, length=128, vocab_size=vocab_size)
