@@ -88,6 +88,7 @@ class TestALaboratory:
         assert [row["train/loss"] for row in rows(lab / "again")] == [row["train/loss"] for row in rows(trained)]
         assert not list(lab.glob("*.log")), "Hydra writes no log of its own"
 
+    @pytest.mark.deep
     def test_a_sweep_gives_it_to_every_job(self, lab, trained):
         program(lab, "train", *LAB, "-m", "optimizer.lr=0.01,0.02", "max_steps=4", "hydra.sweep.dir=swept")
         losses = [[row["train/loss"] for row in rows(lab / "swept" / job)] for job in ("0", "1")]
@@ -96,7 +97,10 @@ class TestALaboratory:
             confidences = [float(row["objective"]) for row in csv.DictReader(file)]
         assert confidences == sorted(confidences, reverse=True) and confidences[0] > confidences[1]
 
-    @pytest.mark.parametrize("words", [LAB, EXPERIMENT], ids=["fsdp", "ddp by an experiment"])
+    @pytest.mark.parametrize(
+        "words",
+        [pytest.param(LAB, id="fsdp", marks=pytest.mark.deep), pytest.param(EXPERIMENT, id="ddp by an experiment")],
+    )
     def test_two_processes_equal_one(self, lab, trained, words):
         """The one word of an experiment, which names the plugin, is all the words of the command line."""
         strategy = "fsdp" if words is LAB else "ddp"

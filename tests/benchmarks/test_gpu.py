@@ -99,6 +99,7 @@ def test_a_resume_stops_half_way_and_goes_on_in_the_same_folder(checks, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.processes
+@pytest.mark.deep
 def test_a_check_runs_the_program_itself(checks, tmp_path):
     expected = checks.reference(tmp_path)
     assert len(expected) == 20 and expected[0] == pytest.approx(5.55, abs=0.1) and expected[-1] < 4.5
@@ -169,6 +170,7 @@ def test_the_plain_loop_learns(speed):
 
 @pytest.mark.slow
 @pytest.mark.processes
+@pytest.mark.deep
 def test_both_loops_are_measured_by_their_own_commands(speed):
     rows = [speed.measure(loop, "tiny", "cpu", 2, 1e12) for loop in speed.LOOPS]
     for row, loop in zip(rows, ("platform", "plain")):

@@ -233,6 +233,7 @@ ALONE = {name: value for name, value in os.environ.items() if not name.startswit
 ENVIRONMENT = {**ALONE, "OMP_NUM_THREADS": "1"}
 
 
+@pytest.mark.deep
 def test_two_processes_leave_the_samples_and_numbers_of_one():
     words = ["limit=41", "batch_size=4", "tasks.text.path=text.txt"]
     run(*words, "out=out_one")

@@ -69,6 +69,7 @@ def test_a_run_that_goes_on_from_its_middle_ends_with_the_same_weights(place):
     assert any(name.startswith("prefix.encoder.") for name in first)
 
 
+@pytest.mark.deep
 def test_two_processes_train_the_same_model(place):
     train(place, "trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "run_dir=outputs/train/two")
     one, two = weights(place, "a"), weights(place, "two")

@@ -45,7 +45,7 @@ def place(tmp_path_factory):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("noise", ["none", "neftune"])
 def test_killed_or_spread_it_ends_the_same(noise, place, long_form):
-    if noise != "none" and not long_form:
+    if not long_form:
         pytest.skip("only in the long form: pytest tests/endurance --long")
     words = [*SETTINGS, f"augmentation={noise}"]
     calm, killed = (Victim(words, place, place / f"{noise}_{kind}") for kind in ("calm", "killed"))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from prospero.training import trainer
+from tests.grids import grid
 from tests.pair import run_pair
 from tests.training.parity_processes import CASES, train
 from tests.training.spread_model import SPREADS, train_spread
@@ -21,6 +22,7 @@ TWO = [name for name, settings in CASES.items() if settings["devices"] == 2 and 
 STOPPED = ["fsdp+stopping"]
 MUON = ["ddp+muon", "fsdp+muon"]
 LORA = [f"{name}+lora" for name in TWO]
+ALWAYS_LORA = "fsdp+lora"
 DISTILL = ["ddp+distill", "fsdp+distill"]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
@@ -36,17 +38,20 @@ def start_four(folder: Path, cases: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> dict[str, dict[str, Any]]:
+def results(tmp_path_factory, long_form) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("parity")
     bf16 = ["bf16"] if trainer._cpu_accepts_bf16() else []
-    pairs = [*TWO, *(f"{name}+everything" for name in TWO), *MUON, *LORA, *DISTILL, *STOPPED, *bf16]
+    pairs = [*(f"{name}+everything" for name in TWO), *MUON, ALWAYS_LORA, *DISTILL, *STOPPED, *bf16]
+    pairs += [*TWO, *(case for case in LORA if case != ALWAYS_LORA)] if long_form else []
     run_pair(Path(__file__).with_name("parity_processes.py"), str(folder), *pairs)
     start_four(folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
     alone = {case: train(folder, case) for case in ("one", "one+everything", "one+muon", "one+lora", "one+distill")}
     return {file.stem: torch.load(file) for file in folder.glob("*.pt")} | alone
 
 
-@pytest.mark.parametrize("case", [*TWO, *(f"{name}+everything" for name in TWO + FOUR)])
+@pytest.mark.parametrize(
+    "case", grid([*TWO, *(f"{name}+everything" for name in TWO + FOUR)], lambda case: "everything" in case)
+)
 def test_losses_validations_weights_and_average_are_those_of_one_process(results, case):
     extra = case.partition("+")[2]
     ours, theirs = results[case], results["one+everything" if extra else "one"]
@@ -72,7 +77,7 @@ def test_the_default_optimiser_with_clipping_and_regularisers_trains_as_in_one_p
         assert ours[metric] == [(step, pytest.approx(value, rel=1e-5)) for step, value in theirs[metric]], metric
 
 
-@pytest.mark.parametrize("case", LORA)
+@pytest.mark.parametrize("case", grid(LORA, lambda case: case == ALWAYS_LORA))
 def test_an_adapter_alone_is_trained_as_in_one_process(results, case):
     ours, theirs = results[case], results["one+lora"]
     frozen = [name for name in theirs["weights"] if ".lora_" not in name]

@@ -40,7 +40,7 @@ def test_a_run_killed_between_rollouts_ends_as_if_it_had_not_been(calm):
 
 @pytest.mark.parametrize("way", ["ddp", "fsdp"])
 def test_two_processes_learn_as_one(calm, way, long_form):
-    if way == "fsdp" and not long_form:
+    if not long_form:
         pytest.skip("only in the long form: pytest tests/training/rollouts --long")
     words = [*SETTINGS, f"trainer={way}", "trainer.accelerator=cpu", "trainer.devices=2"]
     one = Victim([*SETTINGS], calm.place, calm.place / f"one_{way}")
