@@ -34,6 +34,7 @@ def test_a_prompt_ends_where_the_response_begins(tmp_path):
         assert prompt.answer == [*tokenizer.encode(str(n + 1)), tokenizer.eot_id]
     held_out = {int(Prompts(data, "val")[k].record["response"]) - 1 for k in range(len(Prompts(data, "val")))}
     assert not seen & held_out
+    assert prompts.longest_prompt == max(len(prompt.ids) for prompt in map(prompts.__getitem__, range(len(prompts))))
     assert prompts.longest_prompt == 6  # the separator, 10+1=
 
 

@@ -42,7 +42,7 @@ from prospero.data.side_file import SideFile
 from prospero.data.sources.source import Source, SourceConfig
 from prospero.data.split import CorpusSize, Piece, Split
 from prospero.data.spool import Spool
-from prospero.data.targets import verify_targets
+from prospero.data.targets import verify_file
 from prospero.data.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from prospero.data.unknown import bytes_per_unknown, say_unknown
 from prospero.errors import DataError
@@ -75,7 +75,7 @@ class PreparedData:
             row = self.receipt["splits"][split]
             shards.verify(row["digest"])
             if shards.targets_path is not None:
-                verify_targets(shards.targets_path, row["targets_digest"])
+                verify_file(shards.targets_path, row["targets_digest"])
             for beside in self.side.get(split, {}).values():
                 beside.verify()
 

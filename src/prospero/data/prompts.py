@@ -59,7 +59,11 @@ class Prompts:
     @cached_property
     def longest_prompt(self) -> int:
         """Tokens of the longest prompt, the separator before it counted."""
-        return max(len(self[number].ids) for number in range(len(self)))
+        targets, ends = self.shards.targets, self.shards.document_ends.astype(np.int64)
+        assert targets is not None, "of examples, as has been seen"
+        starts, marks = np.concatenate([[1], ends[:-1]]), np.flatnonzero(targets)
+        first = np.append(marks, len(targets))[np.searchsorted(marks, starts)]  # the first target from each start on
+        return int((np.minimum(first, ends) - starts).max()) + 1
 
     def __getitem__(self, number: int) -> Prompt:
         ends, targets = self.shards.document_ends, self.shards.targets

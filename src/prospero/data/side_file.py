@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from prospero.data.packing.packing import Packing
+from prospero.data.targets import verify_file
 from prospero.errors import DataError
 
 
@@ -72,14 +73,7 @@ class SideFile:
 
     def verify(self) -> None:
         """Read the whole file and compare it with the receipt; raises `DataError` at any difference."""
-        digest = hashlib.blake2b(digest_size=16)
-        with open(self.path, "rb") as file:
-            for block in iter(lambda: file.read(2**20), b""):
-                digest.update(block)
-        if digest.hexdigest() != self.digest:
-            raise DataError(
-                f"{self.path} differs from what was written (a damaged disk?); delete its folder and prepare again"
-            )
+        verify_file(self.path, self.digest)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "all"}

@@ -53,7 +53,9 @@ def open_targets(path: Path, n_tokens: int) -> np.ndarray:
     return np.memmap(path, np.bool_, mode="r").view(np.ndarray)
 
 
-def verify_targets(path: Path, digest: str) -> None:
-    """Read the whole file and compare it with `digest` from the receipt; raises `DataError` at any difference."""
-    if hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() != digest:
+def verify_file(path: Path, digest: str) -> None:
+    """Read a whole file, a block at a time, and compare it with `digest`; raises `DataError` at any difference."""
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    if found != digest:
         raise DataError(f"{path} differs from what was written (a damaged disk?); delete its folder and prepare again")
