@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from prospero.model.layers.embedding_noise import with_noise
 from prospero.model.layers.head import vocabulary_product
+from prospero.model.taps import ModulePoint, Point, Side
 
 
 @dataclass(slots=True)
@@ -95,6 +96,10 @@ class LanguageModel(nn.Module):
     def described(self, settings: Any) -> Any:
         """Return what the model is built from again: its `settings`, with what building has read from elsewhere."""
         return settings
+
+    def points(self) -> dict[str, Point]:
+        """Return the places at which a forward pass can be read and changed, by name, in its order; see hooks.py."""
+        return {f"block.{b}.residual": ModulePoint(block, Side.output) for b, block in enumerate(self.blocks)}
 
     @property
     def device(self) -> torch.device:

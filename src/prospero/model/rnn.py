@@ -7,7 +7,9 @@ Shapes: B batch, T time, E embedding, D d_model, V vocabulary, S documents packe
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,8 @@ from prospero.errors import ConfigError
 from prospero.model.base import LanguageModel, ModelOutput
 from prospero.model.cache import RecurrentState
 from prospero.model.layers.head import vocabulary_product
+from prospero.model.layers.recurrence import gate_names, unrolled
+from prospero.model.taps import InnerPoint, ModulePoint, Passage, Point, Side
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,6 +84,7 @@ class RNN(LanguageModel):
         self.embedding = nn.Embedding(vocab_size, width)
         inputs = [width] + [c.d_model] * (c.n_layers - 1)
         self.blocks = nn.ModuleList(layer(size, c.d_model, batch_first=True) for size in inputs)
+        self.passages = nn.ModuleList(Passage() for _ in range(c.n_layers + 1))
         bridged = c.tie_embeddings and width != c.d_model
         self.projection = nn.Linear(c.d_model, width, bias=False) if bridged else None
         self.head = None if c.tie_embeddings else nn.Linear(c.d_model, vocab_size, bias=False)
@@ -102,13 +107,15 @@ class RNN(LanguageModel):
         ragged = document_ids is not None or incoming is not None
         packing = _Packing(input_ids, document_ids, incoming) if ragged else None
 
-        x = self._dropout(self.noisy(self.embedding(input_ids), document_ids))  # [B, T, E]
-        for index, layer in enumerate(self.blocks):
+        entry, *after = self._typed_passages()
+        x = entry(self._dropout(self.noisy(self.embedding(input_ids), document_ids)))  # [B, T, E]
+        for index, (block, passage) in enumerate(zip(self.blocks, after)):
+            layer = block if passage.tap is None else unrolled(block, passage.tap)
             state = None if cache is None else cache.states[index]
             x, state = layer(x, _for_layer(state)) if packing is None else packing.run(layer, x, state)
             if cache is not None:
                 cache.states[index] = state if isinstance(state, tuple) else (state,)
-            x = self._dropout(x)  # [B, T, D]
+            x = passage(self._dropout(x))  # [B, T, D]
         if cache is not None:
             cache.advance(input_ids.shape[1])
         return ModelOutput(x, self.project(x) if logits else None, cache)
@@ -129,6 +136,19 @@ class RNN(LanguageModel):
     def new_cache(self, batch_size: int, max_len: int) -> RecurrentState:
         """Return the state before the first token; it does not grow, and `max_len` is no bound."""
         return RecurrentState(len(self.blocks), batch_size, max_len)
+
+    def points(self) -> dict[str, Point]:
+        """Return the places at which a forward pass can be read and changed; hooks.py says what stands there."""
+        entry, *after = self._typed_passages()
+        found: dict[str, Point] = {"embedding": ModulePoint(entry, Side.output)}
+        for b, passage in enumerate(after):
+            gates = gate_names(self.blocks[b])
+            found.update({f"block.{b}.gates.{gate}": InnerPoint(passage, gate) for gate in gates})
+            found[f"block.{b}.output"] = ModulePoint(passage, Side.output)
+        return {**found, "hidden": ModulePoint(after[-1], Side.output)}
+
+    def _typed_passages(self) -> list[Passage]:
+        return [passage for passage in self.passages if isinstance(passage, Passage)]
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -197,7 +217,7 @@ class _Packing:
         self.documents = len(first)
 
     def run(
-        self, layer: nn.Module, x: Tensor, state: tuple[Tensor, ...] | None
+        self, layer: Callable[..., Any], x: Tensor, state: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, tuple[Tensor, ...] | Tensor]:
         """Apply a recurrent layer to x [B, T, E]; returns [B, T, D] (zero at padding) and the state after each row."""
         packed = PackedSequence(x.flatten(0, 1)[self.index], self.sizes)

@@ -33,6 +33,7 @@ from prospero.model.layers.rotary import RopeScalingConfig
 from prospero.model.layers.views import rotation_of, view_of
 from prospero.model.prefix import PrefixConfig, image_prefix, prefix_mask
 from prospero.model.shape_checks import check_shapes
+from prospero.model.taps import ModulePoint, Point, Side
 
 
 class Position(Enum):
@@ -233,6 +234,13 @@ class Transformer(LanguageModel):
     def reset_parameters(self) -> None:
         """Draw all weights anew."""
         draw_weights(self)
+
+    def points(self) -> dict[str, Point]:
+        """Return the places at which a forward pass can be read and changed; hooks.py says what stands there."""
+        found: dict[str, Point] = {"embedding": ModulePoint(self.blocks[0], Side.input)}
+        for block in self._typed_blocks():
+            found.update({f"block.{block.layer}.{name}": point for name, point in block.points().items()})
+        return {**found, "hidden": ModulePoint(self.norm, Side.output)}
 
     def _typed_blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]

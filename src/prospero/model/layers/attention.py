@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from prospero.model.cache import KVCache
 from prospero.model.layers.norms import RMSNorm
 from prospero.model.layers.rotary import rotate
+from prospero.model.taps import Tap
 
 
 class AttentionKernel(Enum):
@@ -74,6 +75,7 @@ class Attention(nn.Module):
         self.softcap = softcap
         self.dropout = 0.0
         self.kernel = AttentionKernel.sdpa
+        self.tap: Tap | None = None
 
     def forward(self, x: Tensor, shared: Shared, layer: int) -> Tensor:
         """Let each position of x look back; `layer` is this layer's place in the cache."""
@@ -92,7 +94,10 @@ class Attention(nn.Module):
         if shared.cache is not None:
             k, v = shared.cache.update(layer, k, v)
         dropout = self.dropout if self.training else 0.0
-        y = attend(q, k, v, shared.mask, shared.causal, dropout, self.kernel, self.softcap)
+        if self.tap is None:
+            y = attend(q, k, v, shared.mask, shared.causal, dropout, self.kernel, self.softcap)
+        else:
+            y = attend_tapped(q, k, v, shared.mask, shared.causal, dropout, self.softcap, self.tap)
         return self.out(y.transpose(1, 2).reshape(batch, time, -1))
 
     def extra_repr(self) -> str:
@@ -121,19 +126,47 @@ def attend(
             q, k, v, attn_mask=mask, is_causal=causal, dropout_p=dropout, enable_gqa=grouped
         )
     if grouped:
-        repeats = q.shape[1] // k.shape[1]
-        k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
+        k, v = _for_each_query(q, k), _for_each_query(q, v)
     if causal:
         mask = causal_mask(q.shape[2], q.dtype, q.device)
         if dropout == 0.0 and softcap is None and not torch.compiler.is_compiling():
             return _BlockwiseCausal.apply(q, k, v, mask)
-    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-2, -1))  # [B, N, T, S]
+    probabilities = F.dropout(_scores(q, k, mask, softcap).softmax(dim=-1), dropout)
+    return torch.matmul(probabilities.to(v.dtype), v)
+
+
+def attend_tapped(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    causal: bool,
+    dropout: float,
+    softcap: float | None,
+    tap: Tap,
+) -> Tensor:
+    """Return what `attend` does, with queries, keys, values, scores and weights passed through `tap` on the way."""
+    q, k, v = tap("queries", q), tap("keys", k), tap("values", v)
+    if not tap.wants("scores", "weights"):
+        return attend(q, k, v, mask, causal, dropout, AttentionKernel.sdpa, softcap)
+    if causal:
+        mask = causal_mask(q.shape[2], q.dtype, q.device)
+    scores = tap("scores", _scores(q, _for_each_query(q, k), mask, softcap))
+    weights = tap("weights", scores.softmax(dim=-1))
+    return torch.matmul(F.dropout(weights, dropout).to(v.dtype), _for_each_query(q, v))
+
+
+def _for_each_query(q: Tensor, shared: Tensor) -> Tensor:
+    """Return keys or values [B, K, S, H] for each head of q, [B, N, S, H]."""
+    return shared if q.shape[1] == shared.shape[1] else shared.repeat_interleave(q.shape[1] // shared.shape[1], dim=1)
+
+
+def _scores(q: Tensor, k: Tensor, mask: Tensor | None, softcap: float | None) -> Tensor:
+    """Return what the softmax is taken of, [B, N, T, S]."""
+    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-2, -1))
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
-    if mask is not None:
-        scores = scores + mask
-    probabilities = F.dropout(scores.softmax(dim=-1), dropout)
-    return torch.matmul(probabilities.to(v.dtype), v)
+    return scores if mask is None else scores + mask
 
 
 def causal_mask(time: int, dtype: torch.dtype, device: torch.device) -> Tensor:

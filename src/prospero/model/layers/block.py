@@ -9,6 +9,7 @@ from prospero.model.layers.attention import Attention, Shared
 from prospero.model.layers.feed_forward import FeedForward, default_d_ff
 from prospero.model.layers.lookback import Lookback, Shift
 from prospero.model.layers.norms import make_norm
+from prospero.model.taps import InnerPoint, ModulePoint, Passage, Point, Side
 
 if TYPE_CHECKING:
     from prospero.model.transformer import TransformerConfig
@@ -55,14 +56,30 @@ class Block(nn.Module):
         self.attention_shift = Shift(c.d_model, f"attention.{layer}") if shift else None
         self.feed_forward_shift = Shift(c.d_model, f"feed_forward.{layer}") if shift else None
         self.dropout = nn.Dropout(c.dropout)
+        self.middle = Passage()
 
     def forward(self, x: Tensor, shared: Shared) -> Tensor:
         """Refine x [B, T, D]."""
         y = self.attention_norm(x)
         if self.attention_shift is not None:
             y = self.attention_shift(y, shared)
-        after = x + self.dropout(self.attention_output_norm(self.attention(y, shared, self.layer)))
+        after = self.middle(x + self.dropout(self.attention_output_norm(self.attention(y, shared, self.layer))))
         y = self.feed_forward_norm(x if self.parallel else after)
         if self.feed_forward_shift is not None:
             y = self.feed_forward_shift(y, shared)
         return after + self.dropout(self.feed_forward_output_norm(self.feed_forward(y)))
+
+    def points(self) -> dict[str, Point]:
+        """Return the places inside that can be read and changed, in their order; see hooks.py."""
+        attention, feed_forward, inner = self.attention, self.feed_forward, ("queries", "keys", "values")
+        return {
+            "attention.input": ModulePoint(attention, Side.input),
+            **{f"attention.{name}": InnerPoint(attention, name) for name in (*inner, "scores", "weights")},
+            "attention.heads": ModulePoint(attention.out, Side.input, heads=attention.head_dim),
+            "attention.output": ModulePoint(self.attention_output_norm, Side.output),
+            "middle": ModulePoint(self.middle, Side.output),
+            "feed_forward.input": ModulePoint(feed_forward, Side.input),
+            "feed_forward.hidden": ModulePoint(feed_forward.down, Side.input),
+            "feed_forward.output": ModulePoint(self.feed_forward_output_norm, Side.output),
+            "residual": ModulePoint(self, Side.output),
+        }
