@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "knowledge": GROUND | {"data"},  # nobody imports it: hosts take a Retrieval of data/retrieval.py by the registry
     "interop": GROUND | {"model", "data", "runs", "checkpoints", "generation"},
     "evaluation": GROUND | {"model", "objective", "data", "generation", "runs"},
+    "analysis": GROUND | {"model", "objective", "data", "generation", "runs", "checkpoints", "evaluation"},
     "planning": GROUND | {"model", "objective", "data", "evaluation"},
     "sweeps": GROUND | {"configuration", "processes", "runs"},
     "training": GROUND

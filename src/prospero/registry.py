@@ -156,6 +156,9 @@ PARTS: dict[str, dict[str, str]] = {
         "lm_eval": "prospero.evaluation.tasks.lm_eval:LMEvalConfig",
         "reward": "prospero.evaluation.tasks.reward:RewardTaskConfig",
     },
+    "analyses": {
+        "activations": "prospero.analysis.activations:ActivationsConfig",
+    },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",
         "pattern": "prospero.evaluation.rewards.pattern:PatternConfig",
@@ -171,6 +174,7 @@ PARTS: dict[str, dict[str, str]] = {
         "early_stopping": "prospero.training.callbacks.early_stopping:EarlyStoppingConfig",
         "convergence": "prospero.training.callbacks.convergence:ConvergenceConfig",
         "evaluation": "prospero.training.callbacks.evaluation:EvaluationConfig",
+        "analysis": "prospero.training.callbacks.analysis:AnalysisConfig",
         "ema": "prospero.training.callbacks.ema:EMAConfig",
         "rollouts": "prospero.training.callbacks.rollouts:RolloutSamplesConfig",
     },
@@ -235,6 +239,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.evaluate:EvaluateConfig",
         "measure a model on tasks, every number with its 95 % interval",
     ),
+    "analyse": Verb(
+        "prospero.commands.analyse:analyse",
+        "prospero.commands.analyse:AnalyseConfig",
+        "look inside a model: numbers with their intervals, tables and pictures",
+    ),
     "prefer": Verb(
         "prospero.commands.prefer:prefer",
         "prospero.commands.prefer:PreferConfig",
@@ -292,7 +301,9 @@ VERBS: dict[str, Verb] = {
 }
 """Name on the command line -> the verb."""
 
-MULTIPLE = frozenset({"cleaning", "loss", "regularizers", "reward", "metrics", "tasks", "callbacks", "logger"})
+MULTIPLE = frozenset(
+    {"cleaning", "loss", "regularizers", "reward", "metrics", "tasks", "analyses", "callbacks", "logger"}
+)
 """Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
 
 BRIDGES: dict[str, str] = {

@@ -22,7 +22,7 @@ from prospero.training.callbacks.base import StepCallback
 from prospero.training.callbacks.checkpoints import CheckpointsConfig
 from prospero.training.callbacks.early_stopping import EarlyStopping
 from prospero.training.callbacks.ema import EMA, EMAConfig
-from prospero.training.callbacks.evaluation import SECONDS, EvaluationConfig
+from prospero.training.callbacks.evaluation import Evaluation, EvaluationConfig
 from prospero.training.callbacks.throughput import Throughput
 from prospero.training.loggers.base import RunLogger
 from prospero.training.loggers.metrics_file import MetricsFile
@@ -87,7 +87,7 @@ def measured_with(weights, task):
 def test_numbers_are_those_of_the_model_of_that_step_and_stand_in_a_validation(tmp_path):
     weights, task = Weights(), NextNumber()
     fit(tmp_path, [evaluation(tmp_path, [task], every_steps=4), weights], accumulate=2, max_steps=11)
-    assert steps_of(tmp_path, RIGHT) == steps_of(tmp_path, SECONDS) == [4, 8, 11]
+    assert steps_of(tmp_path, RIGHT) == steps_of(tmp_path, Evaluation.SECONDS) == [4, 8, 11]
     assert steps_of(tmp_path, "val/loss") == [4, 5, 8, 10, 11]
     assert task.asked == [*range(7)] * 3
     for name in ("right", "nats"):
@@ -205,7 +205,7 @@ def test_a_run_that_is_stopped_meanwhile_publishes_nothing_and_makes_up_for_it(t
 def test_what_it_takes_is_a_pause_of_training(tmp_path):
     speed = Throughput(RunFacts(run_dir=tmp_path), peak_flops=1.0)
     trained = fit(tmp_path, [evaluation(tmp_path, [NextNumber()], every_steps=2), speed], val_every_steps=0)
-    seconds = sum(value for _, value in series(tmp_path)[SECONDS])
+    seconds = sum(value for _, value in series(tmp_path)[Evaluation.SECONDS])
     assert 0 < seconds < trained.state.paused_seconds < trained.state.seconds
 
 

@@ -15,6 +15,11 @@ from prospero.generation.settings import Precision
 from prospero.training.parts import MetricSettings, TrainerSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prospero.commands.evaluation_job import Measuring
+    from prospero.commands.opening import ModelPlace
+    from prospero.evaluation.measurement import Measurement, Subject
     from prospero.training.trainer import Hardware
 
 EXAMPLES = [
@@ -62,40 +67,61 @@ class EvaluateConfig:
     """Show the full traceback of an error."""
 
     def __post_init__(self) -> None:
-        for name in ("run", "out", "outputs_dir"):
-            if (value := getattr(self, name)) is not None and not value.strip():
-                raise ConfigError(f"{name}= is empty; give its name, or leave it out")
-        for name in ("limit", "batch_size"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ConfigError(f"{name}={value} measures nothing; give 1 or more")
+        check_measuring(self, self.limit)
         if not self.tasks:
             raise ConfigError("tasks=[] measures nothing; choose at least one, such as tasks=[text]")
         if self.precision is Precision.auto:
             raise ConfigError("precision=auto chooses by the clock, and a measurement names it: float32, bf16 or int8")
 
-    def hardware(self) -> "Hardware":
-        """Return the processes to be; ConfigError for a setting of the trainer that does not act here."""
-        from prospero.training.trainer import StrategyName, TrainerConfig
+    @property
+    def parts(self) -> dict[str, TaskSettings]:
+        """The tasks."""
+        return self.tasks
 
-        if self.trainer.strategy not in (StrategyName.auto, StrategyName.ddp):
+    @property
+    def kept_in(self) -> str:
+        """The folder's name beside a run's files."""
+        return "evaluations"
+
+
+def check_measuring(config: "Measuring", limit: int | None) -> None:
+    """Raise ConfigError for settings of a measuring verb that name nothing, or measure nothing."""
+    for name, value in (("run", config.run), ("out", config.out), ("outputs_dir", config.outputs_dir)):
+        if value is not None and not value.strip():
+            raise ConfigError(f"{name}= is empty; give its name, or leave it out")
+    for name, number in (("limit", limit), ("batch_size", config.batch_size)):
+        if number is not None and number < 1:
+            raise ConfigError(f"{name}={number} measures nothing; give 1 or more")
+
+
+def hardware_of(trainer: TrainerSettings) -> "Hardware":
+    """Return the processes to be; ConfigError for a setting of the trainer that does not act here."""
+    from prospero.training.trainer import StrategyName, TrainerConfig
+
+    if trainer.strategy not in (StrategyName.auto, StrategyName.ddp):
+        raise ConfigError(
+            f"trainer.strategy={trainer.strategy.name}: here each process holds the whole model; use "
+            "trainer=ddp, or leave trainer= out"
+        )
+    usual = TrainerConfig()
+    for item in fields(usual):
+        if item.name not in READ_OF_TRAINER and getattr(trainer, item.name) != getattr(usual, item.name):
+            instead = "give precision= instead" if item.name == "precision" else "leave it out"
             raise ConfigError(
-                f"trainer.strategy={self.trainer.strategy.name}: here each process holds the whole model; use "
-                "trainer=ddp, or leave trainer= out"
+                f"trainer.{item.name} does not act on an evaluation ({', '.join(READ_OF_TRAINER)} do); {instead}"
             )
-        usual = TrainerConfig()
-        for item in fields(usual):
-            if item.name not in READ_OF_TRAINER and getattr(self.trainer, item.name) != getattr(usual, item.name):
-                instead = "give precision= instead" if item.name == "precision" else "leave it out"
-                raise ConfigError(
-                    f"trainer.{item.name} does not act on an evaluation ({', '.join(READ_OF_TRAINER)} do); {instead}"
-                )
-        return self.trainer.hardware()
+    return trainer.hardware()
 
 
-def evaluate(config: EvaluateConfig) -> int:
-    """Measure, print the table, and leave samples, results and a page in a folder; return the exit code."""
+def run_measuring(
+    config: "Measuring", build: "Callable[[ModelPlace], list[Measurement]]", check: "Callable[[Subject], None]"
+) -> None:
+    """Open the model that `run=` names, measure what `build` returns by all processes, and write the results.
+
+    `build` is called before any weight is read, `check` with the open model before anything is written.
+    """
     from prospero import log as logging_setup
-    from prospero.commands.evaluation_job import build_tasks, measure, open_folder, open_subject, write_results
+    from prospero.commands.evaluation_job import measure, open_folder, open_subject, write_results
     from prospero.commands.opening import ModelPlace
     from prospero.plain import flat, plain
     from prospero.processes import launch, ranks, signals
@@ -107,14 +133,22 @@ def evaluate(config: EvaluateConfig) -> int:
     else:
         logging_setup.configure(level=logging_setup.SILENT)
     with signals.watched():
-        hardware = config.hardware()
+        hardware = hardware_of(config.trainer)
         rendezvous = launch.join(hardware.devices, hardware.num_nodes)
         rendezvous.same("settings", flat(plain(config), without=("outputs_dir",)), hidden=is_secret)
         place = ModelPlace(Path(rendezvous.share("run", lambda: str(find_run.find(config.run, config.outputs_dir)))))
-        tasks = build_tasks(config, place)
-        subject = open_subject(config, place, hardware)
-        with open_folder(config, place, tasks, subject, rendezvous) as job:
+        measurements = build(place)
+        opened = open_subject(config, place, hardware)
+        check(opened.subject)
+        with open_folder(config, place, measurements, opened, rendezvous) as job:
             seconds = measure(job)
             if rendezvous.rank == 0:
                 write_results(job, seconds)
+
+
+def evaluate(config: EvaluateConfig) -> int:
+    """Measure, print the table, and leave samples, results and a page in a folder; return the exit code."""
+    from prospero.commands.evaluation_job import build_tasks
+
+    run_measuring(config, lambda place: build_tasks(config, place), lambda subject: None)
     return 0

@@ -1,4 +1,4 @@
-"""The steps of an evaluation: its tasks, the model, the folder, the measuring shared by all processes, the results."""
+"""The steps of `evaluate` and `analyse`: the model, the folder, the measuring shared by all processes, the results."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -21,7 +21,7 @@ from prospero.evaluation.measurement import Measurement, Subject
 from prospero.evaluation.metrics.collection import text_metrics_of
 from prospero.evaluation.metrics.text_base import TextMetric
 from prospero.evaluation.report import write_evaluation_report
-from prospero.evaluation.results import estimates, table, task_results
+from prospero.evaluation.results import estimates, table, tables_as_text, task_results
 from prospero.evaluation.run_tasks import Share, measure_all, measured, missing_items
 from prospero.evaluation.samples_file import (
     Line,
@@ -45,10 +45,33 @@ from prospero.processes.rendezvous import Rendezvous
 from prospero.runs.environment import environment
 from prospero.runs.folder import EvaluationFolder
 from prospero.secret_values import scrub
+from prospero.training.parts import TrainerSettings
 
 if TYPE_CHECKING:
     from prospero.commands.evaluate import EvaluateConfig
     from prospero.training.trainer import Hardware
+
+
+class Measuring(Protocol):
+    """Settings of a verb that measures a model."""
+
+    trainer: TrainerSettings
+    run: str
+    seed: int
+    out: str | None
+    batch_size: int
+    precision: Precision
+    outputs_dir: str
+
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        """What is measured, by name, with its settings."""
+        ...
+
+    @property
+    def kept_in(self) -> str:
+        """The folder beside a run's files, or in outputs_dir, that holds such measurements."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +87,7 @@ class OpenSubject:
 class Job:
     """An evaluation whose folder is open."""
 
-    config: "EvaluateConfig"
+    config: Measuring
     place: ModelPlace
     tasks: list[Measurement]
     opened: OpenSubject
@@ -103,7 +126,7 @@ def _metrics(config: "EvaluateConfig") -> tuple[dict[str, TextMetric], dict[str,
     return texts, {name: settings for name, settings in config.metrics.items() if name not in texts}
 
 
-def open_subject(config: "EvaluateConfig", place: ModelPlace, hardware: "Hardware") -> OpenSubject:
+def open_subject(config: Measuring, place: ModelPlace, hardware: "Hardware") -> OpenSubject:
     """Read the model's weights onto this process's device."""
     model, tokenizer, description = place.load()
     if tokenizer is None:
@@ -116,13 +139,13 @@ def open_subject(config: "EvaluateConfig", place: ModelPlace, hardware: "Hardwar
         decoder = ModelDecoder(model)  # the packed one does not hold attention within documents
     else:
         decoder = opened.decoder(config.precision, rows=config.batch_size, outputs_dir=config.outputs_dir)
-    subject = Subject(decoder=decoder, tokenizer=tokenizer, name=place.name, rows=config.batch_size)
+    subject = Subject(decoder=decoder, tokenizer=tokenizer, name=place.name, rows=config.batch_size, model=model)
     return OpenSubject(subject, mark, description)
 
 
 @contextmanager
 def open_folder(
-    config: "EvaluateConfig",
+    config: Measuring,
     place: ModelPlace,
     tasks: list[Measurement],
     opened: OpenSubject,
@@ -158,30 +181,30 @@ def open_folder(
         _remove_if_empty(folder, made)
 
 
-def _mark(config: "EvaluateConfig", task: Measurement, model: list[Any]) -> str:
+def _mark(config: Measuring, task: Measurement, model: list[Any]) -> str:
     """Return what differs when the model, the task, its data or its numbers do."""
     names = [quantity.name for quantity in task.quantities]
-    return settings_mark(model, task.name, plain(config.tasks[task.name]), task.facts, task.size, names, config.seed)
+    return settings_mark(model, task.name, plain(config.parts[task.name]), task.facts, task.size, names, config.seed)
 
 
-def _place_of(config: "EvaluateConfig", place: ModelPlace, made_with: Mapping[str, str]) -> Path:
+def _place_of(config: Measuring, place: ModelPlace, made_with: Mapping[str, str]) -> Path:
     if config.out is not None:
         return Path(config.out).resolve()
     name = f"{'+'.join(made_with)[:80]}-{settings_mark(made_with)[:8]}"
     if place.run is not None:
-        return (place.run.evaluations / name).resolve()
-    return Path(config.outputs_dir, "evaluations", place.name, name).resolve()
+        return (place.run.path / config.kept_in / name).resolve()
+    return Path(config.outputs_dir, config.kept_in, place.name, name).resolve()
 
 
 def _locked(folder: EvaluationFolder) -> int:
-    """Make the folder and lock it; ConfigError where it cannot be written, or another evaluation works in it."""
+    """Make the folder and lock it; ConfigError where it cannot be written, or another command works in it."""
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         handle = try_lock(folder.lock)
     except OSError as error:
         raise ConfigError(f"nothing can be written to {folder.path} ({error.strerror}); give out=") from error
     if handle is None:
-        raise ConfigError(f"another evaluation works in {folder.path}; wait for it, or choose another out=")
+        raise ConfigError(f"another command works in {folder.path}; wait for it, or choose another out=")
     return handle
 
 
@@ -269,7 +292,11 @@ def write_results(job: Job, seconds: Mapping[str, float]) -> None:
         settings=settings,
         seed=job.config.seed,
     )
+    for one in job.tasks:
+        one.leave(job.folder.path)
     for line in table(numbers, {one.name: one.grids for one in found}):
+        print(printable(line))
+    for line in tables_as_text(found):
         print(printable(line))
     sys.stdout.flush()
     log.info("look at %s; every item stands in %s", _short(job.folder.report), _short(job.folder.samples))

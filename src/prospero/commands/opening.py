@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from prospero.checkpoints.model_folder import find_tokenizer, load_model, locate, read_description
 from prospero.checkpoints.run_checkpoints import Checkpoint
 from prospero.checkpoints.source import trained_before
+from prospero.data.prepare import find_prepared
+from prospero.errors import ConfigError
+from prospero.evaluation.analyses import AnalysisFacts
 from prospero.generation.fastest import decoder_for
 from prospero.generation.fingerprint import weights_mark
 from prospero.generation.settings import Precision
@@ -81,6 +84,25 @@ class ModelPlace:
     def document_ids(self) -> bool:
         """Whether the model tells documents apart that stand in one sequence."""
         return bool((self.description["model"].get("settings") or {}).get("document_attention"))
+
+    def analysis_facts(self, seed: int, limit: int | None, outputs_dir: str) -> "AnalysisFacts":
+        """Return what analyses of the model are built with; ConfigError where it reads no text."""
+        model, facts = self.description["model"], self.description["facts"]
+        if self.tokenizer is None:
+            raise ConfigError(f"{self.folder} has no tokenizer.json, so it reads no text; give the run's folder")
+        settings = model.get("settings") or {}
+        return AnalysisFacts(
+            tokenizer=self.tokenizer,
+            model_kind=str(model.get("name")),
+            n_layers=int(settings["n_layers"]),
+            n_heads=settings.get("n_heads"),
+            seq_len=self.seq_len,
+            data=find_prepared(Path(outputs_dir, "data"), facts.get("data_fingerprint")),
+            run=None if self.run is None else self.run.path,
+            seed=seed,
+            limit=limit,
+            outputs_dir=outputs_dir,
+        )
 
     @cached_property
     def run(self) -> RunFolder | None:

@@ -29,8 +29,11 @@ FOR_THE_MODEL = frozenset({"prompt", "prompts", "stop", "system"})
 LAYERS = ("experiment", "debug")
 """Groups whose presets hold no part: they change settings all over."""
 
-SHORTER = {"evaluation.tasks": "tasks", "evaluation": "callbacks.evaluation"}
-"""How the settings of evaluation inside training may be spelt -> what they are called; the first that fits counts."""
+SHORTER = {
+    "evaluation.tasks": "tasks", "evaluation": "callbacks.evaluation",
+    "analysis.analyses": "analyses", "analysis": "callbacks.analysis",
+}  # fmt: skip
+"""How the settings of what is measured inside training may be spelt -> what they are called; the first that fits."""
 
 NAMES_ITS_PARTS = {("tasks", "lm_eval"): "tasks"}
 """(group of several, part) -> the list among the part's settings that `group=[part:text]` fills."""

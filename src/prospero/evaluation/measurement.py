@@ -11,6 +11,7 @@ Shapes: n items, S statistics of a quantity.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError
 from prospero.generation.decoder import Decoder
+from prospero.model.base import LanguageModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class Subject:
     """How reports call it."""
     rows: int = 16
     """Texts written side by side; results do not depend on it."""
+    model: LanguageModel | None = None
+    """The network itself, in evaluation mode, for what looks inside; None for one that cannot be opened (ONNX)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,24 @@ class Grid:
     """What a row is about -> the quantity in each column."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What a reader wants to see besides the numbers, row by row."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | int | float | None]]
+
+
 class Measurement(ABC):
     """Items, and what a model makes of them."""
 
     name: str
     """By which its numbers are published: `<name>/<quantity>`."""
+    needs_model: bool = False
+    """Whether it looks inside the network (`Subject.model`), not at what it writes and scores alone."""
+    one_process: bool = False
+    """Whether it cannot be done of a model that is spread over processes."""
     reads_retrieval: bool = False
     """Whether a retrieval puts facts before its prompts."""
 
@@ -108,6 +125,23 @@ class Measurement(ABC):
         """What it was measured with, as plain values: settings, fingerprint of the data."""
         return {}
 
+    @property
+    def caveats(self) -> list[str]:
+        """What its numbers cannot say; a sentence each, shown beside them."""
+        return []
+
+    def tables(self, measured: "Measured") -> list[Table]:
+        """Return what is shown besides the numbers."""
+        return []
+
+    def draw(self, measured: "Measured", figure: Any) -> bool:
+        """Draw the outcome on an empty Matplotlib figure; False where there is no picture."""
+        return False
+
+    def leave(self, folder: Path) -> None:
+        """Write what is worth keeping besides numbers (weights that were fitted) into `folder`, after the outcomes."""
+        return
+
     def __call__(self, subject: Subject) -> "Measured":
         """Measure all items, in this process."""
         return Measured(self, sorted(self.outcomes(subject, range(self.size)), key=lambda outcome: outcome.item))
@@ -117,6 +151,7 @@ class Measured:
     """The outcomes of a measurement, by item, and its numbers."""
 
     def __init__(self, measurement: Measurement, outcomes: Sequence[Outcome]) -> None:
+        self.measurement = measurement
         self.name, self.facts, self.grids = measurement.name, measurement.facts, measurement.grids
         self.quantities = {quantity.name: quantity for quantity in measurement.quantities}
         self.outcomes = list(outcomes)

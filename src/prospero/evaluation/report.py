@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from prospero.evaluation.measurement import Measured, Outcome
-from prospero.evaluation.results import CONFIDENCE, Estimate, between, shown
+from prospero.evaluation.results import CONFIDENCE, Estimate, between, cell_text, shown
 from prospero.paths import write_text
 from prospero.plain import flat
+from prospero.runs.figures import canvas, save, svg_of
 from prospero.runs.folder import EvaluationFolder
 from prospero.runs.page import page, panel, table, tiles
 from prospero.secret_values import scrub
@@ -29,6 +30,7 @@ main { max-width: 1280px; }
 .columns dt { color: #656d76; font-size: 12px; margin-top: 6px; }
 .columns dd { margin: 0; }
 .numbers td:first-child { width: auto; }
+.picture svg { width: 100%; height: auto; }
 .numbers th { text-align: left; font-weight: 500; color: #656d76; padding: 3px 8px 3px 0; }
 @media (max-width: 800px) { .columns { grid-template-columns: 1fr; } }
 """
@@ -47,7 +49,8 @@ def write_evaluation_report(
     """Write the page; `settings` must have their secrets redacted. All text is escaped."""
     sections = [f"<h1>{html.escape(title)}</h1><p class=quiet>{html.escape(subtitle)}</p>", _tiles(found)]
     for one in measured:
-        sections.append(f"<h2>{html.escape(one.name)}</h2>{_numbers(found[one.name])}{_examples(one, seed)}")
+        sections.append(f"<h2>{html.escape(one.name)}</h2>{_picture(one, folder)}{_numbers(found[one.name])}")
+        sections.append(f"{_caveats(one)}{_tables(one)}{_examples(one, seed)}")
         sections.append(_details(f"What {one.name} was measured with", table(flat(one.facts))))
     sections.append(panel("Settings", table(flat(settings))))
     write_text(folder.report, scrub(page(title, sections, style=_STYLE)))
@@ -57,6 +60,30 @@ def _tiles(found: Mapping[str, Mapping[str, Estimate]]) -> str:
     """The first number of each task."""
     firsts = [(task, *next(iter(numbers.items()))) for task, numbers in found.items() if numbers]
     return tiles((shown(one.value), f"{task}/{name}: {between(one)}") for task, name, one in firsts)
+
+
+def _picture(measured: Measured, folder: EvaluationFolder) -> str:
+    """Draw what the measurement draws: as a file of its own, and here."""
+    drawn = canvas(9.0, 5.0)
+    if not measured.measurement.draw(measured, drawn):
+        return ""
+    save(drawn, folder.picture(measured.name))
+    return f"<div class='panel picture'>{svg_of(drawn)}</div>"
+
+
+def _caveats(measured: Measured) -> str:
+    return "".join(f"<p class=quiet>{html.escape(caveat)}</p>" for caveat in measured.measurement.caveats)
+
+
+def _tables(measured: Measured) -> str:
+    found = []
+    for one in measured.measurement.tables(measured):
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in one.columns)
+        rows = ("".join(f"<td>{html.escape(cell_text(cell))}</td>" for cell in row) for row in one.rows)
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        inner = f"<table class=numbers><tr>{head}</tr>{body}</table>"
+        found.append(f"<h3>{html.escape(one.title)}</h3><div class=panel>{inner}</div>")
+    return "".join(found)
 
 
 def _numbers(numbers: Mapping[str, Estimate]) -> str:

@@ -58,6 +58,11 @@ def task_results(
         "seconds": round(seconds, 3),
         "items_of_earlier_calls": items_done,
         "facts": measured.facts,
+        "caveats": measured.measurement.caveats,
+        "tables": [
+            {"title": one.title, "columns": list(one.columns), "rows": [list(row) for row in one.rows]}
+            for one in measured.measurement.tables(measured)
+        ],
         "made_with": made_with,
     }
 
@@ -73,6 +78,24 @@ def table(found: Mapping[str, Mapping[str, Estimate]], grids: Mapping[str, Seque
         for one in of_task:
             lines += [*([""] if lines else []), *_grid(task, one, found[task])]
     return lines
+
+
+def tables_as_text(measured: Sequence[Measured], most: int = 12) -> list[str]:
+    """Return the tables and caveats of measurements as lines; of a table at most `most` rows."""
+    lines = []
+    for one in measured:
+        for made in one.measurement.tables(one):
+            rows = [tuple(cell_text(cell) for cell in row) for row in made.rows[:most]]
+            more = len(made.rows) - most
+            lines += ["", f"{one.name}: {made.title}", *_aligned([tuple(made.columns), *rows])]
+            lines += [f"({more:,} more on the page)"] if more > 0 else []
+        lines += [f"{one.name}: {caveat}" for caveat in one.measurement.caveats]
+    return lines
+
+
+def cell_text(value: str | float | None) -> str:
+    """Return a cell of a table as text."""
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else shown(value)
 
 
 def _grid(task: str, grid: Grid, numbers: Mapping[str, Estimate]) -> list[str]:

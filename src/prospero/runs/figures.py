@@ -25,6 +25,11 @@ def draw_loss(series: Series, path: Path, title: str) -> None:
     drawn, axes = figure(8.0, 4.5)
     plot_loss(axes, series)
     axes.set_title(title, loc="left", fontsize=11, color=INK, parse_math=False)
+    save(drawn, path)
+
+
+def save(drawn: Any, path: Path) -> None:
+    """Write a figure as PNG."""
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")  # a name may be in any script
         drawn.savefig(temporary, format="png", dpi=150)

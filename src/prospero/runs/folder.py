@@ -155,6 +155,11 @@ class RunFolder:
         """What was measured of its model afterwards, a folder for each (see `EvaluationFolder`)."""
         return self.path / "evaluations"
 
+    @property
+    def analyses(self) -> Path:
+        """What was looked at inside its model afterwards, a folder for each (see `EvaluationFolder`)."""
+        return self.path / "analyses"
+
     def metrics_until(self, step: int) -> Path:
         """A copy of the metrics of a course up to `step`, kept when the run goes back and takes another."""
         return self.path / f"metrics_until_{step:08d}.csv"
@@ -194,6 +199,10 @@ class EvaluationFolder:
     def report(self) -> Path:
         """The numbers, and the best, the worst and random items, on one page."""
         return RunFolder(self.path).report
+
+    def picture(self, name: str) -> Path:
+        """What the measurement `name` draws."""
+        return self.path / f"{name}.png"
 
     @property
     def lock(self) -> Path:

@@ -38,7 +38,7 @@ def write_report(
     sections = [
         f"<h1>{html.escape(title)}</h1><p class=quiet>{html.escape(_summary(series, stop_reason))}</p>",
         _tiles(results or {}, series),
-        _curves(series, config.get("tasks") or {}),
+        _curves(series, [*(config.get("tasks") or {}), *(config.get("analyses") or {})]),
         _samples(run.samples),
         _samples(run.evaluation, "What the tasks saw", most=2 * _MAX_SAMPLES),
         panel("Data", lines(receipt_lines)),

@@ -27,7 +27,7 @@ from prospero.training.run_data import build_data, prepare_data
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
 from prospero.training.settings import TrainConfig
-from prospero.training.tasks import build_tasks
+from prospero.training.tasks import build_analyses, build_tasks
 
 
 @dataclass(slots=True)
@@ -56,7 +56,8 @@ def assemble(session: Session) -> RunParts:
     check_micro_batch(session.config, session.micro_batch_size)
     if not session.config.tasks:
         refuse_text_metrics(session.config.metrics)
-    check_monitor(session.config.monitor, session.config.metrics, session.config.tasks)
+    measured = [*session.config.tasks, *session.config.analyses]
+    check_monitor(session.config.monitor, session.config.metrics, measured)
     check_adapter(session.config)
     check_preferences(session.config)
     check_rollouts(session.config)
@@ -65,6 +66,7 @@ def assemble(session: Session) -> RunParts:
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
     network = build_network(session, prepared, begins=session.checkpoint is None)
     session.tasks = build_tasks(session.config, prepared, session.source, document_ids=network.model.reads_document_ids)
+    session.analyses = build_analyses(session.config, prepared, network.description, session.folder.path)
     data = build_data(session, prepared, network)
     module, trainer, monitor = _build_trained(session, prepared, data, network)
     return RunParts(session, prepared, data, module, trainer, monitor)
@@ -89,7 +91,7 @@ def _build_trained(
     config = session.config
     network.model.embedding_noise = data.augmentation.embedding_noise
     metrics = build_metrics(config, data)
-    monitor = metrics.monitor(config.monitor, session.tasks)
+    monitor = metrics.monitor(config.monitor, [*session.tasks, *session.analyses])
     module = build_module(session, prepared, data, network, metrics)
     return module, build_trainer(session, prepared, module, monitor), monitor
 
@@ -129,6 +131,7 @@ def build_trainer(session: Session, prepared: PreparedData, module: TrainingModu
         monitor=monitor,
         sampling=config.sampling,
         tasks=session.tasks,
+        analyses=session.analyses,
     )
     if not session.loggers:
         others = [part.build(facts) for part in config.logger.values()]

@@ -25,7 +25,7 @@ MAY_CHANGE = (
     # how long, and how often is looked
     "max_steps", "max_tokens", "max_flops", "max_minutes",
     "trainer.val_every_steps", "trainer.val_sequences", "trainer.test_sequences", "trainer.log_every_steps",
-    "callbacks*", "logger*", "metrics*", "tasks*", "monitor", "sampling.*",
+    "callbacks*", "logger*", "metrics*", "tasks*", "analyses*", "monitor", "sampling.*",
     "trainer.guards.*", "trainer.watchdog_minutes",
     # how far each step goes
     "optimizer.*", "schedule", "schedule.*", "trainer.max_grad_norm", "regularizers*", "*.dropout", "loss.*.weight",

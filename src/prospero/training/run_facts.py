@@ -44,3 +44,5 @@ class RunFacts:
     """Settings of how samples are drawn (temperature, top-k, top-p); None draws greedily."""
     tasks: "Sequence[Measurement]" = ()
     """What the model is measured by besides validation."""
+    analyses: "Sequence[Measurement]" = ()
+    """What is looked at inside the model on the way."""

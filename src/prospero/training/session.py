@@ -75,6 +75,7 @@ class Session:
     numerics: NumericsChoice | None = None
     """How the model computes on this machine; the same however often the run goes back."""
     tasks: list[Measurement] = field(default_factory=list)
+    analyses: list[Measurement] = field(default_factory=list)
     """What the model is measured by besides validation; read once."""
     loggers: list[RunLogger] = field(default_factory=list)
     """Where metrics go, the same however often the run goes back."""

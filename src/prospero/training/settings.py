@@ -8,7 +8,7 @@ from prospero.data.parts import MISSING, AugmentationSettings, PackingSettings
 from prospero.data.settings import PrepareConfig
 from prospero.errors import ConfigError
 from prospero.evaluation.rewards.parts import RewardSettings
-from prospero.evaluation.tasks.parts import TaskSettings
+from prospero.evaluation.tasks.parts import AnalysisSettings, TaskSettings
 from prospero.secret_values import scrub
 from prospero.training.parts import (
     AdapterSettings,
@@ -26,8 +26,8 @@ from prospero.training.parts import (
 from prospero.training.rollouts.settings import RolloutsConfig
 
 RESUME = "auto, last, best or a folder"
-EVALUATION = "evaluation"
-"""The callback that measures tasks."""
+EVALUATION, ANALYSIS = "evaluation", "analysis"
+"""The callbacks that measure tasks and do analyses."""
 QUICK_START_STEPS = 300
 """Length of a run that no limit was given for: minutes on two CPU cores."""
 
@@ -72,6 +72,8 @@ class TrainConfig(PrepareConfig):
     """What a validation measures; null (a config.yaml of before this setting): loss, perplexity and bits per byte."""
     tasks: dict[str, TaskSettings] = field(default_factory=dict)
     """What the callback `evaluation` measures on the way; `evaluation.tasks` is the same setting."""
+    analyses: dict[str, AnalysisSettings] = field(default_factory=dict)
+    """What the callback `analysis` looks at inside the model on the way; `analysis.analyses` is the same setting."""
     callbacks: dict[str, CallbackSettings] = field(default_factory=dict)
     """What happens beside the steps: checkpoints, samples, early stopping."""
     logger: dict[str, LoggerSettings] = field(default_factory=dict)
@@ -136,7 +138,8 @@ class TrainConfig(PrepareConfig):
             raise ConfigError(f"seed={self.seed} is not possible; give a whole number from 0 to {2**32 - 1}")
         if "ema" in self.callbacks and registry.name_of("optimizer", type(self.optimizer)) == "schedule_free":
             raise ConfigError("optimizer=schedule_free keeps an average of its own; leave the callback ema out")
-        self._check_tasks()
+        self._check_measured("tasks", self.tasks, EVALUATION)
+        self._check_measured("analyses", self.analyses, ANALYSIS)
         if self.init.resize_vocab and self.init_from is None:
             raise ConfigError("init.resize_vocab=true is for init_from=, which is not given")
         if self.micro_batch_size and self.global_batch_size % self.micro_batch_size:
@@ -144,22 +147,24 @@ class TrainConfig(PrepareConfig):
                 f"micro_batch_size={self.micro_batch_size} does not divide global_batch_size={self.global_batch_size}"
             )
 
-    def _check_tasks(self) -> None:
-        measures = EVALUATION in self.callbacks
-        if self.tasks and not measures:
-            chosen = ",".join([*self.callbacks, EVALUATION])
+    def _check_measured(self, group: str, parts: dict[str, Any], callback: str) -> None:
+        measures = callback in self.callbacks
+        if parts and not measures:
+            chosen = ",".join([*self.callbacks, callback])
             raise ConfigError(
-                f"tasks=[{','.join(self.tasks)}] are measured by the callback {EVALUATION}, which is not chosen; add "
+                f"{group}=[{','.join(parts)}] are measured by the callback {callback}, which is not chosen; add "
                 f"it: callbacks=[{chosen}]"
             )
-        if measures and not self.tasks:
+        if measures and not parts:
             raise ConfigError(
-                f"the callback {EVALUATION} has no task to measure; choose evaluation.tasks=[...], or leave it out"
+                f"the callback {callback} has nothing to measure; choose {callback}.{group}=[...], or leave it out"
             )
         if measures and self.trainer.lightning.get("limit_val_batches") == 0:
             raise ConfigError(
-                "tasks are measured in validations, of which trainer.lightning.limit_val_batches=0 makes none"
+                f"{group} are measured in validations, of which trainer.lightning.limit_val_batches=0 makes none"
             )
+        if both := sorted(set(self.tasks) & set(self.analyses)):
+            raise ConfigError(f"'{both[0]}' is a task and an analysis, and numbers have one name; leave one out")
 
     def limits(self) -> dict[str, Any]:
         """Return max_steps, max_tokens, max_flops and max_minutes, with the quick start's length when none is given."""

@@ -1,13 +1,18 @@
-"""The tasks of a run: built once, since they read their items."""
+"""The tasks and analyses of a run: built once, since they read their items."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prospero.checkpoints.source import Source
 from prospero.data.prepare import PreparedData, find_prepared
+from prospero.evaluation import analyses
+from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measurement
 from prospero.evaluation.metrics.collection import EARLIER, text_metrics_of
 from prospero.evaluation.tasks import base
 from prospero.evaluation.tasks.base import TaskFacts
+from prospero.training.callbacks.analysis import AnalysisConfig
 from prospero.training.callbacks.evaluation import EvaluationConfig
 
 if TYPE_CHECKING:
@@ -47,3 +52,25 @@ def build_tasks(
         outputs_dir=config.outputs_dir,
     )
     return base.build_tasks(config.tasks, facts)
+
+
+def build_analyses(
+    config: "TrainConfig", prepared: PreparedData, description: Mapping[str, Any], run_dir: Path
+) -> list[Measurement]:
+    """Return what the callback `analysis` looks at; `description` says what the model is, as its checkpoints do."""
+    settings = next((part for part in config.callbacks.values() if isinstance(part, AnalysisConfig)), None)
+    if settings is None:
+        return []
+    facts = AnalysisFacts(
+        tokenizer=prepared.tokenizer,
+        model_kind=str(description["name"]),
+        n_layers=description["settings"]["n_layers"],
+        n_heads=description["settings"].get("n_heads"),
+        seq_len=config.seq_len,
+        data=prepared.directory,
+        run=run_dir,
+        limit=settings.limit,
+        outputs_dir=config.outputs_dir,
+        training=True,
+    )
+    return analyses.build_analyses(config.analyses, facts)

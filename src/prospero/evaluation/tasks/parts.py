@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from prospero.data.retrieval import Retrieval, RetrievalFacts
+    from prospero.evaluation.analyses import AnalysisFacts
     from prospero.evaluation.measurement import Measurement
     from prospero.evaluation.tasks.base import TaskFacts
 
@@ -13,6 +14,14 @@ class TaskSettings(Protocol):
 
     def build(self, name: str, facts: "TaskFacts") -> "Measurement":
         """Return the task called `name`, its items read; DataError when they cannot be."""
+        ...
+
+
+class AnalysisSettings(Protocol):
+    """Settings of an analysis: the group `analyses`."""
+
+    def build(self, name: str, facts: "AnalysisFacts") -> "Measurement":
+        """Return the analysis called `name`, its items known; DataError when what it reads is not there."""
         ...
 
 

@@ -29,8 +29,6 @@ from prospero.training.parallel import reshard
 from prospero.training.run_facts import RunFacts
 from prospero.training.side_file import SideFile
 
-SECONDS = "evaluation/seconds"
-"""What the tasks of a validation took."""
 _FENCE = "````"
 
 
@@ -68,8 +66,12 @@ class Evaluation(StepCallback):
     spread make the same calls. The random state of training is not touched.
     """
 
+    SECONDS = "evaluation/seconds"
+    """The number under which it is published what the tasks of a validation took."""
+
     def __init__(self, config: EvaluationConfig, run: RunFacts) -> None:
         self.config, self.run = config, run
+        self.measurements: Sequence[Measurement] = run.tasks
         self.file = SideFile(RunFolder(run.run_dir).evaluation)
         self._found: list[Measured] = []
         self._measured_at = self._began_at = -1
@@ -90,9 +92,16 @@ class Evaluation(StepCallback):
         if not is_fitting(trainer):
             return
         module = training_module(pl_module)
-        module.state.measured, self._found = {}, []
+        theirs = self._is_of_others
+        module.state.measured = {key: value for key, value in module.state.measured.items() if theirs(key)}
+        self._found = []
         if self._is_due(trainer, module):
             self.measure(trainer, module)
+
+    def _is_of_others(self, key: str) -> bool:
+        """Whether a published number is none of this callback's."""
+        mine = [f"val/{one.name}/" for one in self.measurements]
+        return key != self.SECONDS and not key.startswith(tuple(mine))
 
     def _is_due(self, trainer: L.Trainer, module: TrainingModule) -> bool:
         ends = self._ending or trainer.should_stop or trainer.global_step >= trainer.max_steps
@@ -106,8 +115,9 @@ class Evaluation(StepCallback):
         cuda = [module.device] if module.device.type == "cuda" else []
         with torch.random.fork_rng(cuda), torch.no_grad(), writing(trainer):
             name = f"{self.run.name}, step {module.step}"
-            subject = Subject(decoder=decoder_of(model), tokenizer=tokenizer, name=name, rows=self.config.rows)
-            found = [self._measure(task, subject, trainer, module) for task in self.run.tasks]
+            decoder, rows = decoder_of(model), self.config.rows
+            subject = Subject(decoder=decoder, tokenizer=tokenizer, name=name, rows=rows, model=model)
+            found = [self._measure(one, subject, trainer, module) for one in self.measurements]
         reshard(model)
         whole = [measured for measured in found if measured is not None]
         if len(whole) < len(found):
@@ -115,7 +125,7 @@ class Evaluation(StepCallback):
         self._found, self._measured_at = whole, trainer.global_step
         numbers = {f"val/{key}": value for measured in whole for key, value in measured.values().items()}
         numbers = trainer.strategy.broadcast({key: v for key, v in numbers.items() if not math.isnan(v)})
-        module.state.measured = {**numbers, SECONDS: time.perf_counter() - started}
+        module.state.measured |= {**numbers, self.SECONDS: time.perf_counter() - started}
 
     def _measure(
         self, task: Measurement, subject: Subject, trainer: L.Trainer, module: TrainingModule
@@ -138,6 +148,12 @@ class Evaluation(StepCallback):
         found, self._found = self._found, []
         if not found or not trainer.is_global_zero:
             return
+        self._show(found, trainer)
+        values = [f"{key} {value:.4g}" for measured in found for key, value in measured.values().items()]
+        seconds = module.state.metrics.get(self.SECONDS, 0.0)
+        log.info("step %d: tasks %s (%.1f s)", trainer.global_step, ", ".join(values), seconds)
+
+    def _show(self, found: Sequence[Measured], trainer: L.Trainer) -> None:
         for measured in found:
             shown = measured.outcomes[: self.config.samples]
             scores = {name: measured.scores(name) for name in measured.quantities}
@@ -148,13 +164,10 @@ class Evaluation(StepCallback):
             if rows:
                 self.file.append("".join(_section(trainer.global_step, measured.name, row) for row in rows))
                 log_table(trainer.loggers, f"evaluation/{measured.name}", _aligned(rows), trainer.global_step)
-        values = [f"{key} {value:.4g}" for measured in found for key, value in measured.values().items()]
-        seconds = module.state.metrics.get(SECONDS, 0.0)
-        log.info("step %d: tasks %s (%.1f s)", trainer.global_step, ", ".join(values), seconds)
 
     def result(self) -> dict[str, Any]:
         """Return of which numbers the larger is the better, for comparisons of runs."""
-        numbers = [(task.name, number) for task in self.run.tasks for number in task.quantities]
+        numbers = [(one.name, number) for one in self.measurements for number in one.quantities]
         return {"higher_is_better": [f"{task}/{number.name}" for task, number in numbers if number.higher_is_better]}
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

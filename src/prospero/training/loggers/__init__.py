@@ -1,6 +1,7 @@
 """Where metrics go: metrics.csv always, W&B and TensorBoard when chosen. All write on rank 0 only."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from lightning.pytorch.loggers.logger import Logger
 
@@ -19,6 +20,13 @@ def log_text(loggers: Iterable[Logger], name: str, text: str, step: int) -> None
     for logger in loggers:
         if isinstance(logger, RunLogger):
             logger.log_text(name, text, step)
+
+
+def log_picture(loggers: Iterable[Logger], name: str, path: Path, step: int) -> None:
+    """Hand a PNG file to every logger that takes pictures."""
+    for logger in loggers:
+        if isinstance(logger, RunLogger):
+            logger.log_picture(name, path, step)
 
 
 def log_table(loggers: Iterable[Logger], name: str, rows: Sequence[dict[str, str]], step: int) -> None:

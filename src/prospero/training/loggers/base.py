@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
@@ -55,6 +56,10 @@ class RunLogger(Logger):
         """Write a table, where the logger shows tables or text; all rows have the columns of the first."""
         self._safely("write a table", lambda: self.write_table(name, rows, step))
 
+    def log_picture(self, name: str, path: Path, step: int) -> None:
+        """Show a PNG file, where the logger shows pictures."""
+        self._safely("write a picture", lambda: self.write_picture(name, path, step))
+
     def close(self, exit_code: int = 0) -> None:
         """End; always called once, however the run ends. `exit_code` is the run's."""
         self._safely("finish", lambda: self.finish(exit_code))
@@ -74,6 +79,9 @@ class RunLogger(Logger):
         """Write the table as text; some loggers show tables."""
         lines = ["\n".join(f"{column}: {cell}" for column, cell in row.items()) for row in rows]
         self.write_text(name, "\n\n".join(lines), step)
+
+    def write_picture(self, name: str, path: Path, step: int) -> None:
+        """Do nothing: only some loggers show pictures."""
 
     @abstractmethod
     def finish(self, exit_code: int) -> None:

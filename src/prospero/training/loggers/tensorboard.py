@@ -57,6 +57,12 @@ class TensorboardLogger(RunLogger):
         """Write generated `text` as a block."""
         self._opened().add_text(name, "    " + text.replace("\n", "\n    "), step)
 
+    def write_picture(self, name: str, path: Path, step: int) -> None:
+        """Show the pixels of the file."""
+        from matplotlib.image import imread
+
+        self._opened().add_image(name, imread(path), step, dataformats="HWC")
+
     def _opened(self) -> Any:
         if self._writer is None:
             self.open_at(0)

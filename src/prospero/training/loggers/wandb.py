@@ -143,6 +143,12 @@ class WandbLogger(RunLogger):
         table = wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
         self._hand_over({"step": step, name: table})
 
+    def write_picture(self, name: str, path: Path, step: int) -> None:
+        """Log a picture."""
+        import wandb
+
+        self._hand_over({"step": step, name: wandb.Image(str(path))})
+
     def finish(self, exit_code: int) -> None:
         """Finish the run, within the time set; always called, or the next run in this process would continue it."""
         run, self.run = self.run, None

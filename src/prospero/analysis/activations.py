@@ -1,0 +1,116 @@
+"""Activations: how large the residual stream is after each block, and how much of it a few channels carry.
+
+The root mean square of the stream grows with depth in a model whose norms stand before its layers; a kurtosis far above
+3 (that of a normal distribution) means outlier channels, which make low-precision arithmetic lose accuracy (Dettmers et
+al. 2022, arXiv:2208.07339).
+
+Shapes: B rows, T time, D d_model.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from prospero.analysis.base import Analysis, model_of, rows_tensor
+from prospero.analysis.texts import Rows, held_out_rows
+from prospero.errors import ConfigError
+from prospero.evaluation.analyses import AnalysisFacts
+from prospero.evaluation.measurement import Measured, Outcome, Quantity, Subject, Table
+from prospero.model.hooks import points, record
+
+
+@dataclass(kw_only=True, slots=True)
+class ActivationsConfig:
+    """Size and kurtosis of the residual stream by layer."""
+
+    limit: int | None = None
+    """Rows of text at most; null: 32, inside training 8."""
+    seq_len: int | None = None
+    """Tokens of a row; null: those of the model's training, at most 512."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("seq_len", 2)):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise ConfigError(f"analyses.activations.{name}={value} must be at least {least}")
+
+    def build(self, name: str, facts: AnalysisFacts) -> "Activations":
+        """Return the analysis, its texts read."""
+        limit = self.limit or facts.limit or (8 if facts.training else 32)
+        return Activations(name, held_out_rows(name, facts, limit=limit, seq_len=self.seq_len), facts.n_layers)
+
+
+class Activations(Analysis):
+    """See the head of this file."""
+
+    def __init__(self, name: str, rows: Rows, n_layers: int) -> None:
+        super().__init__(name)
+        self.rows, self.n_layers = rows, n_layers
+
+    @property
+    def size(self) -> int:
+        """One item a row of text."""
+        return len(self.rows.ids)
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        """Root mean square and kurtosis after each block."""
+        kinds = (("rms", _root), ("kurtosis", _kurtosis))
+        return [
+            Quantity(name=f"{kind}/{layer}", finish=finish, higher_is_better=False)
+            for kind, finish in kinds
+            for layer in range(self.n_layers)
+        ]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The texts."""
+        return dict(self.rows.facts)
+
+    @property
+    def caveats(self) -> list[str]:
+        """What such a number cannot say."""
+        return ["A large channel is not a fault by itself: it says that low precision needs care there."]
+
+    def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
+        """Read the rows side by side; the statistics are the sums of the second and fourth powers, and their count."""
+        model = model_of(subject)
+        names = [name for name in points(model) if name.endswith((".residual", ".output")) and name.count(".") == 2]
+        with torch.no_grad(), record(model, names) as found:
+            model(rows_tensor([self.rows.ids[item].tolist() for item in items], model.device), logits=False)
+        for place, item in enumerate(items):
+            statistics = {}
+            for layer, name in enumerate(names):
+                values = found[name][place].double()
+                square = values.square()
+                sums = [float(square.sum()), float(square.square().sum()), float(values.numel())]
+                statistics[f"rms/{layer}"] = statistics[f"kurtosis/{layer}"] = sums
+            yield Outcome(item, statistics)
+
+    def tables(self, measured: Measured) -> list[Table]:
+        """Layer by layer."""
+        rows = [
+            [layer, measured.value(f"rms/{layer}"), measured.value(f"kurtosis/{layer}")]
+            for layer in range(self.n_layers)
+        ]
+        return [Table(title="The residual stream after each block", columns=("block", "rms", "kurtosis"), rows=rows)]
+
+    def draw(self, measured: Measured, figure: Any) -> bool:
+        """Both by layer."""
+        left, right = figure.subplots(1, 2)
+        layers = list(range(self.n_layers))
+        for axes, kind in ((left, "rms"), (right, "kurtosis")):
+            axes.plot(layers, [measured.value(f"{kind}/{layer}") for layer in layers], marker="o", color="#4c78a8")
+            axes.set_xlabel("block")
+            axes.set_ylabel(kind)
+            axes.set_xticks(layers)
+        return True
+
+
+def _root(sums: Any) -> Any:
+    return (sums[..., 0] / sums[..., 2]) ** 0.5
+
+
+def _kurtosis(sums: Any) -> Any:
+    return sums[..., 1] / sums[..., 2] / (sums[..., 0] / sums[..., 2]) ** 2
