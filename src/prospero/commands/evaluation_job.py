@@ -60,8 +60,12 @@ class Measuring(Protocol):
     seed: int
     out: str | None
     batch_size: int
-    precision: Precision
     outputs_dir: str
+
+    @property
+    def precision(self) -> Precision:
+        """What the weights are held in."""
+        ...
 
     @property
     def parts(self) -> Mapping[str, Any]:

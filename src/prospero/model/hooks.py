@@ -94,17 +94,17 @@ def replace(model: LanguageModel, values: Mapping[str, Tensor | Callable[[Tensor
         yield
 
 
-def _change(name: str, value: Tensor | Callable[[Tensor], Tensor]) -> Change:
-    def changed(old: Tensor, time: int | None = None) -> Tensor:
-        new = value if isinstance(value, Tensor) else value(old)
-        if time is not None and isinstance(value, Tensor) and value.dim() == 3 and value.shape[1] > 1:
-            new = value[:, time : time + 1]
-        if new.shape == old.shape:
+def _change(name: str, given: Tensor | Callable[[Tensor], Tensor]) -> Change:
+    def changed(there: Tensor, time: int | None = None) -> Tensor:
+        new = given if isinstance(given, Tensor) else given(there)
+        if time is not None and isinstance(given, Tensor) and given.dim() == 3 and given.shape[1] > 1:
+            new = given[:, time : time + 1]
+        if new.shape == there.shape:
             return new
         try:
-            return new.expand_as(old)
+            return new.expand_as(there)
         except RuntimeError:
-            raise ValueError(f"{name} holds {list(old.shape)}, and {list(new.shape)} does not fit there") from None
+            raise ValueError(f"{name} holds {list(there.shape)}, and {list(new.shape)} does not fit there") from None
 
     return changed
 
@@ -142,7 +142,11 @@ def _hooked(point: ModulePoint, act: Callable[[Tensor], Tensor | None], *, first
             return None if new is None else (new, *args[1:])
 
         return point.module.register_forward_pre_hook(before, prepend=first)
-    return point.module.register_forward_hook(lambda _, args, output: act(output), prepend=first)
+
+    def after(_: Any, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        return act(output)
+
+    return point.module.register_forward_hook(after, prepend=first)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 class Change(Protocol):
     """What is put at a point."""
 
-    def __call__(self, value: Tensor, time: int | None = None) -> Tensor:
-        """Return what goes on in place of `value`; `time` where it is that of one token alone, with T = 1."""
+    def __call__(self, there: Tensor, time: int | None = None) -> Tensor:
+        """Return what goes on in place of what is there; `time` where it is of one token alone, with T = 1."""
         ...
 
 

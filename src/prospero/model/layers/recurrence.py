@@ -5,10 +5,12 @@ direction, batch first, with torch's order of the gates in its matrices.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from prospero.model.taps import Tap
@@ -31,19 +33,35 @@ def unrolled(layer: nn.Module, tap: Tap) -> Callable[..., Any]:
     def run(x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         if isinstance(x, PackedSequence):
             raise ValueError("the gates of an RNN can be read of rows that are one text each, without document bounds")
-        return _lstm(layer, x, state, tap) if isinstance(layer, nn.LSTM) else _gru(layer, x, state, tap)
+        gates = _Gates(tap, gate_names(layer))
+        return (_lstm if isinstance(layer, nn.LSTM) else _gru)(_Matrices.of(layer), x, state, gates)
 
     return run
 
 
-def _lstm(layer: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor] | None, tap: Tap) -> tuple[Tensor, Any]:
-    from_input = nn.functional.linear(x, layer.weight_ih_l0, layer.bias_ih_l0)  # [B, T, 4 D]
-    zero = x.new_zeros(len(x), layer.hidden_size)
-    h, c = (zero, zero) if state is None else (state[0][0], state[1][0])
-    gates, out = _Gates(tap, GATES[nn.LSTM]), []
+@dataclass(frozen=True, slots=True)
+class _Matrices:
+    """The parameters of a layer: what is multiplied with its input, and with its state."""
+
+    inputs: tuple[Tensor, Tensor]
+    state: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, layer: nn.Module) -> "_Matrices":
+        known = dict(layer.named_parameters())
+        first, second = ((known[f"weight_{side}_l0"], known[f"bias_{side}_l0"]) for side in ("ih", "hh"))
+        return cls(first, second)
+
+    def rest(self, x: Tensor) -> Tensor:
+        """Return a state of zeros [B, D]."""
+        return x.new_zeros(len(x), self.state[0].shape[1])
+
+
+def _lstm(by: _Matrices, x: Tensor, state: Any, gates: "_Gates") -> tuple[Tensor, Any]:
+    from_input, out = F.linear(x, *by.inputs), []  # [B, T, 4 D]
+    h, c = (by.rest(x), by.rest(x)) if state is None else (state[0][0], state[1][0])
     for time in range(x.shape[1]):
-        both = from_input[:, time] + nn.functional.linear(h, layer.weight_hh_l0, layer.bias_hh_l0)
-        i, f, g, o = both.chunk(4, dim=-1)
+        i, f, g, o = (from_input[:, time] + F.linear(h, *by.state)).chunk(4, dim=-1)
         i, f = gates("input", time, i.sigmoid()), gates("forget", time, f.sigmoid())
         g, o = gates("cell", time, g.tanh()), gates("output", time, o.sigmoid())
         c = f * c + i * g
@@ -53,13 +71,12 @@ def _lstm(layer: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor] | None, tap: T
     return torch.stack(out, dim=1), (h.unsqueeze(0), c.unsqueeze(0))
 
 
-def _gru(layer: nn.GRU, x: Tensor, state: Tensor | None, tap: Tap) -> tuple[Tensor, Any]:
-    from_input = nn.functional.linear(x, layer.weight_ih_l0, layer.bias_ih_l0)  # [B, T, 3 D]
-    h = x.new_zeros(len(x), layer.hidden_size) if state is None else state[0]
-    gates, out = _Gates(tap, GATES[nn.GRU]), []
+def _gru(by: _Matrices, x: Tensor, state: Any, gates: "_Gates") -> tuple[Tensor, Any]:
+    from_input, out = F.linear(x, *by.inputs), []  # [B, T, 3 D]
+    h = by.rest(x) if state is None else state[0]
     for time in range(x.shape[1]):
         r, z, n = from_input[:, time].chunk(3, dim=-1)
-        own_r, own_z, own_n = nn.functional.linear(h, layer.weight_hh_l0, layer.bias_hh_l0).chunk(3, dim=-1)
+        own_r, own_z, own_n = F.linear(h, *by.state).chunk(3, dim=-1)
         r = gates("reset", time, (r + own_r).sigmoid())
         z = gates("update", time, (z + own_z).sigmoid())
         n = gates("new", time, (n + r * own_n).tanh())
