@@ -244,6 +244,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.analyse:AnalyseConfig",
         "look inside a model: numbers with their intervals, tables and pictures",
     ),
+    "look": Verb(
+        "prospero.commands.look:look",
+        "prospero.commands.look:LookConfig",
+        "show on a page what a model expected, attended to and weighed in one text",
+    ),
     "prefer": Verb(
         "prospero.commands.prefer:prefer",
         "prospero.commands.prefer:PreferConfig",
