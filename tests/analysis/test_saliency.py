@@ -1,0 +1,57 @@
+"""Attributions: their sums, a linear model's, and leaving one out by hand."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from prospero.analysis.saliency import gradient_times_input, integrated_gradients, leave_one_out, loss_of_top
+
+WEIGHT = torch.tensor([[1.0, -2.0], [0.5, 3.0], [4.0, 0.0]])
+
+
+def linear(points: Tensor) -> Tensor:
+    """Sum of weight x embedding, and a constant."""
+    return (points * WEIGHT).sum(dim=(1, 2)) + 7.0
+
+
+def cubic(points: Tensor) -> Tensor:
+    """(x0 + x1)^3 + x2: two tokens that act together, and one that acts alone."""
+    return (points[:, 0, 0] + points[:, 1, 0]) ** 3 + points[:, 2, 0]
+
+
+def test_gradient_times_input_is_exact_for_a_linear_score():
+    x = torch.tensor([[1.0, 1.0], [2.0, -1.0], [0.5, 9.0]])
+    baseline = torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    by_hand = [1.0, 2 * 0.5 - 3.0, 2.0]
+    assert gradient_times_input(linear, x, baseline).tolist() == pytest.approx(by_hand, abs=1e-6)
+    assert integrated_gradients(linear, x, baseline, steps=1).tolist() == pytest.approx(by_hand, abs=1e-6)
+    assert integrated_gradients(linear, x, baseline, steps=9, rows=4).tolist() == pytest.approx(by_hand, abs=1e-5)
+    assert leave_one_out(linear, x, baseline, rows=2).tolist() == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_integrated_gradients_by_hand_and_their_sum():
+    """Along the line (a, 2a, 5a) the gradient of the first two is 3 (3a)^2 = 27 a^2, whose mean is 9."""
+    x, baseline = torch.tensor([[1.0], [2.0], [5.0]]), torch.zeros(3, 1)
+    found = integrated_gradients(cubic, x, baseline, steps=2)
+    assert found.tolist() == pytest.approx([9.0, 18.0, 5.0], abs=1e-4)
+    assert float(found.sum()) == pytest.approx(27.0 + 5.0, abs=1e-4)
+    assert gradient_times_input(cubic, x, baseline).tolist() == pytest.approx([27.0, 54.0, 5.0], abs=1e-4)
+
+
+def test_leaving_one_out_by_hand():
+    x, baseline = torch.tensor([[1.0], [2.0], [5.0]]), torch.tensor([[0.0], [1.0], [4.0]])
+    assert leave_one_out(cubic, x, baseline, rows=2).tolist() == pytest.approx([27 - 8, 27 - 8, 1.0])
+
+
+def test_what_the_first_tokens_of_a_ranking_were_worth():
+    x, baseline = torch.tensor([[1.0], [2.0], [5.0]]), torch.zeros(3, 1)
+    assert loss_of_top(cubic, x, baseline, torch.tensor([1, 0, 2]), [0, 1, 2, 3]).tolist() == [0.0, 26.0, 27.0, 32.0]
+
+
+def test_it_works_where_gradients_are_off_and_leaves_none_behind():
+    weight = torch.nn.Parameter(torch.ones(1))
+    x, baseline = torch.tensor([[2.0]]), torch.zeros(1, 1)
+    with torch.inference_mode():
+        found = integrated_gradients(lambda points: points[:, 0, 0] ** 2 * weight, x, baseline, steps=4)
+    assert found.tolist() == pytest.approx([4.0])
+    assert weight.grad is None
