@@ -87,10 +87,10 @@ def _read_python(text: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the kind of each character and how many brackets are open after it."""
     kinds, depths = np.full(len(text), NONE, np.int64), np.full(len(text), NONE, np.int64)
     lines = list(io.StringIO(text, newline=""))  # as tokenize counts them: other separators end no line
-    line_starts = np.cumsum([0, *map(len, lines)])
+    line_starts, left = np.cumsum([0, *map(len, lines)]), iter(lines)
     depth, reached, before = 0, 0, ""
     try:
-        for one in tokenize.generate_tokens(lambda left=iter(lines): next(left, "")):
+        for one in tokenize.generate_tokens(lambda: next(left, "")):
             if one.type in (token_kinds.INDENT, token_kinds.DEDENT, token_kinds.ENDMARKER):
                 continue
             start = int(line_starts[one.start[0] - 1]) + one.start[1]
