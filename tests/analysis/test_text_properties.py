@@ -5,14 +5,11 @@ import numpy as np
 from prospero.analysis.text_properties import (
     KINDS,
     NONE,
-    PROPERTIES,
     bracket_depth,
     in_string_or_comment,
     next_is_line_end,
-    of_tokens,
     token_kind,
 )
-from prospero.data.tokenizer.byte import ByteTokenizerConfig
 
 TEXT = "def f(a, [2]):\n    return 'x (y' # [\n"
 
@@ -44,11 +41,3 @@ def test_lines_are_counted_as_python_counts_them():
     text = "a = 1 # x\x0c\u2028y\nbb = 2\r\nc\n"
     assert KINDS[token_kind(text)[text.index("bb")]] == "name"
     assert KINDS[token_kind(text)[text.index("c\n")]] == "name"
-
-
-def test_a_token_has_the_property_of_its_last_character():
-    tokenizer = ByteTokenizerConfig().build([])
-    text = "a = 'é'\n"
-    ids, classes = of_tokens(text, tokenizer, PROPERTIES["in_string_or_comment"])
-    assert ids.tolist() == tokenizer.encode(text)
-    assert classes.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0]

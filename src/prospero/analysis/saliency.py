@@ -102,7 +102,8 @@ def gradient_times_input(score: Score, x: Tensor, baseline: Tensor) -> Tensor:
 
 def gradients(score: Score, points: Tensor) -> Tensor:
     """Return the gradient of each variant's score at points [S, T, E], of the same shape; no parameter gets one."""
-    with torch.inference_mode(False), torch.enable_grad():
+    # cuDNN's recurrent kernels have a gradient in training mode alone.
+    with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         points = points.detach().clone().requires_grad_()
         (grads,) = torch.autograd.grad(score(points).sum(), points)
     return grads
@@ -121,13 +122,13 @@ def leave_one_out(score: Score, x: Tensor, baseline: Tensor, *, rows: int = 16) 
 
 
 @torch.no_grad()
-def loss_of_top(score: Score, x: Tensor, baseline: Tensor, ranked: Tensor, counts: list[int]) -> Tensor:
-    """Return score(x) - score(x with the first k tokens of `ranked` [T] at the baseline), one for each k in `counts`.
+def loss_without(score: Score, x: Tensor, baseline: Tensor, places: Tensor) -> Tensor:
+    """Return score(x) - score(x with the tokens at `places` at the baseline), a scalar.
 
     How much is lost without the tokens that a method ranks first is its comprehensiveness (DeYoung et al. 2020,
     arXiv:1911.03429).
     """
-    variants = x.repeat(len(counts), 1, 1)
-    for row, count in enumerate(counts):
-        variants[row, ranked[:count]] = baseline[ranked[:count]]
-    return (score(x.unsqueeze(0)) - score(variants)).double()
+    variant = x.clone()
+    variant[places] = baseline[places]
+    found = score(torch.stack([x, variant])).double()
+    return found[0] - found[1]

@@ -1,6 +1,6 @@
 """Properties of the tokens of a text that a probe can look for, computed from the text itself.
 
-A token's property is that of its last character; where nothing can be said of it, the token has none (`NONE`) and is
+A token's property is that of its last character; where nothing can be said of that, the token has none (`NONE`) and is
 left out. Python's own tokenizer reads a program as far as it goes: what follows its first error has no property, and a
 text of which it reads less than half counts as no program.
 """
@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from keyword import iskeyword, issoftkeyword
 
 import numpy as np
-
-from prospero.data.tokenizer.tokenizer import Tokenizer
 
 NONE = -1
 """The class of a character of which nothing is known."""
@@ -71,16 +69,6 @@ PROPERTIES = {
         TextProperty(name="bracket_depth", classes=("0", "1", "2", "3 or more"), of_characters=bracket_depth),
     )
 }
-
-
-def of_tokens(text: str, tokenizer: Tokenizer, prop: TextProperty) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids [n] of the tokens of `text` and the class [n] of each, that of its last character."""
-    encoding = tokenizer.inner.encode(text, add_special_tokens=False)
-    classes, ends = prop.of_characters(text), np.array([end for _, end in encoding.offsets], dtype=np.int64)
-    found = np.full(len(ends), NONE, dtype=np.int64)
-    real = ends > 0
-    found[real] = classes[ends[real] - 1]
-    return np.array(encoding.ids, dtype=np.int64), found
 
 
 def _read_python(text: str) -> tuple[np.ndarray, np.ndarray]:

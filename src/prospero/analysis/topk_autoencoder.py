@@ -32,6 +32,8 @@ class TopKAutoencoder(nn.Module):
         self.offset = nn.Parameter(torch.zeros(width))
         self.scale = nn.Buffer(torch.ones(()))
         """What activations are divided by."""
+        self.mean = nn.Buffer(torch.zeros(width))
+        """Of the activations that it was trained on, [D]."""
 
     @property
     def latents(self) -> int:
@@ -42,6 +44,7 @@ class TopKAutoencoder(nn.Module):
     def begin_at(self, x: Tensor) -> None:
         """Take scale and offset from activations x [n, D]: mean square 1 around their mean."""
         mean = x.mean(dim=0)
+        self.mean.copy_(mean)
         self.scale.copy_((x - mean).square().mean().sqrt().clamp_min(1e-12))
         self.offset.copy_(mean / self.scale)
 
