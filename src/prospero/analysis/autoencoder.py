@@ -20,7 +20,7 @@ from torch import Tensor
 
 from prospero.analysis.base import Analysis, model_of
 from prospero.analysis.reading import Rows, layer_points, nats_of, read
-from prospero.analysis.text_rows import TextRows, TextRowsConfig
+from prospero.analysis.text_rows import MOST_SEQ_LEN, TextRows, TextRowsConfig
 from prospero.analysis.topk_autoencoder import TopKAutoencoder, train_autoencoder
 from prospero.analysis.unit_texts import check_has_units, direction_of, in_context, listed, most_moving, promoted
 from prospero.data.tokenizer.tokenizer import Tokenizer
@@ -90,7 +90,7 @@ class AutoencoderConfig(TextRowsConfig):
 
 def _texts(config: AutoencoderConfig, name: str, facts: AnalysisFacts) -> "tuple[_Side, _Side]":
     """Return the rows to train on and those to judge by."""
-    judged, length = config.limit or facts.limit or JUDGED_ROWS, config.row_length(facts)
+    judged, length = config.limit or facts.limit or JUDGED_ROWS, row_length(config, facts)
     wanted = math.ceil(config.tokens / length)
     if config.path is None and facts.data is not None:
         sides = [
@@ -103,6 +103,11 @@ def _texts(config: AutoencoderConfig, name: str, facts: AnalysisFacts) -> "tuple
         raise DataError(f"analyses.{name}: {rows.size} row of {length} tokens is too little text to train and judge by")
     share = min(judged, max(1, rows.size // 4))  # the last rows, so that neighbours are not on both sides
     return _Side(rows, range(rows.size - share)), _Side(rows, range(rows.size - share, rows.size))
+
+
+def row_length(config: TextRowsConfig, facts: AnalysisFacts) -> int:
+    """Return the tokens of a row."""
+    return config.seq_len or min(facts.seq_len or MOST_SEQ_LEN, MOST_SEQ_LEN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,13 +86,17 @@ class _Split:
 
     train: Sequence[ProbedDocument]
     test: Sequence[ProbedDocument]
+    seq_len: int
+    """Tokens that the model reads at once."""
     facts: Mapping[str, Any]
 
 
 def _documents(config: ProbesConfig, name: str, facts: AnalysisFacts) -> _Split:
     """Deal documents out until both sides have their tokens; the order decides, so that more tokens keep the rest."""
     fit = min(config.tokens, TOKENS_IN_TRAINING) if facts.training else config.tokens
-    text, coin = config.text(name, facts, 2 * fit), random.Random(f"probes {facts.seed}")
+    rows = TextRowsConfig(path=config.path, split=config.split, seq_len=config.seq_len, limit=fit // 16)
+    found, coin = rows.rows(name, facts), random.Random(f"probes {facts.seed}")
+    text = found.text
     chosen, wanted = [PROPERTIES[one] for one in config.properties], {"train": fit, "test": fit // 2}
     sides: dict[str, list[ProbedDocument]] = {"train": [], "test": []}
     for number, document in enumerate(texts_of(text)):
@@ -110,7 +114,7 @@ def _documents(config: ProbesConfig, name: str, facts: AnalysisFacts) -> _Split:
                     f"analyses.{name}: {prop.name} is to be seen in none of the {len(documents)} documents to {side} "
                     "probes with; give more or other text, or leave it out of properties="
                 )
-    return _Split(train=sides["train"], test=sides["test"], facts=text.facts)
+    return _Split(train=sides["train"], test=sides["test"], seq_len=found.packing.seq_len, facts=text.facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +138,6 @@ class Probes(Analysis):
     def __init__(self, name: str, config: ProbesConfig, facts: AnalysisFacts, split: _Split) -> None:
         super().__init__(name)
         self.config, self.split, self.seed = config, split, facts.seed
-        self.seq_len = config.row_length(facts)
         self._judged: dict[str, Judged] = {}
         self._judged_of: Subject | None = None
 
@@ -192,7 +195,7 @@ class Probes(Analysis):
     def _fit(self, model: LanguageModel, tokenizer: Tokenizer, rows: int) -> dict[str, Judged]:
         train, test = self.split.train, self.split.test
         names = places(model, self.config.points)
-        sides = [Windows(documents, tokenizer, self.seq_len) for documents in (train, test)]
+        sides = [Windows(documents, tokenizer, self.split.seq_len) for documents in (train, test)]
         lengths = [len(one.ids) for one in test]
         found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in self.config.properties}
         for group in _groups(model, names, sum(len(one.ids) for one in (*train, *test))):
