@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from prospero.analysis.base import Analysis, model_of
+from prospero.analysis.reading import layer_points
 from prospero.analysis.text_rows import TextRows, TextRowsConfig
 from prospero.analysis.unit_texts import (
     check_has_units,
@@ -144,7 +145,7 @@ class Neurons(Analysis):
         if self.config.points:
             return matching(model, self.config.points)
         hidden = [name for name in points(model) if name.endswith(".feed_forward.hidden")]
-        return hidden or [name for name in points(model) if name.startswith("block.") and name.endswith(".output")]
+        return hidden or layer_points(model)
 
     def _read(self, model: LanguageModel, names: Sequence[str], at_once: int) -> Iterator[dict[str, Tensor]]:
         """Yield what stands at points, float32 [rows, T, W], some rows at a time."""
