@@ -113,7 +113,6 @@ def test_places_are_the_points_that_patterns_mean():
     ("settings", "says"),
     [
         ({"properties": ["token_knd"]}, "Did you mean 'token_kind'"),
-        ({"properties": []}, "looks for nothing"),
         ({"points": ["block.0.attention.weights"]}, "no vector of a token"),
         ({"test_share": 1.0}, "between 0 and 1"),
         ({"tokens": 5}, "too few"),

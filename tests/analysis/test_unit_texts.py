@@ -12,6 +12,7 @@ from prospero.analysis.unit_texts import (
     listed,
     most_moving,
     promoted,
+    token_text,
 )
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError
@@ -30,6 +31,11 @@ def test_the_texts_that_move_a_unit_most_are_of_different_rows():
     assert first.plain() == {"value": 9.0, "before": "", "token": "f", "after": "gh"}
     assert second.plain() == {"value": 3.0, "before": "mn", "token": "o", "after": ""}
     assert in_context({**first.plain(), "after": "\n"}) == "«f»\\n"
+
+
+def test_a_token_as_text():
+    assert token_text(TOKENIZER, TOKENIZER.eot_id) == TOKENIZER.eot_token
+    assert [token_text(TOKENIZER, id_) for id_ in TOKENIZER.encode("aé")] == ["a", "<0xC3>", "<0xA9>"]
 
 
 def test_a_histogram_counts_all():
@@ -54,8 +60,8 @@ def test_what_a_neuron_raises_is_what_its_column_adds_to_the_logits(norm):
         logits = model(torch.tensor([[5, 6]])).logits[0, -1]
     found = promoted(model, point, direction, TOKENIZER, 5)
     by_effect = logits.argsort(descending=True).tolist()
-    assert found["raised"] == [TOKENIZER.decode([id_]) or TOKENIZER.eot_token for id_ in by_effect[:5]]
-    assert found["lowered"] == [TOKENIZER.decode([id_]) or TOKENIZER.eot_token for id_ in by_effect[::-1][:5]]
+    assert found["raised"] == [token_text(TOKENIZER, id_) for id_ in by_effect[:5]]
+    assert found["lowered"] == [token_text(TOKENIZER, id_) for id_ in by_effect[::-1][:5]]
 
 
 def test_only_what_leads_straight_to_the_head_speaks_for_tokens():

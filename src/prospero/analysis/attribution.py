@@ -20,6 +20,7 @@ from torch import Tensor
 from prospero.analysis.base import Analysis, model_of, whole
 from prospero.analysis.saliency import Score, gradient_times_input, integrated_gradients, leave_one_out, loss_without
 from prospero.analysis.text_rows import TextRows, TextRowsConfig
+from prospero.analysis.unit_texts import shown, token_text
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError
 from prospero.evaluation.analyses import AnalysisFacts
@@ -315,20 +316,14 @@ def _with_count(value: float) -> list[float]:
 def _record(found: Explained, ids: Sequence[int], tokenizer: Tokenizer) -> dict[str, Any]:
     return {
         "prompt": tokenizer.decode(ids),
-        "target": tokenizer.decode(found.target),
+        "target": "".join(token_text(tokenizer, id_) for id_ in found.target),
         "log_probability": round(found.log_probability, 5),
         "at_baseline": round(found.baseline, 5),
         "gap": found.gap,
         "gradients": found.steps,
-        "tokens": [shown_token(tokenizer, id_) for id_ in ids],
+        "tokens": [shown(token_text(tokenizer, id_)) for id_ in ids],
         "contributions": {name: [round(v, 5) for v in values.tolist()] for name, values in found.by_method.items()},
     }
-
-
-def shown_token(tokenizer: Tokenizer, id_: int) -> str:
-    """Return a token as text on one line: what is not printable is escaped, a separator has its name."""
-    text = tokenizer.decode([id_])
-    return tokenizer.eot_token if not text and id_ == tokenizer.eot_id else repr(text)[1:-1]
 
 
 def _row(record: Mapping[str, Any]) -> list[Any]:

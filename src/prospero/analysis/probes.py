@@ -47,8 +47,8 @@ class ProbesConfig(TextRowsConfig):
 
     points: list[str] = field(default_factory=list)
     """Where activations are read, patterns with *; without any, the embedding and the stream after each block."""
-    properties: list[str] = field(default_factory=lambda: list(PROPERTIES))
-    """What is looked for: next_is_line_end, in_string_or_comment, token_kind, bracket_depth."""
+    properties: list[str] = field(default_factory=list)
+    """What is looked for; without any, all of next_is_line_end, in_string_or_comment, token_kind, bracket_depth."""
     tokens: int = 20_000
     """Tokens that probes are fitted to at most; they are judged on half as many."""
     test_share: float = 0.33
@@ -64,8 +64,6 @@ class ProbesConfig(TextRowsConfig):
             if name not in PROPERTIES:
                 known = ", ".join(PROPERTIES)
                 raise ConfigError(f"There is no property '{name}'.{suggest(name, PROPERTIES)} Known: {known}")
-        if not self.properties:
-            raise ConfigError("properties=[] looks for nothing; choose at least one of " + ", ".join(PROPERTIES))
         for point in self.points:
             check_has_units(point, "points")
         if not 0 < self.test_share < 1:
@@ -74,6 +72,11 @@ class ProbesConfig(TextRowsConfig):
             raise ConfigError(f"tokens={self.tokens} are too few to fit a probe to; choose 100 or more")
         if self.l2 < 0:
             raise ConfigError(f"l2={self.l2} must not be negative")
+
+    @property
+    def looked_for(self) -> list[str]:
+        """The properties, all of them where none is chosen."""
+        return self.properties or list(PROPERTIES)
 
     def build(self, name: str, facts: AnalysisFacts) -> "Probes":
         """Return the analysis, its documents read and their properties known; DataError where there are too few."""
@@ -97,7 +100,7 @@ def _documents(config: ProbesConfig, name: str, facts: AnalysisFacts) -> _Split:
     rows = TextRowsConfig(path=config.path, split=config.split, seq_len=config.seq_len, limit=fit // 16)
     found, coin = rows.rows(name, facts), random.Random(f"probes {facts.seed}")
     text = found.text
-    chosen, wanted = [PROPERTIES[one] for one in config.properties], {"train": fit, "test": fit // 2}
+    chosen, wanted = [PROPERTIES[one] for one in config.looked_for], {"train": fit, "test": fit // 2}
     sides: dict[str, list[ProbedDocument]] = {"train": [], "test": []}
     for number, document in enumerate(texts_of(text)):
         if number == (config.limit or facts.limit or -1) or not any(left > 0 for left in wanted.values()):
@@ -145,7 +148,7 @@ class Probes(Analysis):
     def quantities(self) -> list[Quantity]:
         """Of each property the accuracy and the selectivity where they are largest, and what a blind guess reaches."""
         found = []
-        for name in self.config.properties:
+        for name in self.config.looked_for:
             found += [
                 Quantity(name=f"{name}/accuracy", finish=largest_cell),
                 Quantity(name=f"{name}/selectivity", finish=largest_cell),
@@ -197,11 +200,11 @@ class Probes(Analysis):
         names = places(model, self.config.points)
         sides = [Windows(documents, tokenizer, self.split.seq_len) for documents in (train, test)]
         lengths = [len(one.ids) for one in test]
-        found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in self.config.properties}
+        found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in self.config.looked_for}
         for group in _groups(model, names, sum(len(one.ids) for one in (*train, *test))):
             train_x, test_x = (windows.activations(model, group, rows) for windows in sides)
             for place in group:
-                for name in self.config.properties:
+                for name in self.config.looked_for:
                     task = self.task(name)
                     hits = [
                         _right((train_x[place], test_x[place]), labels, task.classes, self.config.l2, lengths)
@@ -233,7 +236,7 @@ class Probes(Analysis):
     def tables(self, measured: Measured) -> list[Table]:
         """Return accuracy and selectivity by place, a table for each property."""
         names, found = measured.outcomes[0].record["places"], []
-        for name in self.config.properties:
+        for name in self.config.looked_for:
             accuracy = cells_with_intervals(measured, f"{name}/accuracy", range(len(names)))
             selectivity = cells_of(measured, f"{name}/selectivity")
             rows = [
@@ -251,7 +254,7 @@ class Probes(Analysis):
         short = [name.removeprefix("block.").removesuffix(".residual").removesuffix(".output") for name in names]
         left, right = figure.subplots(1, 2)
         for axes, kind in ((left, "accuracy"), (right, "selectivity")):
-            series = {name: list(cells_of(measured, f"{name}/{kind}")) for name in self.config.properties}
+            series = {name: list(cells_of(measured, f"{name}/{kind}")) for name in self.config.looked_for}
             curves(axes, short, series, kind.capitalize(), "share of tokens" if kind == "accuracy" else "above control")
         left.set_ylim(None, 1.01)
         return True

@@ -45,6 +45,14 @@ def shown(text: str) -> str:
     return repr(text)[1:-1]
 
 
+def token_text(tokenizer: Tokenizer, id_: int) -> str:
+    """Return the text of a token; of a separator its name, of a piece of a character its bytes."""
+    text = tokenizer.decode([id_])
+    if "\ufffd" in text and tokenizer.byte_table[id_]:
+        return "".join(f"<0x{byte:02X}>" for byte in tokenizer.byte_table[id_])
+    return text or (tokenizer.eot_token if id_ == tokenizer.eot_id else "")
+
+
 def listed(unit: Mapping[str, Any], side: str) -> str:
     """Return the tokens that a unit raises or lowers, for a table; a dash where no straight way leads to the head."""
     return " ".join(f"'{shown(token)}'" for token in unit[side]) if side in unit else "-"
@@ -76,7 +84,7 @@ def most_moving(values: np.ndarray, ids: np.ndarray, tokenizer: Tokenizer, *, co
             Moved(
                 value=float(peaks[row]),
                 before=tokenizer.decode(before.tolist()),
-                token=tokenizer.decode([int(ids[row, place])]),
+                token=token_text(tokenizer, int(ids[row, place])),
                 after=tokenizer.decode(after.tolist()),
             )
         )
@@ -118,4 +126,4 @@ def promoted(
     order = logits.argsort(descending=True, stable=True).tolist()
 
     sides = {"raised": order[:count], "lowered": order[::-1][:count]}
-    return {side: [tokenizer.decode([id_]) or tokenizer.eot_token for id_ in ids] for side, ids in sides.items()}
+    return {side: [token_text(tokenizer, id_) for id_ in ids] for side, ids in sides.items()}
