@@ -158,6 +158,10 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "analyses": {
         "activations": "prospero.analysis.activations:ActivationsConfig",
+        "attribution": "prospero.analysis.attribution:AttributionConfig",
+        "probes": "prospero.analysis.probes:ProbesConfig",
+        "neurons": "prospero.analysis.neurons:NeuronsConfig",
+        "autoencoder": "prospero.analysis.autoencoder:AutoencoderConfig",
     },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",

@@ -36,6 +36,7 @@ class LanguageModel(nn.Module):
     vocab_size: int
     max_seq_len: int
     d_model: int
+    embedding: nn.Embedding
     blocks: nn.ModuleList
     reads_document_ids: bool = False
     """Whether `forward` makes use of document_ids, which are then part of the inputs."""

@@ -72,7 +72,7 @@ def record(model: LanguageModel, patterns: Sequence[str]) -> Iterator[dict[str, 
 
     where = model.points()
     with ExitStack() as stack:
-        stack.enter_context(_uncompiled())
+        stack.enter_context(uncompiled())
         for name in matching(model, patterns):
             stack.enter_context(_reading(where[name], reader(name)))
         yield found
@@ -87,7 +87,7 @@ def replace(model: LanguageModel, values: Mapping[str, Tensor | Callable[[Tensor
     """
     where = model.points()
     with ExitStack() as stack:
-        stack.enter_context(_uncompiled())
+        stack.enter_context(uncompiled())
         for pattern, value in values.items():
             for name in matching(model, [pattern]):
                 stack.enter_context(_changing(where[name], _change(name, value)))
@@ -165,7 +165,7 @@ def _tapped(point: InnerPoint, side: Callable[[Tap], dict[str, list[Any]]], act:
             point.layer.tap = None
 
 
-def _uncompiled() -> Any:
+def uncompiled() -> Any:
     """Return a context in which compiled models run as written: a compiled graph does not see a hook."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 

@@ -1,0 +1,94 @@
+"""Documents as a probe reads them: ids in windows that the model can read, and the properties of every token.
+
+Shapes: n documents, T tokens of a window.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prospero.analysis.text_properties import NONE, TextProperty
+from prospero.data.tokenizer.tokenizer import Tokenizer
+from prospero.evaluation.tasks.text import EncodedText
+from prospero.model.base import LanguageModel
+from prospero.model.hooks import record
+
+MOST_TOKENS = 1024
+"""Of one document: its beginning."""
+CHARACTERS = 16 * MOST_TOKENS
+"""Of which its tokens are made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbedDocument:
+    """One document."""
+
+    text: str
+    ids: np.ndarray
+    """int64 [tokens]."""
+    classes: dict[str, np.ndarray]
+    """Property -> the class of each token, int64 [tokens]; NONE where it has none."""
+
+
+def texts_of(text: EncodedText) -> Iterator[str]:
+    """Yield the documents of encoded text, spread evenly over it: the first of each half, quarter, eighth ..."""
+    ends, n = text.shards.document_ends, text.shards.n_documents
+    for place in _spread(n):
+        start = int(ends[place - 1]) if place else 1
+        stop = min(int(ends[place]), start + MOST_TOKENS)
+        yield text.tokenizer.decode(text.shards.tokens(start, stop).tolist())
+
+
+def _spread(n: int) -> Iterator[int]:
+    """Yield 0 .. n - 1 in van der Corput's order, whose every beginning is spread evenly."""
+    bits = max(1, (n - 1).bit_length())
+    for number in range(2**bits):
+        place = int(f"{number:0{bits}b}"[::-1], 2)
+        if place < n:
+            yield place
+
+
+def probed(text: str, tokenizer: Tokenizer, properties: Sequence[TextProperty]) -> ProbedDocument:
+    """Return a document with its properties; a token has that of its last character."""
+    text = text[:CHARACTERS]
+    encoding = tokenizer.inner.encode(text, add_special_tokens=False)
+    ids = np.array(encoding.ids[:MOST_TOKENS], dtype=np.int64)
+    ends = np.array([end for _, end in encoding.offsets[:MOST_TOKENS]], dtype=np.int64)
+    classes = {}
+    for one in properties:
+        of_characters = one.of_characters(text)
+        found = np.full(len(ids), NONE, dtype=np.int64)
+        found[ends > 0] = of_characters[ends[ends > 0] - 1]
+        classes[one.name] = found
+    return ProbedDocument(text=text, ids=ids, classes=classes)
+
+
+class Windows:
+    """The tokens of some documents in windows of one length, the first of each after the document separator."""
+
+    def __init__(self, documents: Sequence[ProbedDocument], tokenizer: Tokenizer, seq_len: int) -> None:
+        first = tokenizer.eot_id if tokenizer.bos_id is None else tokenizer.bos_id
+        rows, real = [], []
+        for document in documents:
+            ids = np.concatenate([[first], document.ids])
+            for start in range(0, len(ids), seq_len):
+                part = ids[start : start + seq_len]
+                rows.append(np.pad(part, (0, seq_len - len(part)), constant_values=first))
+                places = np.arange(seq_len) + start
+                real.append((places > 0) & (places < len(ids)))
+        self.rows, self.real = torch.from_numpy(np.stack(rows)), torch.from_numpy(np.stack(real))
+
+    @torch.no_grad()
+    def activations(self, model: LanguageModel, names: Sequence[str], rows: int) -> dict[str, Tensor]:
+        """Return what stands at points after each token, float32 [tokens of all documents, width]; `rows` at a time."""
+        found: dict[str, list[Tensor]] = {name: [] for name in names}
+        for start in range(0, len(self.rows), rows):
+            ids, real = self.rows[start : start + rows].to(model.device), self.real[start : start + rows]
+            with record(model, names) as recorded:
+                model(ids, logits=False)
+            for name in names:
+                found[name].append(recorded[name].flatten(2)[real.to(model.device)].float())
+        return {name: torch.cat(parts) for name, parts in found.items()}
