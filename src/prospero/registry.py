@@ -158,6 +158,11 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "analyses": {
         "activations": "prospero.analysis.activations:ActivationsConfig",
+        "logit_lens": "prospero.analysis.logit_lens:LogitLensConfig",
+        "attention": "prospero.analysis.attention:AttentionConfig",
+        "induction": "prospero.analysis.induction:InductionConfig",
+        "ablation": "prospero.analysis.ablation:AblationConfig",
+        "patching": "prospero.analysis.patching:PatchingConfig",
     },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",

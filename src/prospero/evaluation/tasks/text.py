@@ -8,7 +8,7 @@ Shapes: B sequences at a time, T tokens of a sequence.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from prospero.batch import Batch
+from prospero.data.document import Document
 from prospero.data.encoding import SplitEncoder
 from prospero.data.packing.evaluation import evaluation_packing
 from prospero.data.prepare import open_prepared
@@ -76,7 +77,7 @@ class TextConfig:
 
     def build(self, name: str, facts: TaskFacts) -> "Text":
         """Return the task, its tokens found or encoded; DataError where there are none."""
-        text = _own_text(self, name, facts) if self.path is None else _text_of_files(self, self.path, name, facts)
+        text = own_text(self, name, facts) if self.path is None else text_of_files(self, self.path, name, facts)
         seq_len = self.seq_len or min(facts.seq_len or MOST_SEQ_LEN, MOST_SEQ_LEN)
         return Text(name, text, seq_len, self._sequences(text, seq_len, facts), facts)
 
@@ -101,7 +102,8 @@ class EncodedText:
     """What it is, as plain values."""
 
 
-def _own_text(config: TextConfig, name: str, facts: TaskFacts) -> EncodedText:
+def own_text(config: TextConfig, name: str, facts: TaskFacts) -> EncodedText:
+    """Return a split of the prepared data that the model was trained on; DataError where they are not here."""
     instead = f"or give another text with tasks.{name}.path=FILE"
     if facts.validation is None:
         raise DataError(
@@ -122,28 +124,37 @@ def _own_text(config: TextConfig, name: str, facts: TaskFacts) -> EncodedText:
     )
 
 
-def _text_of_files(config: TextConfig, path: str, name: str, facts: TaskFacts) -> EncodedText:
+def text_of_files(config: TextConfig, path: str, name: str, facts: TaskFacts) -> EncodedText:
+    """Return the text of files, encoded by the model's tokenizer; DataError where they hold none."""
     if facts.tokenizer is None:
         raise ConfigError(f"tasks.{name}.path={path} is encoded by the model's tokenizer, and this model has none")
     source = _files(config, path, name)
+    text = encoded_text(source.documents(), facts.tokenizer, {"path": path})
+    if text is None:
+        raise DataError(f"tasks.{name}.path={path} holds no text")
+    return text
+
+
+def encoded_text(documents: Iterable[Document], tokenizer: Tokenizer, facts: Mapping[str, Any]) -> EncodedText | None:
+    """Return documents as one row of tokens, None where they hold no text; `facts` say what they are."""
     with tempfile.TemporaryDirectory(prefix="prospero-") as folder:
-        encoder = SplitEncoder(Path(folder), facts.tokenizer, ENCODING_BYTES)
+        encoder = SplitEncoder(Path(folder), tokenizer, ENCODING_BYTES)
         try:
-            for document in source.documents():
+            for document in documents:
                 encoder.add(Piece("val", document.text), document.source)
             encoder.close()
         finally:
             encoder.abandon()
         if "val" not in encoder.splits:
-            raise DataError(f"tasks.{name}.path={path} holds no text")
+            return None
         row = encoder.splits["val"]
         shards = TokenShards(Path(folder, row["file"]))  # stays mapped when the file is gone
     return EncodedText(
         shards=shards,
-        tokenizer=facts.tokenizer,
+        tokenizer=tokenizer,
         source_names=encoder.sources,
         unknown_bytes=bytes_per_unknown(row),
-        facts={"path": path, "text": encoder.text_digest, "digest": row["digest"]},
+        facts={**facts, "text": encoder.text_digest, "digest": row["digest"]},
     )
 
 
