@@ -162,6 +162,11 @@ PARTS: dict[str, dict[str, str]] = {
         "probes": "prospero.analysis.probes:ProbesConfig",
         "neurons": "prospero.analysis.neurons:NeuronsConfig",
         "autoencoder": "prospero.analysis.autoencoder:AutoencoderConfig",
+        "logit_lens": "prospero.analysis.logit_lens:LogitLensConfig",
+        "attention": "prospero.analysis.attention:AttentionConfig",
+        "induction": "prospero.analysis.induction:InductionConfig",
+        "ablation": "prospero.analysis.ablation:AblationConfig",
+        "patching": "prospero.analysis.patching:PatchingConfig",
     },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",
