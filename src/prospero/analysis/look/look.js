@@ -5,7 +5,12 @@
   const at = (id) => document.getElementById(id);
   const visible = (text) =>
     text === "" ? "∅" : text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/\r/g, "␍").replace(/[\u0000-\u0008\u000b-\u001f]/g, "·");
-  const spelled = (token) => visible(data.texts[token]);
+  // In lists a space is seen: a token that is nothing but spaces, and the one that most words begin with.
+  const spelled = (token) => {
+    const text = data.texts[token];
+    if (/^ +$/.test(text)) return text.length > 3 ? `␣×${text.length}` : "␣".repeat(text.length);
+    return visible(text.replace(/^ /, "␣"));
+  };
   const percent = (p) => (p >= 0.0995 ? (100 * p).toFixed(0) : (100 * p).toFixed(1)) + " %";
   const mixed = (rgb, share) => `rgba(${rgb}, ${Math.max(0, Math.min(1, share)).toFixed(3)})`;
   let chosen = count - 1, layer = 0, head = 0;
@@ -54,7 +59,7 @@
   });
   const drawNext = () => {
     const last = chosen === count - 1;
-    at("chosen").textContent = `After token ${chosen}, ${spelled(data.ids[chosen])}: what comes next`;
+    at("chosen").textContent = `What comes after token ${chosen}, “${spelled(data.ids[chosen])}”`;
     const target = at("next"), following = last ? null : data.ids[chosen + 1];
     target.replaceChildren();
     for (const [token, p] of data.likely[chosen]) {
@@ -69,7 +74,7 @@
     const target = at("attributed"), why = at("why"), rows = data.attributions;
     if (rows === null) { why.textContent = "Not computed (attribution=none)."; target.replaceChildren(); return; }
     const values = rows[chosen + 1];
-    const what = chosen === count - 1 ? `the likeliest next token, ${spelled(data.likely[chosen][0][0])}` : `the next token, ${spelled(data.ids[chosen + 1])}`;
+    const what = chosen === count - 1 ? `the likeliest next token, “${spelled(data.likely[chosen][0][0])}”` : `the next token, “${spelled(data.ids[chosen + 1])}”`;
     const sum = values.reduce((a, b) => a + b, 0);
     why.textContent = `What each token added to the log-probability of ${what} (green: for it, red: against it); ${sum.toFixed(2)} nats together, beside a text of mean embeddings.`;
     const most = Math.max(1e-9, ...values.map(Math.abs));
