@@ -116,6 +116,16 @@ class RunFolder:
         return self.path / "diagnosis.json"
 
     @property
+    def horizon(self) -> Path:
+        """How many steps a run that ends by the clock took itself to have, by step: what its schedule followed."""
+        return self.path / "horizon.csv"
+
+    @property
+    def repetition(self) -> Path:
+        """What came of it where the run repeats another."""
+        return self.path / "repetition.json"
+
+    @property
     def stop(self) -> Path:
         """A file that asks the run to save and leave."""
         return self.path / "STOP"

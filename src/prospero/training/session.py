@@ -96,13 +96,17 @@ class Session:
             raise ConfigError(f"global_batch_size={config.global_batch_size} cannot be shared by {who}")
         return config.micro_batch_size or config.global_batch_size // sharing
 
-    def begin(self) -> None:
-        """Write down what is run: every process has come here, nothing can be wrong with the settings any more."""
+    def begin(self, data_fingerprint: str | None = None) -> None:
+        """Write down what is run: every process has come here, nothing can be wrong with the settings any more.
+
+        `data_fingerprint` is that of the prepared data.
+        """
         self.rendezvous.all_ready()
         if ranks.is_rank_zero():
             self._put_later_aside()
             paths.write_text(self.folder.config, written.rerunnable(self.config))
-            write_environment(self.folder.path, gpus=gpus())
+            used = self.hardware.plain()
+            write_environment(self.folder.path, gpus=gpus(), hardware=used, data_fingerprint=data_fingerprint)
             if self.source is not None:
                 paths.write_text(self.folder.init_from, json.dumps(self.source.plain(), indent=1) + "\n")
             if self.teaching is not None:
