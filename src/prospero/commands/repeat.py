@@ -81,7 +81,7 @@ def repeat(config: RepeatConfig) -> int:
     log.info("repeating %s, %d steps, in %s", run.folder.path, until or run.last_step, place)
     new = RunFolder(place)
     code = _train(replace(settings, run_dir=str(place)), run.folder, new, threads_of(run))
-    verdict = _verdict(run, new, until, code)
+    verdict = compared(run, new, until, code)
     write_text(new.repetition, json.dumps(verdict.plain(), indent=1) + "\n")
     print(verdict.text())
     return code if code > 128 else 0 if verdict.equal else DIFFERS
@@ -97,8 +97,8 @@ def _check_data(run: "Repeatable") -> None:
         log.warning("nothing of the run says what its data were, so they are not compared; they are %s now", found[:12])
     elif run.fingerprint != found:
         raise ConfigError(
-            f"the data are others than then: fingerprint {run.fingerprint[:12]} -> {found[:12]}; a repetition needs the "
-            "text of then (the folder of then, or the Python whose library it was)"
+            f"the data are others than then: fingerprint {run.fingerprint[:12]} -> {found[:12]}; a repetition needs "
+            "the text of then (the folder of then, or the Python whose library it was)"
         )
 
 
@@ -116,7 +116,7 @@ def _train(settings: "TrainConfig", old: "RunFolder", new: "RunFolder", threads:
     with tempfile.TemporaryDirectory(prefix="prospero-repeat-") as folder:
         Path(folder, "config.yaml").write_text(rerunnable(settings), encoding="utf-8")
         if old.numerics.is_file():
-            shutil.copyfile(old.numerics, new.numerics)  # what was chosen then is taken as it is on a machine of its kind
+            shutil.copyfile(old.numerics, new.numerics)  # a machine of its kind takes the choice as it is
         words = [sys.executable, "-m", "prospero", "train", "--config-dir", folder, "--config-name", "config"]
         with signals.watched():
             child = subprocess.Popen(words, env=environment)
@@ -141,17 +141,21 @@ def _import_paths() -> list[str]:
     return [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
-def _verdict(run: "Repeatable", new: "RunFolder", until: int | None, code: int) -> "Verdict":
+def compared(run: "Repeatable", new: "RunFolder", until: int | None, code: int = 0) -> "Verdict":
+    """Compare a run with its repetition in `new`, which was to end after step `until` and left with `code`."""
     from prospero.runs.metrics import read_metrics
     from prospero.runs.repetition.digits import compare_rows
     from prospero.runs.repetition.surroundings import differences, read_environment
     from prospero.runs.repetition.verdict import Verdict
 
+    rows = read_metrics(new.metrics)
     weights = _weights(run.folder, new, until or run.last_step, whole=until is None or until == run.last_step)
+    if code and rows:  # it was broken off, or diverged: judged as far as it came
+        until = min(until or run.last_step, int(rows[-1]["step"]))
     return Verdict(
         of=run.folder.path,
         place=new.path,
-        digits=compare_rows(run.rows, read_metrics(new.metrics), until=until),
+        digits=compare_rows(run.rows, rows, until=until),
         weights=weights,
         no_weights=f"the two have none of step {until or run.last_step} in common",
         surroundings=differences(run.environment, read_environment(new)),
@@ -171,9 +175,7 @@ def _weights(old: "RunFolder", new: "RunFolder", step: int, *, whole: bool) -> "
     files = [run.model / MODEL_FILE for run in (old, new)]
     if whole and all(file.is_file() for file in files):
         found.append(compare_weights("weights of model/", *map(tensors_of_file, files)))
-    of_step = [
-        next((c for c in RunCheckpoints(run.checkpoints).all() if c.step == step), None) for run in (old, new)
-    ]
+    of_step = [next((c for c in RunCheckpoints(run.checkpoints).all() if c.step == step), None) for run in (old, new)]
     if all(of_step):
         states = [checkpoint.model_state() for checkpoint in of_step if checkpoint is not None]
         found.append(compare_weights(f"weights of step {step}", *states))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prospero.errors import ConfigError, DataError
 from prospero.runs.folder import RunFolder
+from prospero.runs.usage import all_starts
 
 if TYPE_CHECKING:
     from prospero.training.settings import TrainConfig
@@ -42,7 +43,9 @@ class Repeatable:
         Raises ConfigError for more `steps` than the run has taken.
         """
         if steps is not None and steps > self.last_step:
-            raise ConfigError(f"steps={steps} is more than the {self.last_step} steps that {self.folder.path} has taken")
+            raise ConfigError(
+                f"steps={steps} is more than the {self.last_step} steps that {self.folder.path} has taken"
+            )
         if steps is None or steps == self.last_step:
             return None if self.ends_by_itself else self.last_step
         return steps
@@ -135,6 +138,12 @@ def threads_of(run: Repeatable) -> int | None:
 
 
 def _refuse_resumed(run: RunFolder) -> None:
+    went_on = [start.from_step for start in all_starts(run) if start.from_step]
+    if went_on:
+        raise ConfigError(
+            f"{run.path} was resumed at step {went_on[0]}, perhaps with other settings or on another machine, of which "
+            "its files keep the last ones only; a run that came to its end at once can be repeated"
+        )
     try:
         text = run.log.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -142,7 +151,7 @@ def _refuse_resumed(run: RunFolder) -> None:
     found = re.search(r"continuing from (\S+)", text)
     if found:
         raise ConfigError(
-            f"{run.path} was resumed from {found[1]}, perhaps with settings or on a machine of another kind, of which "
+            f"{run.path} was resumed from {found[1]}, perhaps with other settings or on another machine, of which "
             "its files keep the last ones only; a run that came to its end at once can be repeated"
         )
 
@@ -170,7 +179,9 @@ def _source(receipt: Path, given: str | None) -> str | None:
 
 def _check_there(source: Any, setting: str) -> None:
     if not os.path.isdir(source.path):
-        raise ConfigError(f"{setting} of the run was {source.path}, which is gone; without it the run cannot be repeated")
+        raise ConfigError(
+            f"{setting} of the run was {source.path}, which is gone; without it the run cannot be repeated"
+        )
     try:
         source.weights()
     except DataError as error:

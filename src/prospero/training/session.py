@@ -43,6 +43,7 @@ from prospero.training.loggers import close_loggers
 from prospero.training.loggers.base import RunLogger
 from prospero.training.resume_check import check_settings
 from prospero.training.trainer import Hardware
+from prospero.training.usage import UsageMeter, meter_of
 
 if TYPE_CHECKING:
     from prospero.training.settings import TrainConfig
@@ -79,6 +80,8 @@ class Session:
     """What the model is measured by besides validation; read once."""
     loggers: list[RunLogger] = field(default_factory=list)
     """Where metrics go, the same however often the run goes back."""
+    usage: UsageMeter | None = None
+    """Measures hours and energy of this process."""
     begun: bool = False
     """Whether the run trains, or has."""
     made: list[Path] = field(default_factory=list)
@@ -111,6 +114,9 @@ class Session:
                 paths.write_text(self.folder.init_from, json.dumps(self.source.plain(), indent=1) + "\n")
             if self.teaching is not None:
                 paths.write_text(self.folder.teacher, json.dumps(self.teaching.plain(), indent=1) + "\n")
+        if self.usage is not None:
+            from_step = self.checkpoint.step if self.checkpoint is not None else 0
+            self.usage.begin(self.folder.usage_of(ranks.rank()), from_step)
         self.begun = True
 
     @property
@@ -143,7 +149,10 @@ class Session:
             return
         logging_setup.configure()
         folder = self.folder
-        for path in (folder.log, folder.config, folder.environment, folder.code_diff, folder.numerics):
+        if self.usage is not None:
+            self.usage.close()
+        files = (folder.log, folder.config, folder.environment, folder.code_diff, folder.numerics, *folder.usages())
+        for path in files:
             path.unlink(missing_ok=True)
         self.release()
         for path in (folder.path, *self.made):
@@ -187,6 +196,7 @@ def open_session(
         settings = written.redact(plain(config))
         session = Session(config, settings, hardware, rendezvous, RunFolder(folder), made=made, source=source)
         session.teaching = teaching
+        session.usage = meter_of(hardware.accelerator.name, config.price_per_hour)
         try:
             _occupy(session)
             _find_checkpoint(session)
@@ -200,6 +210,7 @@ def open_session(
                 raise
             raise said from error
         finally:
+            session.usage.close()
             close_loggers(session.loggers, 1 if session.exit_code is None else session.exit_code)
             session.release()
             ranks.leave(together=session.exit_code is not None)
