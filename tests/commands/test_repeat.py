@@ -1,7 +1,7 @@
 """`prospero repeat`: what comes out digit for digit, what does not, and what is refused.
 
-A changed setting or weight, two processes, a run that was killed, one that the clock ended, and a repetition that is broken off:
-pytest tests/commands/test_repeat.py --long
+A changed setting or weight, two processes, a run that was killed, one that the clock ended, a repetition that is broken
+off: pytest tests/commands/test_repeat.py --long
 """
 
 import csv

@@ -46,7 +46,7 @@ def test_the_first_steps_have_the_schedule_of_the_whole_run(tmp_path):
 
 
 def test_a_run_limited_by_time_comes_out_again_by_its_own_estimates(tmp_path):
-    timed, module = rows(tmp_path / "timed", max_steps=100_000, max_minutes=0.015)
+    timed, _ = rows(tmp_path / "timed", max_steps=100_000, max_minutes=0.015)
     record = HorizonRecord(RunFolder(tmp_path / "timed").horizon)
     last = int(timed[-1]["step"])
     assert record.read() and max(record.read()) <= last

@@ -59,5 +59,5 @@ def test_the_changes_of_the_clone_are_read_with_the_facts(tmp_path):
     run.code_diff.write_text("+a\n")
     assert read_environment(run) == {"python": "3", DIFF: "+a\n"}
     run.environment.write_text("[")
-    with pytest.raises(DataError, match="environment.json is damaged"):
+    with pytest.raises(DataError, match=r"environment\.json is damaged"):
         read_environment(run)

@@ -1,4 +1,4 @@
-"""A run that repeats another: it ends after the same step, and its schedule follows the other's estimates of its length.
+"""A run that repeats another: it ends after the same step, and its schedule follows the other's horizon.
 
 A schedule depends on how long the run is, so a run that repeats the first steps of another, or one that ended by the
 clock, cannot be had by a lower max_steps.
