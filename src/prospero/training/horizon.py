@@ -74,7 +74,7 @@ class StepEstimate:
 
 
 class HorizonRecord:
-    """The estimates of a run in a file, a step and a total each line: what a repetition follows instead of the clock."""
+    """The estimates of a run in a file, a step and a total each line: what a repetition follows, not the clock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
