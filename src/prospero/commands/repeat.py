@@ -109,15 +109,17 @@ def _train(settings: "TrainConfig", old: "RunFolder", new: "RunFolder", threads:
     """
     from prospero.configuration.written import rerunnable
     from prospero.processes import signals
+    from prospero.runs.folder import RunFolder
 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_paths())}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory(prefix="prospero-repeat-") as folder:
-        Path(folder, "config.yaml").write_text(rerunnable(settings), encoding="utf-8")
+        file = RunFolder(Path(folder)).config
+        file.write_text(rerunnable(settings), encoding="utf-8")
         if old.numerics.is_file():
             shutil.copyfile(old.numerics, new.numerics)  # a machine of its kind takes the choice as it is
-        words = [sys.executable, "-m", "prospero", "train", "--config-dir", folder, "--config-name", "config"]
+        words = [sys.executable, "-m", "prospero", "train", "--config-dir", folder, "--config-name", file.stem]
         with signals.watched():
             child = subprocess.Popen(words, env=environment)
             signals.watch.children.append(child)
