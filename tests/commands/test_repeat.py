@@ -20,7 +20,7 @@ from prospero.commands.repeat import RepeatConfig, compared, repeat
 from prospero.commands.repeatable import open_repeatable
 from prospero.commands.train import train
 from prospero.configuration.compose import compose
-from prospero.errors import ConfigError, DataError
+from prospero.errors import ConfigError, DataError, ProsperoError
 from prospero.runs.folder import RunFolder
 
 pytestmark = pytest.mark.processes
@@ -112,7 +112,7 @@ def test_a_setting_that_was_changed_since_is_where_it_first_differs_and_why(run,
 
 
 def test_what_cannot_be_repeated_is_refused_in_one_line_and_leaves_nothing(run, place):
-    def refused(folder, message, error=ConfigError, steps=None):
+    def refused(folder, message, error: type[ProsperoError] = ConfigError, steps=None):
         with pytest.raises(error, match=message):
             repeat(RepeatConfig(run=str(folder), run_dir="outputs/refused", steps=steps))
         assert not (place / "outputs" / "refused").exists()
