@@ -186,6 +186,7 @@ PARTS: dict[str, dict[str, str]] = {
         "analysis": "prospero.training.callbacks.analysis:AnalysisConfig",
         "ema": "prospero.training.callbacks.ema:EMAConfig",
         "rollouts": "prospero.training.callbacks.rollouts:RolloutSamplesConfig",
+        "repetition": "prospero.training.callbacks.repetition:RepetitionConfig",
     },
     "logger": {
         "wandb": "prospero.training.loggers.wandb:WandbConfig",
@@ -286,6 +287,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.compare:compare",
         "prospero.commands.compare:CompareConfig",
         "put runs side by side: what differs, their curves, and which difference is real",
+    ),
+    "repeat": Verb(
+        "prospero.commands.repeat:repeat",
+        "prospero.commands.repeat:RepeatConfig",
+        "run a run again from its own folder and say whether it comes out digit for digit",
     ),
     "leaderboard": Verb(
         "prospero.commands.leaderboard:leaderboard",

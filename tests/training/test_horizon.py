@@ -2,8 +2,8 @@
 
 import pytest
 
-from prospero.errors import ConfigError
-from prospero.training.horizon import UNLIMITED_STEPS, StepEstimate, steps_of_run
+from prospero.errors import ConfigError, DataError
+from prospero.training.horizon import UNLIMITED_STEPS, HorizonRecord, StepEstimate, steps_of_run
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,17 @@ def test_the_estimate_leaves_out_the_slow_start_and_follows_the_speed():
     assert estimate.update(5, 36.0) == 5 + 32  # 2 s a step, 64 s left
     assert estimate.update(50, 100.0) == 51  # time is over: the next step is the last
     assert StepEstimate(100.0, 7).max_steps == 7
+
+
+def test_the_estimates_are_kept_where_they_change_and_a_torn_line_is_left_out(tmp_path):
+    record = HorizonRecord(tmp_path / "horizon.csv")
+    assert record.read() == {}
+    for step, total in ((5, 37), (6, 37), (7, 36)):
+        record.add(step, total)
+    assert record.read() == {5: 37, 7: 36}
+    with open(record.path, "a") as file:
+        file.write("8,3")
+    assert record.read() == {5: 37, 7: 36}
+    record.path.write_text("5;37\n")
+    with pytest.raises(DataError, match=r"horizon\.csv is damaged"):
+        record.read()

@@ -55,7 +55,7 @@ def find_lr(config: FindLRConfig) -> int:
         if session.hardware.world_size > 1:
             raise ConfigError("find_lr uses one device; add trainer.devices=1")
         run = assemble(session)
-        session.begin()
+        session.begin(run.prepared.fingerprint)
         model = run.module.model.to({"gpu": "cuda"}.get(session.hardware.accelerator.name, "cpu"))
         optimizer = config.optimizer.build(model)
         run.module.objective.bind(model)

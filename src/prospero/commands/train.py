@@ -40,7 +40,7 @@ def train(config: TrainConfig) -> int:
     config, source = begin_from(config)
     with open_session(config, source, teaching_of(config)) as session:
         run = assemble(session)
-        session.begin()
+        session.begin(run.prepared.fingerprint)
         say(plan_of(run))
         run = fit(run)
         return write_results(run, test_the_best(run))

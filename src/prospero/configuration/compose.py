@@ -1,5 +1,6 @@
-"""Settings for notebooks and scripts, as the command line would compose them."""
+"""Settings for notebooks, scripts and verbs that start others, as the command line would compose them."""
 
+from pathlib import Path
 from typing import Any
 
 from prospero.configuration import composition, plugins, rewording, words
@@ -19,3 +20,15 @@ def compose(verb: str, settings: list[str] | None = None) -> Any:
     readable = words.for_hydra(verb, given)
     with rewording.worded(verb, readable):
         return composition.with_plugins(composition.typed_job(verb, readable), loaded)
+
+
+def compose_file(path: Path) -> Any:
+    """Return the typed configuration that a run has left in its config.yaml, the modules named in it imported.
+
+    Raises ConfigError with one line, such as for a setting that this version does not know.
+    """
+    options = ["--config-dir", str(path.parent), "--config-name", path.stem]
+    composition.register()
+    with rewording.worded(path.stem, options):
+        loaded = plugins.load_named(path.stem, options)
+        return composition.with_plugins(composition.typed_job(path.stem, []), loaded)

@@ -25,7 +25,7 @@ class RunPlan:
     parameters: ParameterCount
     flops_per_token: float
     max_steps: int | None
-    """Optimiser steps; None when only minutes end the run."""
+    """Optimiser steps; None when only minutes, or a callback, end the run."""
     max_minutes: float | None
     global_batch_size: int
     seq_len: int
@@ -73,7 +73,8 @@ def describe_plan(plan: RunPlan) -> list[str]:
     evaluations += [f"tasks {tasks}, whose time comes on top"] if tasks else []
     doubt = _doubt(plan)
     if plan.max_steps is None:
-        lines.append(f"training: {plan.max_minutes:g} minutes, {how}")
+        length = "until a callback ends it" if plan.max_minutes is None else f"{plan.max_minutes:g} minutes"
+        lines.append(f"training: {length}, {how}")
         return [*lines, "evaluation: " + "; ".join(evaluations), *doubt]
     tokens = plan.max_steps * per_step
     epochs = plan.max_steps * plan.global_batch_size / plan.sequences_per_epoch

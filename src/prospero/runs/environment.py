@@ -18,10 +18,17 @@ _PACKAGES = ("prospero", "torch", "lightning", "hydra-core", "omegaconf", "token
 _MAX_DIFF_BYTES = 2_000_000
 
 
-def environment(*, gpus: Sequence[Mapping[str, Any]] = (), command_line: Sequence[str] | None = None) -> dict[str, Any]:
+def environment(
+    *,
+    gpus: Sequence[Mapping[str, Any]] = (),
+    command_line: Sequence[str] | None = None,
+    hardware: Mapping[str, Any] | None = None,
+    data_fingerprint: str | None = None,
+) -> dict[str, Any]:
     """Return versions, processor, and the clone's commit, as plain values; secrets in the command line are replaced.
 
-    `gpus` are the facts of the machine's accelerators, which whoever has torch at hand gives.
+    `gpus` are the facts of the machine's accelerators, which whoever has torch at hand gives; `hardware` is what the
+    run uses of the machine (processes, precision, threads), `data_fingerprint` that of its prepared data.
     """
     return {
         "command_line": [redacted_word(word) for word in (sys.argv if command_line is None else command_line)],
@@ -32,16 +39,19 @@ def environment(*, gpus: Sequence[Mapping[str, Any]] = (), command_line: Sequenc
         "cpu_cores": os.cpu_count(),
         "memory_bytes": _memory_bytes(),
         "gpus": [dict(gpu) for gpu in gpus],
+        "hardware": dict(hardware or {}),
+        "data_fingerprint": data_fingerprint,
         "git": _git(),
     }
 
 
-def write_environment(
-    run_dir: Path, *, gpus: Sequence[Mapping[str, Any]] = (), command_line: Sequence[str] | None = None
-) -> dict[str, Any]:
-    """Write environment.json (and, when the clone has changes, code.diff) into the run folder; return the facts."""
+def write_environment(run_dir: Path, **facts_of_the_run: Any) -> dict[str, Any]:
+    """Write environment.json (and, when the clone has changes, code.diff) into the run folder; return the facts.
+
+    `facts_of_the_run` are the arguments of `environment`.
+    """
     run = RunFolder(run_dir)
-    facts = environment(gpus=gpus, command_line=command_line)
+    facts = environment(**facts_of_the_run)
     diff = facts["git"].pop("diff", "")
     if diff:
         write_text(run.code_diff, scrub(diff))

@@ -116,6 +116,21 @@ class RunFolder:
         return self.path / "diagnosis.json"
 
     @property
+    def usage(self) -> Path:
+        """What the first process of the run has used, start by start; see `runs.usage`."""
+        return self.usage_of(0)
+
+    @property
+    def horizon(self) -> Path:
+        """How many steps a run that ends by the clock took itself to have, by step: what its schedule followed."""
+        return self.path / "horizon.csv"
+
+    @property
+    def repetition(self) -> Path:
+        """What came of it where the run repeats another."""
+        return self.path / "repetition.json"
+
+    @property
     def stop(self) -> Path:
         """A file that asks the run to save and leave."""
         return self.path / "STOP"
@@ -163,6 +178,14 @@ class RunFolder:
     def metrics_until(self, step: int) -> Path:
         """A copy of the metrics of a course up to `step`, kept when the run goes back and takes another."""
         return self.path / f"metrics_until_{step:08d}.csv"
+
+    def usage_of(self, rank: int) -> Path:
+        """What process `rank` has used: hours, energy."""
+        return self.path / ("usage.json" if rank == 0 else f"usage_rank{rank}.json")
+
+    def usages(self) -> list[Path]:
+        """What all processes have used, those of earlier starts with more of them included."""
+        return [*self.path.glob("usage.json"), *sorted(self.path.glob("usage_rank*.json"))]
 
     def stacks(self, rank: int) -> Path:
         """Where process `rank` writes the stacks of its threads when nothing moves."""

@@ -1,8 +1,17 @@
-"""metrics.csv as its readers see it: the report, the notebook, the table of a sweep."""
+"""metrics.csv as its readers see it: the report, the notebook, the table of a sweep, a repetition."""
 
 import csv
 import io
+from fnmatch import fnmatchcase
 from pathlib import Path
+
+CLOCKS = ("*seconds*", "*per_second*", "*/mfu", "*data_wait_ratio", "*memory_bytes", "*checkpoint_bytes")
+"""Patterns of columns that measure time or the machine: no two runs agree on them."""
+
+
+def is_clock(name: str) -> bool:
+    """Whether the column measures time or the machine rather than the training."""
+    return any(fnmatchcase(name, pattern) for pattern in CLOCKS)
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:

@@ -26,6 +26,7 @@ def write_report(
     receipt_lines: Iterable[str] | str = (),
     results: Mapping[str, float | None] | None = None,
     stop_reason: str = "",
+    usage_lines: Iterable[str] | str = (),
 ) -> Path:
     """Write `report.html` and `loss.png` into the run folder from its files, and return the page's path.
 
@@ -41,6 +42,7 @@ def write_report(
         _curves(series, [*(config.get("tasks") or {}), *(config.get("analyses") or {})]),
         _samples(run.samples),
         _samples(run.evaluation, "What the tasks saw", most=2 * _MAX_SAMPLES),
+        panel("What it took", lines(usage_lines)),
         panel("Data", lines(receipt_lines)),
         panel("Settings", table(flat(config))),
         panel("Environment", table(flat(_read_json(run.environment)))),

@@ -12,7 +12,15 @@ from prospero.runs.comparison.verdicts import Measurements, Verdict, best_first,
 from prospero.runs.result import Status
 from prospero.sweeps.job import JobResult
 
-NOT_METRICS = ("objective", "objective_name", "objective_direction", "status", "stop_reason", "higher_is_better")
+NOT_METRICS = (
+    "objective",
+    "objective_name",
+    "objective_direction",
+    "status",
+    "stop_reason",
+    "higher_is_better",
+    "usage",
+)
 ORDER = {Status.done: 0, Status.pruned: 1, Status.stopped: 2, Status.running: 2, Status.waiting: 2, Status.failed: 3}
 
 

@@ -1,8 +1,10 @@
 """How long a run is: steps, tokens or operations made steps, or minutes whose steps are estimated as it runs."""
 
 import math
+from pathlib import Path
 
-from prospero.errors import ConfigError
+from prospero.errors import ConfigError, DataError
+from prospero.training.side_file import SideFile
 
 UNLIMITED_STEPS = 10**9
 """The step limit of a run that only minutes end."""
@@ -44,7 +46,8 @@ class StepEstimate:
 
     A schedule needs a number of steps. The estimate is renewed as the run goes, from the mean seconds of a step since
     `settle_steps`, when caches are warm; it nears the truth as the end nears, so the schedule reaches its last value on
-    time. Steps that validate or save count too. Runs limited by time are therefore not repeatable digit for digit.
+    time. Steps that validate or save count too. Only with the estimates of then (`HorizonRecord`) does a run limited by
+    time come out again digit for digit.
     """
 
     def __init__(self, limit_seconds: float, max_steps: int, *, settle_steps: int = 3) -> None:
@@ -68,3 +71,30 @@ class StepEstimate:
             return None
         remaining = max(0.0, self.limit_seconds - seconds)
         return min(self.max_steps, step + max(1, math.ceil(remaining * steps / elapsed)))
+
+
+class HorizonRecord:
+    """The estimates of a run in a file, a step and a total each line: what a repetition follows, not the clock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = SideFile(path)
+        self._last: int | None = None
+
+    def add(self, step: int, total: int) -> None:
+        """Append an estimate that differs from the last one; a kill loses nothing of the steps before."""
+        if total != self._last:
+            self._file.append(f"{step},{total}\n")
+        self._last = total
+
+    def read(self) -> dict[int, int]:
+        """Return step -> total; a last line that a kill has cut off is left out."""
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        try:
+            return {int(step): int(total) for step, total in (line.split(",") for line in lines)}
+        except ValueError as error:
+            raise DataError(f"{self.path} is damaged ({error}): it has a step and a total on each line") from error

@@ -12,7 +12,7 @@ from prospero.processes.ranks import any_rank
 from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.base import StepCallback
 from prospero.training.divergence import RollBack
-from prospero.training.horizon import StepEstimate
+from prospero.training.horizon import HorizonRecord, StepEstimate
 from prospero.training.lightning_seams import (
     callbacks_of,
     is_fitting,
@@ -41,6 +41,7 @@ class StepLoop(Callback):
         self.limit_seconds = None if max_minutes is None else max_minutes * 60
         self._reasons: StopReasons | None = None
         self._estimate: StepEstimate | None = None
+        self._horizons = HorizonRecord(Path())
         self._started = 0.0
         self._seconds_before = 0.0
         self._validated_step = self._logged_step = -1
@@ -52,6 +53,7 @@ class StepLoop(Callback):
         """Begin to look for reasons to stop."""
         folder, state = RunFolder(Path(trainer.default_root_dir)), training_module(pl_module).state
         self._reasons = StopReasons(folder, self.limit_seconds, state)
+        self._horizons = HorizonRecord(folder.horizon)
         if stage == "fit" and trainer.is_global_zero:
             self._reasons.forget_old_stop_file()
 
@@ -122,8 +124,10 @@ class StepLoop(Callback):
         assert self._estimate is not None
         total = self._estimate.update(module.step, module.state.seconds)
         if total is not None:
-            total = int(trainer.strategy.broadcast(total))
-            module.set_total_steps(min(total, trainer.max_steps))
+            total = min(int(trainer.strategy.broadcast(total)), trainer.max_steps)
+            module.set_total_steps(total)
+            if trainer.is_global_zero:
+                self._horizons.add(module.step, total)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock of the pause."""

@@ -18,6 +18,7 @@ from prospero.log import log
 from prospero.processes import ranks
 from prospero.runs.report import write_report
 from prospero.runs.result import Status
+from prospero.runs.usage import all_starts, in_words, total
 from prospero.secret_values import scrub
 from prospero.training.assembly import RunParts
 from prospero.training.callbacks.base import StepCallback
@@ -76,6 +77,9 @@ def write_results(run: RunParts, outcome: Outcome) -> int:
     """Write what is left of the run, and say where it is; on rank 0 alone. Return the program's exit code."""
     session, state = run.session, run.module.state
     exit_code = session.end(state.exit_code)
+    if session.usage is not None:
+        session.usage.update()
+        run.trainer.strategy.barrier("usage")
     if not ranks.is_rank_zero() or (outcome.best is None and state.stopping_to_resume):
         return exit_code
     if outcome.best is not None:
@@ -93,6 +97,7 @@ def write_results(run: RunParts, outcome: Outcome) -> int:
         result |= found
     result["higher_is_better"] = higher
     result["stop_reason"] = state.stop_reason
+    result["usage"] = used = total(all_starts(session.folder))
     paths.write_text(session.folder.result, json.dumps(result, indent=1) + "\n")
     paths.write_text(session.folder.receipt, scrub(json.dumps(run.prepared.receipt, indent=1)) + "\n")
     write_report(
@@ -102,8 +107,11 @@ def write_results(run: RunParts, outcome: Outcome) -> int:
         receipt_lines=describe(run.prepared),
         results={**outcome.measured, "bigram bits per byte on val": bigram},
         stop_reason=state.stop_reason or "",
+        usage_lines=in_words(used),
     )
     _say_results(run, outcome, bigram)
+    for line in in_words(used):
+        log.info("%s", line)
     return exit_code
 
 

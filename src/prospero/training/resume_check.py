@@ -37,7 +37,7 @@ MAY_CHANGE = (
     "name", "tags*", "rollouts.rows",
 )  # fmt: skip
 """Patterns of settings that a run may go on with, changed; the change takes effect and is said."""
-NOT_COMPARED = ("run_dir", "resume", "outputs_dir", "buffer_mb", "plugins*", "traceback")
+NOT_COMPARED = ("run_dir", "resume", "outputs_dir", "buffer_mb", "plugins*", "traceback", "price_per_hour")
 """Settings that change nothing of what is trained."""
 JUDGED_BY_TOKENS = ("data", "cleaning", "dedup", "split", "tokenizer")
 """Groups that decide the prepared data; the fingerprints say whether they differ."""

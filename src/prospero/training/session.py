@@ -43,6 +43,7 @@ from prospero.training.loggers import close_loggers
 from prospero.training.loggers.base import RunLogger
 from prospero.training.resume_check import check_settings
 from prospero.training.trainer import Hardware
+from prospero.training.usage import UsageMeter, meter_of
 
 if TYPE_CHECKING:
     from prospero.training.settings import TrainConfig
@@ -79,6 +80,8 @@ class Session:
     """What the model is measured by besides validation; read once."""
     loggers: list[RunLogger] = field(default_factory=list)
     """Where metrics go, the same however often the run goes back."""
+    usage: UsageMeter | None = None
+    """Measures hours and energy of this process."""
     begun: bool = False
     """Whether the run trains, or has."""
     made: list[Path] = field(default_factory=list)
@@ -96,17 +99,24 @@ class Session:
             raise ConfigError(f"global_batch_size={config.global_batch_size} cannot be shared by {who}")
         return config.micro_batch_size or config.global_batch_size // sharing
 
-    def begin(self) -> None:
-        """Write down what is run: every process has come here, nothing can be wrong with the settings any more."""
+    def begin(self, data_fingerprint: str | None = None) -> None:
+        """Write down what is run: every process has come here, nothing can be wrong with the settings any more.
+
+        `data_fingerprint` is that of the prepared data.
+        """
         self.rendezvous.all_ready()
         if ranks.is_rank_zero():
             self._put_later_aside()
             paths.write_text(self.folder.config, written.rerunnable(self.config))
-            write_environment(self.folder.path, gpus=gpus())
+            used = self.hardware.plain()
+            write_environment(self.folder.path, gpus=gpus(), hardware=used, data_fingerprint=data_fingerprint)
             if self.source is not None:
                 paths.write_text(self.folder.init_from, json.dumps(self.source.plain(), indent=1) + "\n")
             if self.teaching is not None:
                 paths.write_text(self.folder.teacher, json.dumps(self.teaching.plain(), indent=1) + "\n")
+        if self.usage is not None:
+            from_step = self.checkpoint.step if self.checkpoint is not None else 0
+            self.usage.begin(self.folder.usage_of(ranks.rank()), from_step)
         self.begun = True
 
     @property
@@ -139,7 +149,10 @@ class Session:
             return
         logging_setup.configure()
         folder = self.folder
-        for path in (folder.log, folder.config, folder.environment, folder.code_diff, folder.numerics):
+        if self.usage is not None:
+            self.usage.close()
+        files = (folder.log, folder.config, folder.environment, folder.code_diff, folder.numerics, *folder.usages())
+        for path in files:
             path.unlink(missing_ok=True)
         self.release()
         for path in (folder.path, *self.made):
@@ -183,6 +196,7 @@ def open_session(
         settings = written.redact(plain(config))
         session = Session(config, settings, hardware, rendezvous, RunFolder(folder), made=made, source=source)
         session.teaching = teaching
+        session.usage = meter_of(hardware.accelerator.name, config.price_per_hour)
         try:
             _occupy(session)
             _find_checkpoint(session)
@@ -196,6 +210,7 @@ def open_session(
                 raise
             raise said from error
         finally:
+            session.usage.close()
             close_loggers(session.loggers, 1 if session.exit_code is None else session.exit_code)
             session.release()
             ranks.leave(together=session.exit_code is not None)

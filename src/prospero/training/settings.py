@@ -109,6 +109,8 @@ class TrainConfig(PrepareConfig):
     """Stop after this many floating-point operations of training, rounded up to a whole step."""
     max_minutes: float | None = None
     """Stop after this many minutes of training."""
+    price_per_hour: float | None = None
+    """What an hour of one machine costs, in your currency: the result says what the run cost, its restarts included."""
     train_sequences: int | None = None
     """Train on this many sequences of the training split only, over and over; null takes all."""
     global_batch_size: int = 16
@@ -134,6 +136,8 @@ class TrainConfig(PrepareConfig):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{name}={value} is not possible; give a number above zero")
+        if self.price_per_hour is not None and not 0 <= self.price_per_hour < float("inf"):
+            raise ConfigError(f"price_per_hour={self.price_per_hour} is not possible; give 0 or more, or leave it out")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed={self.seed} is not possible; give a whole number from 0 to {2**32 - 1}")
         if "ema" in self.callbacks and registry.name_of("optimizer", type(self.optimizer)) == "schedule_free":

@@ -297,6 +297,17 @@ class Hardware:
             return CopiesStrategy(process_group_backend=backend, gradient_as_bucket_view=True)
         return OneDeviceStrategy("cuda:0" if self.accelerator is Accelerator.gpu else self.accelerator.name)
 
+    def plain(self) -> dict[str, Any]:
+        """Return what decides the digits of a run, as plain values: to run it again, or to explain a difference."""
+        return {
+            "accelerator": self.accelerator.name,
+            "devices": self.devices,
+            "num_nodes": self.num_nodes,
+            "strategy": self.strategy.name,
+            "precision": self.precision.name,
+            "threads": torch.get_num_threads(),
+        }
+
     def describe(self) -> str:
         """Return one line, such as `2 x cpu, fsdp, float32`."""
         how = "" if self.strategy is StrategyName.auto else f", {self.strategy.name}"

@@ -18,7 +18,7 @@ from prospero.runs.result import Status, read_result
 T = TypeVar("T")
 NOT_COMPARED = (
     "seed", "name", "tags*", "run_dir", "outputs_dir", "resume", "buffer_mb", "plugins*", "traceback", "logger*",
-    "data.num_workers", "callbacks.progress*",
+    "data.num_workers", "callbacks.progress*", "callbacks.repetition*", "price_per_hour",
 )  # fmt: skip
 """Patterns of settings that change nothing of what is measured, and the seed."""
 OF_THE_TEXT = ("data", "cleaning", "dedup", "split", "tokenizer")
