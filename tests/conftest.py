@@ -40,6 +40,13 @@ def long_form(request: pytest.FixtureRequest) -> bool:
     return request.config.getoption("--long")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _environment_of_programs() -> None:
+    from tests import programs  # imports torch, which is to read what stands at the top here
+
+    programs.begin()
+
+
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
     """Give each test the program's logger as it is at first: a command that ran in this process has configured it."""

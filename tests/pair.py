@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.programs import Program
+
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 280
 
@@ -22,7 +24,7 @@ def run_pair(script: Path, *words: str) -> None:
     shared["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
     with tempfile.TemporaryFile() as said:
         ranks = [
-            subprocess.Popen(
+            Program(
                 [sys.executable, str(script), *words],
                 env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                 stdout=subprocess.DEVNULL,

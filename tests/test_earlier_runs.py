@@ -3,7 +3,6 @@
 import csv
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from prospero.checkpoints.model_folder import load_model
 from prospero.checkpoints.run_checkpoints import RunCheckpoints
+from tests import programs
 
 pytestmark = pytest.mark.processes
 
@@ -21,7 +21,7 @@ FIXTURE = Path(__file__).parent / "fixtures" / "run_before_the_move"
 def program(verb, *words, folder):
     command = [sys.executable, str(ROOT / f"{verb}.py"), *words]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PROSPERO_")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    done = programs.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done
 

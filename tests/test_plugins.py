@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from prospero import cli, registry
+from tests import programs
 
 ROOT = Path(__file__).parent.parent
 LAB = ["plugins=[my_lab]", "data=dice", "cleaning=[shout]", "tokenizer=byte", "split=tail", "model=bigram_wide"]
@@ -29,9 +30,7 @@ def program(folder: Path, verb: str, *words: str) -> str:
 def run_program(folder: Path, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PROSPERO_")}
     command = [sys.executable, str(ROOT / f"{verb}.py"), *words]
-    done = subprocess.run(
-        command, cwd=folder, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
+    done = programs.run(command, cwd=folder, env=environment | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

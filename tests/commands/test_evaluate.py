@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import programs
 
 from prospero.commands.evaluate import EvaluateConfig, evaluate
 from prospero.commands.export import export
@@ -238,7 +239,7 @@ def test_two_processes_leave_the_samples_and_numbers_of_one():
     words = ["limit=41", "batch_size=4", "tasks.text.path=text.txt"]
     run(*words, "out=out_one")
     command = program(*words, "out=out_two", "trainer=ddp", "trainer.devices=2")
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    done = programs.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     one, two = EvaluationFolder(Path("out_one")), EvaluationFolder(Path("out_two"))
     assert two.samples.read_bytes() == one.samples.read_bytes() and not two.shares()

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import tokenizers
 import torch
+from tests import programs
 
 from prospero import compose
 from prospero.checkpoints.model_folder import describe_model, load_model, save_model_folder
@@ -160,7 +160,7 @@ SETTINGS = [
 def program(*words, folder):
     command = [sys.executable, str(ROOT / "train.py"), *SETTINGS, *words]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PROSPERO_")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180)
+    done = programs.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

@@ -1,12 +1,12 @@
 """A run of captions, from pictures to PNG files and texts: resumed, by two processes, begun from a text model."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from tests import programs
 
 from prospero import compose
 from prospero.checkpoints.model_folder import describe_model, save_model_folder
@@ -41,7 +41,7 @@ def train(folder, *words):
 
 def program(folder, *words):
     command = [sys.executable, str(ROOT / "train.py"), *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280)
+    done = programs.run(command, cwd=folder, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

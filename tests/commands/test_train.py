@@ -3,21 +3,21 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests import programs
 
 pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
 
 
-def program(verb, *words, folder):
+def program(verb, *words, folder, run=programs.run):
     command = [sys.executable, str(ROOT / f"{verb}.py"), *words]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PROSPERO_")}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")

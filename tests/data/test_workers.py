@@ -17,6 +17,7 @@ from prospero.data.prepare import prepare
 from prospero.processes.run_lock import RunLock
 from tests.data.shard_making import sentences, settings, write_corpus
 from tests.data.test_datamodule import GLOBAL, module, take
+from tests.programs import Program
 
 pytestmark = pytest.mark.processes
 
@@ -99,7 +100,7 @@ with RunLock(Path(sys.argv[2])).take(), signals.watched() as watch:
 
 
 def reader(prepared, folder, end):
-    process = subprocess.Popen(
+    process = Program(
         [sys.executable, "-c", READS, str(prepared.directory), str(folder), end],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

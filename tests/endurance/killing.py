@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.programs import Program
+
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 240
 TIMING_WORDS = ("seconds", "per_second", "mfu", "wait", "memory", "checkpoint_")
@@ -34,7 +36,7 @@ class Victim:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PROSPERO_")}
         command = [sys.executable, str(ROOT / "train.py"), *self.words, f"run_dir={self.run_dir}", "resume=auto"]
         with open(self.place / f"console_{self.run_dir.name}.log", "ab") as console:
-            return subprocess.Popen(
+            return Program(
                 command, cwd=self.place, env=environment, stdout=console, stderr=console, start_new_session=True
             )
 

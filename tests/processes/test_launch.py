@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import Program
+
 pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +36,7 @@ SETTINGS = [
 def start(*words, folder, **variables):
     kept = {key: value for key, value in os.environ.items() if not key.startswith(LAUNCHERS)}
     environment = {**kept, "OMP_NUM_THREADS": "1", **variables}
-    return subprocess.Popen(
-        words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Program(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def end(*processes):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -23,6 +22,7 @@ from prospero.runs.metrics import metric_series
 from prospero.training.callbacks.checkpoints import CheckpointsConfig
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.run_facts import RunFacts
+from tests import programs
 from tests.training.tiny import TinyData, tiny_module, tiny_trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,7 +143,7 @@ def unharmed(tmp_path_factory):
 def test_killed_in_a_save_the_one_before_stays(tmp_path, unharmed, place, asynchronous):
     code = KILLED.format(function=place, asynchronous=asynchronous)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, timeout=99)
+    done = programs.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, timeout=99)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
     good = last_of(tmp_path)
     assert good.name == "step_00000004"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from prospero.evaluation.monitor import Monitor
 from prospero.sweeps import study
 from prospero.sweeps.study import StudySettings
 from prospero.training.callbacks import pruning
+from tests import programs
 from tests.training.tiny import SEQ_LEN, TinyData, tiny_module, tiny_trainer
 
 optuna = pytest.importorskip("optuna", reason='needs pip install -e ".[sweep]"')
@@ -128,7 +128,7 @@ def test_two_ranks_stop_at_the_same_step_and_only_the_first_opens_the_journal(jo
     script = tmp_path / "ranks.py"
     script.write_text(code)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **start_trial(journal)}
-    done = subprocess.run(
+    done = programs.run(
         [sys.executable, str(script), str(tmp_path)], env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr[-3000:]

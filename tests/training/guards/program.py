@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.programs import Program
+
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
 
@@ -24,8 +26,8 @@ def write_text(folder: Path) -> Path:
 
 def start(*words: str, folder: Path, **options: object) -> subprocess.Popen[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PROSPERO_", "LOCAL_RANK"))}
-    environment |= {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
+    environment |= {"PYTHONPATH": f"{HERE}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return Program(
         [sys.executable, str(ROOT / "train.py"), *SETTINGS, *words],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
