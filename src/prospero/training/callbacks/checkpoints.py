@@ -50,7 +50,8 @@ class CheckpointsConfig:
     asynchronous: bool = False
     """Training waits only for a copy in memory; a thread writes it, and the next save waits for that thread."""
     gradients: bool = False
-    """Keep in each checkpoint the (clipped) gradient of its last step, for `prospero dynamics`; as large as the weights."""
+    """Keep the (clipped) gradient of the last step in each checkpoint, for `prospero dynamics`; it takes as much room
+    as the weights."""
 
     def __post_init__(self) -> None:
         if self.every_steps is not None and self.every_steps < 1:
