@@ -293,6 +293,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.repeat:RepeatConfig",
         "run a run again from its own folder and say whether it comes out digit for digit",
     ),
+    "dynamics": Verb(
+        "prospero.commands.dynamics:dynamics",
+        "prospero.commands.dynamics:DynamicsConfig",
+        "see in its checkpoints how a run has learned: matrices, representations, words",
+    ),
     "leaderboard": Verb(
         "prospero.commands.leaderboard:leaderboard",
         "prospero.commands.leaderboard:LeaderboardConfig",
