@@ -22,12 +22,12 @@ MOST_NAMED = 12
 """Lines that a legend names; more are coloured from the first to the last."""
 MOST_MAPS = 6
 PANELS: list[tuple[str, Callable[[Row], float | None], bool]] = [
-    ("Frobenius norm", lambda row: row.numbers.frobenius_norm, False),
+    ("Frobenius norm", lambda row: row.numbers.frobenius_norm, True),
     ("effective rank, share of the most", lambda row: row.numbers.effective_rank / row.most_rank, False),
     ("condition number", lambda row: row.numbers.condition_number, True),
     ("Gini index of the entries", lambda row: row.numbers.gini, False),
     ("Hoyer sparsity of the entries", lambda row: row.numbers.hoyer, False),
-    ("update to weight, since the checkpoint before", lambda row: row.update_to_weight, True),
+    ("update / norm, since the checkpoint before", lambda row: row.update_to_weight, True),
 ]
 """Title, what is drawn of a row, whether its axis is logarithmic."""
 GRADIENT_PANEL = ("norm of the gradient / norm of the weight", lambda row: row.gradient_to_weight, True)
@@ -58,8 +58,8 @@ def draw_rows(study: RunStudy, of: Sequence[str]) -> Any | None:
         lines = _by_step(rows, value) if over_steps else _by_layer(rows, value)
         _plot(axes, lines, log=log, markers=True)
         _name(axes, title, "step" if over_steps else "layer")
-        if number == 0 and lines:
-            _legend(axes, lines)
+        if number == 0:
+            _legend(figure, lines)
         if not lines:
             axes.text(0.5, 0.5, "needs two checkpoints", ha="center", color=GREY, transform=axes.transAxes, fontsize=9)
     return figure
@@ -96,20 +96,26 @@ def _plot(axes: Any, lines: Sequence[Line], *, log: bool = False, markers: bool 
     drawn = [value for _, _, values in lines for value in values]
     if log and drawn and min(drawn) > 0:
         axes.set_yscale("log")
+        axes.tick_params(which="both", colors=GREY, labelsize=8)
 
 
 def _colours(n: int) -> list[Any]:
     import matplotlib as mpl
 
     table = mpl.colormaps["tab10" if n <= 10 else "viridis"]
-    return [table(i) if n <= 10 else table(i / max(1, n - 1)) for i in range(n)]
+    return [table(i) if n <= 10 else table(i / (n - 1)) for i in range(n)]
 
 
-def _legend(axes: Any, lines: Sequence[Line]) -> None:
-    if len(lines) <= MOST_NAMED:
-        axes.legend(frameon=False, fontsize=7, labelcolor=INK)
-    else:
-        axes.legend([axes.lines[0], axes.lines[-1]], [lines[0][0], lines[-1][0]], frameon=False, fontsize=7)
+def _legend(figure: Any, lines: Sequence[Line]) -> None:
+    """Name the lines of the first axes below the figure; of very many the first and the last."""
+    drawn = figure.axes[-1].lines
+    shown = range(len(lines)) if len(lines) <= MOST_NAMED else (0, len(lines) - 1)
+    if lines:
+        names = [lines[i][0] for i in shown]
+        found = figure.legend([drawn[i] for i in shown], names, loc="outside lower center", ncols=min(9, len(names)),
+                              frameon=False, fontsize=8, labelcolor=INK)  # fmt: skip
+        for text in found.get_texts():
+            text.set_parse_math(False)
 
 
 def _name(axes: Any, title: str, below: str) -> None:
@@ -158,7 +164,7 @@ def draw_similarity(study: RunStudy, found: Sequence[Alike]) -> Any | None:
         axes.set_ylim(0, 1.03)
         _name(axes, f"{name} with the last checkpoint", "step")
         if number == 0:
-            _legend(axes, lines)
+            _legend(figure, lines)
     if steps:
         axes = figure.add_subplot(rows, 3, 6)
         _step_map(figure, axes, [one for one in steps if one.a.point == study.points[-1]], study.steps)
@@ -189,8 +195,7 @@ def draw_runs(studies: Sequence[RunStudy], found: Sequence[Alike]) -> Any | None
     lines = [(study.label, [float(s) for s in study.steps], study.losses) for study in studies if study.losses]
     _plot(axes, lines, markers=True)
     _name(axes, "loss, nats per token", "step")
-    if lines:
-        _legend(axes, lines)
+    _legend(figure, lines)
     by_label = {study.label: study for study in studies}
     for number, ((a, b), some) in enumerate(shown):
         axes = figure.add_subplot(*place, number + 2)

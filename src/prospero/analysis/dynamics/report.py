@@ -9,7 +9,17 @@ from prospero.analysis.dynamics import files, pictures
 from prospero.analysis.dynamics.alike import SHUFFLED, STEPS, Alike, over_layers, over_runs, over_steps
 from prospero.analysis.dynamics.page import Section, shown, write_page
 from prospero.analysis.dynamics.study import ACTIVATION, GRADIENT, OV, QK, WEIGHT, RunStudy
-from prospero.analysis.dynamics.words import Trajectory, earliest, forgotten, latest, tokens_of, trajectories, words_of
+from prospero.analysis.dynamics.words import (
+    Occurrences,
+    Trajectory,
+    earliest,
+    forgotten,
+    latest,
+    tokens_of,
+    trajectories,
+    with_letters,
+    words_of,
+)
 from prospero.runs.folder import DynamicsFolder
 
 ON_SCREEN = 6
@@ -53,17 +63,17 @@ def _learned(
     words: dict[str, list[Trajectory]] = {}
     tokens: dict[str, list[Trajectory]] = {}
     for study in studies:
-        if study.nats is None or study.text is None:
-            continue
-        labels, tokenizer = study.text.targets, study.text.tokenizer
-        for into, found in (
-            (words, words_of(labels, study.text.follows, tokenizer)),
-            (tokens, tokens_of(labels, tokenizer)),
-        ):
-            into[study.label] = trajectories(
-                study.nats, study.steps, found, vocab_size=study.vocab_size, min_count=min_count
-            )
+        if study.text is not None:
+            labels, tokenizer = study.text.targets, study.text.tokenizer
+            found = words_of(labels, study.text.follows, tokenizer)
+            words[study.label] = with_letters(_of(study, found, min_count))
+            tokens[study.label] = _of(study, tokens_of(labels, tokenizer), min_count)
     return words, tokens
+
+
+def _of(study: RunStudy, found: Occurrences, min_count: int) -> list[Trajectory]:
+    assert study.nats is not None
+    return trajectories(study.nats, study.steps, found, vocab_size=study.vocab_size, min_count=min_count)
 
 
 def _pictures_of(

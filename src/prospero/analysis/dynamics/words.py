@@ -55,8 +55,8 @@ class Trajectory:
 
     @property
     def forgotten(self) -> bool:
-        """Whether its loss has risen since its lowest by more than chance would have it."""
-        return self.rise > FORGOTTEN_NATS and self.rise_z > FORGOTTEN_Z
+        """Whether it was learned, and its loss has risen since its lowest by more than chance would have it."""
+        return self.learned_at is not None and self.rise > FORGOTTEN_NATS and self.rise_z > FORGOTTEN_Z
 
 
 def tokens_of(labels: np.ndarray, tokenizer: Tokenizer) -> Occurrences:
@@ -145,6 +145,11 @@ def _paired_z(differences: np.ndarray) -> float:
     """Return mean / standard error of `differences`; NaN for fewer than two, and where all are alike."""
     spread = differences.std(ddof=1) / math.sqrt(len(differences)) if len(differences) > 1 else 0.0
     return float(differences.mean() / spread) if spread > 0 else math.nan
+
+
+def with_letters(found: Sequence[Trajectory]) -> list[Trajectory]:
+    """Return those that have a letter or a digit in them: white space and punctuation are learned as tokens."""
+    return [one for one in found if any(character.isalnum() for character in one.name)]
 
 
 def earliest(found: Sequence[Trajectory], n: int) -> list[Trajectory]:
