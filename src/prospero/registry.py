@@ -167,6 +167,7 @@ PARTS: dict[str, dict[str, str]] = {
         "induction": "prospero.analysis.induction:InductionConfig",
         "ablation": "prospero.analysis.ablation:AblationConfig",
         "patching": "prospero.analysis.patching:PatchingConfig",
+        "matrices": "prospero.analysis.matrices:MatricesConfig",
     },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",

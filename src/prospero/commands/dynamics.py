@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = [
     ("prospero dynamics run=last", "the newest run, over the checkpoints that it keeps"),
-    ("prospero dynamics runs=[first,second]", "two runs, and how alike they have become"),
+    ("prospero dynamics run=first,second", "two runs, and how alike they have become"),
     ("prospero dynamics sweep=last tokens=0", "every job of the newest sweep, its weights alone"),
     (
         "python train.py callbacks.checkpoints.every_steps=50 callbacks.checkpoints.keep_last=1000 "
@@ -37,9 +37,7 @@ class DynamicsConfig:
     """Which runs, how much of them is looked at, and where the page goes."""
 
     run: str = "last"
-    """The run: last, a name, or a folder; or the folder of one checkpoint."""
-    runs: list[str] = field(default_factory=list)
-    """Instead of run: several, by their names or folders."""
+    """The run: last, a name, or a folder; or the folder of one checkpoint. Several with commas between: run=a,b."""
     sweep: str | None = None
     """Instead of run: every job of a sweep that is done, by last, its folder or its name."""
     most_checkpoints: int = 12
@@ -68,8 +66,6 @@ class DynamicsConfig:
         for name in ("run", "sweep", "out", "outputs_dir"):
             if (value := getattr(self, name)) is not None and not value.strip():
                 raise ConfigError(f"{name}= is empty; give its name, or leave it out")
-        if self.runs and self.sweep is not None:
-            raise ConfigError("give runs=[...] or sweep=, not both")
         for name, least in (("most_checkpoints", 1), ("min_count", 1), ("tokens", 0), ("activations", 4)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise ConfigError(f"{name}={value} must be at least {least}")
@@ -114,7 +110,8 @@ def _chosen(config: DynamicsConfig) -> tuple[dict[str, Path], Path]:
     if config.sweep is not None:
         found, sweep = _of_sweep(config.sweep, config.outputs_dir)
         return found, out or RunFolder(sweep).dynamics
-    folders = [find(name, config.outputs_dir).resolve() for name in config.runs or [config.run]]
+    several = [] if Path(config.run).is_dir() else [name.strip() for name in config.run.split(",")]
+    folders = [find(name, config.outputs_dir).resolve() for name in several or [config.run]]
     names: dict[str, Path] = {}
     for folder in dict.fromkeys(folders):
         names[folder.name if folder.name not in names else str(folder)] = folder

@@ -78,7 +78,7 @@ def gini(entries: Tensor) -> float:
     n, total = len(sizes), sizes.sum()
     if n == 0 or total == 0:
         return float("nan")
-    above = torch.arange(n, 0, -1, dtype=torch.float64) - 0.5
+    above = torch.arange(n, 0, -1, dtype=torch.float64, device=sizes.device) - 0.5
     return float(1 - 2 * (sizes / total * above / n).sum())
 
 

@@ -1,9 +1,7 @@
 """The pictures of a study: curves over steps, or over layers where there is one checkpoint; maps of similarity."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,6 @@ from prospero.analysis.dynamics.alike import LAYERS, RUNS, STEPS, Alike
 from prospero.analysis.dynamics.study import ACTIVATION, OV, QK, Row, RunStudy
 from prospero.analysis.dynamics.weights import place_of
 from prospero.analysis.dynamics.words import Trajectory, earliest, forgotten, latest
-from prospero.paths import atomic_path
 from prospero.printable import printable
 from prospero.runs.figures import GREY, INK, canvas, style
 
@@ -31,14 +28,6 @@ PANELS: list[tuple[str, Callable[[Row], float | None], bool]] = [
 ]
 """Title, what is drawn of a row, whether its axis is logarithmic."""
 GRADIENT_PANEL = ("norm of the gradient / norm of the weight", lambda row: row.gradient_to_weight, True)
-
-
-def save(figure: Any, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")  # a word may be in any script
-        figure.savefig(temporary, format="png", dpi=110)
-        temporary.chmod(0o644)
 
 
 def draw_rows(study: RunStudy, of: Sequence[str]) -> Any | None:

@@ -20,6 +20,7 @@ from prospero.analysis.dynamics.words import (
     with_letters,
     words_of,
 )
+from prospero.runs.figures import save
 from prospero.runs.folder import DynamicsFolder
 
 ON_SCREEN = 6
@@ -98,7 +99,7 @@ def _drawn(folder: DynamicsFolder, drawn: Mapping[str, tuple[str, Any]], prefix:
         path = folder.picture(prefix + name)
         path.unlink(missing_ok=True)  # of an earlier call, which may have seen other things
         if figure is not None:
-            pictures.save(figure, path)
+            save(figure, path)
             saved[title] = path
     return saved
 
