@@ -65,7 +65,7 @@ def test_the_loss_of_a_word_is_per_token_and_its_rise_is_judged_by_its_occurrenc
     assert by_name["lost"].rise == pytest.approx(2.05) and by_name["lost"].rise_z == pytest.approx(2.05 / 0.05)
     assert [one.name for one in forgotten(result, 9)] == ["lost"]
     assert [one.name for one in earliest(result, 2)] == ["lost", "early"]
-    assert [one.name for one in latest(result, 1)] == ["late"] and by_name["late"].learned_at == pytest.approx(
+    assert [one.name for one in latest(result, 9)] == ["late"] and by_name["late"].learned_at == pytest.approx(
         10 ** (1 + 3 / 7), rel=1e-3
     )
     everything = trajectories(nats, [1, 10, 100], found, vocab_size=round(math.exp(9)), min_count=1)

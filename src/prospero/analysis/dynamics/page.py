@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prospero.analysis.dynamics.alike import SHUFFLED, Alike
 from prospero.analysis.dynamics.study import RunStudy
-from prospero.analysis.dynamics.words import Trajectory, earliest, forgotten, latest, never
+from prospero.analysis.dynamics.words import Trajectory, best_known, earliest, forgotten, latest, never, worst_known
 from prospero.paths import write_text
 from prospero.printable import printable
 from prospero.runs.page import lines, number, page, panel, tiles
@@ -103,26 +103,30 @@ def _losses(study: RunStudy) -> str:
     return panel("Loss", f"<div class=lists>{_table(rows)}</div>{note}")
 
 
+def lists_of(found: Sequence[Trajectory], study: RunStudy, n: int) -> dict[str, list[Trajectory]]:
+    """Return the lists of words by their titles, `n` in each; with one checkpoint there is no course to tell."""
+    if len(study.steps) == 1:
+        return {"known best": best_known(found, n), "known worst": worst_known(found, n)}
+    return {
+        "learned first": earliest(found, n),
+        "learned last": latest(found, n),
+        "forgotten": forgotten(found, n),
+        "never better than chance by a tenth": never(found, n),
+    }
+
+
 def _lists(found: Sequence[Trajectory], study: RunStudy) -> str:
-    """Return the lists side by side; with one checkpoint there is no course, and they say what is known best."""
-    one = len(study.steps) == 1
-    chosen = [
-        ("Known best" if one else "Learned first", earliest(found, LISTED)),
-        ("Known worst, of those learned" if one else "Learned last", latest(found, LISTED)),
-        ("Never better than chance by a tenth", never(found, LISTED)),
-        *([] if one else [("Forgotten", forgotten(found, LISTED))]),
-    ]
-    text = "".join(f"<div><h3>{name}</h3>{_words(some, study)}</div>" for name, some in chosen)
-    return f"<div class=lists>{text}</div>"
+    chosen = lists_of(found, study, LISTED).items()
+    return f"<div class=lists>{''.join(f'<div><h3>{n}</h3>{_words(some)}</div>' for n, some in chosen)}</div>"
 
 
-def _words(found: Sequence[Trajectory], study: RunStudy) -> str:
+def _words(found: Sequence[Trajectory]) -> str:
     if not found:
         return "<p class=quiet>none</p>"
     rows = [["", "times", "step", "nats: first, lowest, last"]]
     for one in found:
         step = "-" if one.learned_at is None else f"{one.learned_at:,.0f}"
-        step = f"≤ {step}" if one.learned_at == study.steps[0] else step
+        step = f"≤ {step}" if one.learned_by_first else step
         losses = f"{one.losses[0]:.2f}, {min(one.losses):.2f}, {one.losses[-1]:.2f}"
         rows.append([shown(one.name), f"{one.count:,}", step, losses])
     return _table(rows)

@@ -82,6 +82,7 @@ def _plot(axes: Any, lines: Sequence[Line], *, log: bool = False, markers: bool 
     for (name, places, values), colour in zip(lines, _colours(len(lines))):
         axes.plot(places, values, color=colour, linewidth=1.4, label=name, marker="o" if markers else None,
                   markersize=2.6)  # fmt: skip
+    axes.xaxis.get_major_locator().set_params(integer=True)
     drawn = [value for _, _, values in lines for value in values]
     if log and drawn and min(drawn) > 0:
         axes.set_yscale("log")

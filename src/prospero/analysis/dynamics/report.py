@@ -7,14 +7,12 @@ from typing import Any
 
 from prospero.analysis.dynamics import files, pictures
 from prospero.analysis.dynamics.alike import SHUFFLED, STEPS, Alike, over_layers, over_runs, over_steps
-from prospero.analysis.dynamics.page import Section, shown, write_page
+from prospero.analysis.dynamics.page import Section, lists_of, shown, write_page
 from prospero.analysis.dynamics.study import ACTIVATION, GRADIENT, OV, QK, WEIGHT, RunStudy
 from prospero.analysis.dynamics.words import (
     Occurrences,
     Trajectory,
-    earliest,
     forgotten,
-    latest,
     tokens_of,
     trajectories,
     with_letters,
@@ -149,11 +147,6 @@ def _screen(section: Section, alike: Sequence[Alike]) -> str:
         rows.append([*cells, *([f"{to_last.get(step, 1.0):.3f}"] if to_last else [])])
     widths = [max(len(row[place]) for row in rows) for place in range(len(header))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    several = len(study.steps) > 1
-    lists = [
-        ("learned first" if several else "known best", earliest(section.words, ON_SCREEN)),
-        ("learned last" if several else "known worst", latest(section.words, ON_SCREEN)),
-        ("forgotten", forgotten(section.words, ON_SCREEN) if several else []),
-    ]
+    lists = lists_of(section.words, study, ON_SCREEN).items()
     said = [f"{name}: " + "  ".join(shown(one.name) for one in some) for name, some in lists if some]
     return "\n".join([f"{study.label}:", *table, *said])

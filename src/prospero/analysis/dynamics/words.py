@@ -48,6 +48,8 @@ class Trajectory:
     """Mean nats per token of it at each checkpoint, [C]."""
     learned_at: float | None
     """Optimiser step at which it counts as learned; that of the first checkpoint where it is by then, None if never."""
+    learned_by_first: bool
+    """Whether it is learned at the first checkpoint already; when before it, nobody knows."""
     rise: float
     """Nats per token from its lowest to the last checkpoint."""
     rise_z: float
@@ -110,12 +112,14 @@ def trajectories(
     for kind in kept.tolist():
         own = order[bounds[kind] : bounds[kind + 1]]
         losses = means[:, kind]
+        age = learned_at(losses, steps, chance)
         results.append(
             Trajectory(
                 name=found.names[kind],
                 count=int(counts[kind]),
                 losses=tuple(losses.tolist()),
-                learned_at=learned_at(losses, steps, chance),
+                learned_at=age,
+                learned_by_first=age is not None and losses[0] <= _bound(losses, chance),
                 rise=float(losses[-1] - losses.min()),
                 rise_z=_paired_z(sums[-1][own] - sums[lowest[kind]][own]),
             )
@@ -131,7 +135,7 @@ def learned_at(losses: np.ndarray, steps: Sequence[int], chance: float) -> float
     lowest = float(losses.min())
     if lowest > (1 - LEAST_GAIN) * chance:
         return None
-    bound = chance - CHANCE_SHARE * (chance - lowest)
+    bound = _bound(losses, chance)
     place = int(np.argmax(losses <= bound))
     if place == 0:
         return float(steps[0])
@@ -139,6 +143,10 @@ def learned_at(losses: np.ndarray, steps: Sequence[int], chance: float) -> float
     share = (before - bound) / (before - after)
     first, second = math.log(max(1, steps[place - 1])), math.log(steps[place])
     return math.exp(first + share * (second - first))
+
+
+def _bound(losses: np.ndarray, chance: float) -> float:
+    return chance - CHANCE_SHARE * (chance - float(losses.min()))
 
 
 def _paired_z(differences: np.ndarray) -> float:
@@ -159,9 +167,19 @@ def earliest(found: Sequence[Trajectory], n: int) -> list[Trajectory]:
 
 
 def latest(found: Sequence[Trajectory], n: int) -> list[Trajectory]:
-    """Return the `n` that were learned last, the last one first; those never learned are not among them."""
-    learned = [one for one in found if one.learned_at is not None]
+    """Return the `n` that were learned last, the last one first; none of those learned by the first checkpoint."""
+    learned = [one for one in found if one.learned_at is not None and not one.learned_by_first]
     return sorted(learned, key=lambda one: (-(one.learned_at or 0.0), -one.losses[0]))[:n]
+
+
+def best_known(found: Sequence[Trajectory], n: int) -> list[Trajectory]:
+    """Return the `n` of the lowest loss at the last checkpoint."""
+    return sorted(found, key=lambda one: one.losses[-1])[:n]
+
+
+def worst_known(found: Sequence[Trajectory], n: int) -> list[Trajectory]:
+    """Return the `n` of the highest loss at the last checkpoint."""
+    return sorted(found, key=lambda one: -one.losses[-1])[:n]
 
 
 def never(found: Sequence[Trajectory], n: int) -> list[Trajectory]:
