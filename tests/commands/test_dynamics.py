@@ -15,6 +15,7 @@ from prospero.commands.dynamics import DynamicsConfig, dynamics
 from prospero.commands.train import train
 from prospero.configuration.compose import compose
 from prospero.errors import ConfigError
+from prospero.runs.figures import save
 from prospero.runs.folder import DynamicsFolder, RunFolder
 from prospero.training import results as training_results
 
@@ -38,14 +39,21 @@ def place(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr(training_results, "write_report", lambda *_, **__: None)
         assert train(compose("train", [*WORDS, "run_dir=outputs/train/a"])) == 0
-        assert train(compose("train", [*WORDS, "run_dir=outputs/train/b", "seed=2", "max_steps=4"])) == 0
+        patch.setattr(report, "save", save_some)
         assert dynamics(DynamicsConfig(run="a", tokens=40 * 32, activations=300)) == 0
+        later = shutil.ignore_patterns("step_00000006", "step_00000008", "dynamics")
+        shutil.copytree("outputs/train/a", "outputs/train/b", ignore=later)
     return folder
+
+
+def save_some(figure, path) -> None:
+    """Draw two pictures; each takes a second of a core."""
+    save(figure, path) if path.stem in ("weights", "similarity") else path.write_bytes(PNG)
 
 
 @pytest.fixture(autouse=True)
 def _here(place, monkeypatch):
-    """Pictures are drawn once, by the fixture; to write one takes a second of a core."""
+    """Pictures are drawn by the fixture."""
     monkeypatch.chdir(place)
     monkeypatch.setattr(report, "save", lambda figure, path: path.write_bytes(PNG))
 
@@ -129,7 +137,7 @@ def test_two_runs_are_compared_on_the_same_text(capsys):
     rows = [row for row in table(folder.similarity) if row["over"] == "runs"]
     assert len(rows) == 16 and {(row["run_a"], row["run_b"]) for row in rows} == {("a", "b")}
     same = {row["point_a"]: float(row["unbiased_cka"]) for row in rows if row["point_a"] == row["point_b"]}
-    assert 0.1 < same["embedding"] < 0.999, "other weights, alike in what they tell apart"
+    assert 0.5 < same["embedding"] < 0.999, "other weights, of the same beginning"
     assert [row["step"] for row in table(folder.losses)] == ["2", "8", "2", "4"]
     assert folder.picture("runs").is_file() and folder.picture("a_weights").is_file()
     assert "a: 2 of its 4 checkpoints (most_checkpoints=)" in capsys.readouterr().out
