@@ -167,6 +167,7 @@ PARTS: dict[str, dict[str, str]] = {
         "induction": "prospero.analysis.induction:InductionConfig",
         "ablation": "prospero.analysis.ablation:AblationConfig",
         "patching": "prospero.analysis.patching:PatchingConfig",
+        "matrices": "prospero.analysis.matrices:MatricesConfig",
     },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",
@@ -292,6 +293,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.repeat:repeat",
         "prospero.commands.repeat:RepeatConfig",
         "run a run again from its own folder and say whether it comes out digit for digit",
+    ),
+    "dynamics": Verb(
+        "prospero.commands.dynamics:dynamics",
+        "prospero.commands.dynamics:DynamicsConfig",
+        "see in its checkpoints how a run has learned: matrices, representations, words",
     ),
     "leaderboard": Verb(
         "prospero.commands.leaderboard:leaderboard",

@@ -19,7 +19,7 @@ from prospero.errors import DataError
 from prospero.optim.adam import AdamConfig
 from prospero.optim.lion import LionConfig
 from prospero.runs.metrics import metric_series
-from prospero.training.callbacks.checkpoints import CheckpointsConfig
+from prospero.training.callbacks.checkpoints import Checkpoints, CheckpointsConfig
 from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.run_facts import RunFacts
 from tests import programs
@@ -70,6 +70,36 @@ def test_saves_in_a_thread_equal_those_that_hold_training_up(tmp_path, monkeypat
     held = all_tensors(Checkpoint.open(tmp_path / "at_once" / "checkpoints" / "step_00000008").read(lazy=False))
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in held)
     assert {size for _, size in stalls["train/checkpoint_bytes"]} == {n_bytes}
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_checkpoints_may_keep_the_gradients_of_their_step(tmp_path, asynchronous):
+    plain = run(tmp_path / "plain", every_steps=1, steps=4)
+    kept = run(tmp_path / "kept", every_steps=1, steps=4, gradients=True, asynchronous=asynchronous)
+    found = [[*reversed(RunCheckpoints(tmp_path / way / "checkpoints").all())] for way in ("plain", "kept")]
+    buffer: dict = {}
+    for without, checkpoint in zip(*found, strict=True):
+        assert without.gradients() is None
+        tree = checkpoint.verify().read(lazy=False)
+        assert tree.keys() - without.read().keys() == {"gradients"}
+        for name, state in tree["optimizer_states"][0]["state"].items():  # SGD's momentum: 0.9 of the last + gradient
+            by_hand = tree["gradients"][name.removeprefix("model.")] + 0.9 * buffer.get(name, 0.0)
+            torch.testing.assert_close(state["momentum_buffer"], by_hand)
+            buffer[name] = state["momentum_buffer"]
+    again = run(tmp_path / "again", steps=4, resume=found[1][1].path, every_steps=1, gradients=True)
+    for others in (kept, again):
+        assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), others.model.parameters()))
+
+
+def test_gradients_live_no_longer_than_their_step(tmp_path):
+    held = []
+
+    class Look(Callback):
+        def on_before_backward(self, trainer, pl_module, loss):
+            held.append(next(c for c in trainer.callbacks if isinstance(c, Checkpoints))._gradients)
+
+    run(tmp_path, steps=3, gradients=True, callbacks=[Look()])
+    assert held == [{}, {}, {}]
 
 
 def last_of(run_dir):

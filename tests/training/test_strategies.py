@@ -59,6 +59,15 @@ def test_two_processes_train_as_one(runs, strategy):
     assert share == pytest.approx(0.5, abs=0.05) if strategy == "fsdp" else share == 1.0
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "changed"])
+def test_the_gradients_that_checkpoints_keep_are_those_of_one_process(runs, strategy):
+    ours, theirs = (Checkpoint.open(runs / name / "checkpoints" / "step_00000004") for name in (strategy, "one"))
+    ours, theirs = ours.gradients(), theirs.gradients()
+    assert ours is not None and theirs is not None and ours.keys() == theirs.keys() and "blocks.0.0.weight" in ours
+    for name, gradient in theirs.items():
+        torch.testing.assert_close(ours[name].whole(), gradient.whole(), rtol=1e-4, atol=1e-6)
+
+
 def test_resume_on_two_processes_is_exact_with_dropout(runs):
     a, b = (torch.load(runs / name / "weights.pt") for name in ("whole", "parts"))
     assert all(torch.equal(a[name], b[name]) for name in a)

@@ -33,7 +33,7 @@ def train(out: str, strategy: str, micro_batch_size: int, dropout: float = 0.0, 
         val_every_steps=3,
         accumulate=4 // (micro_batch_size * world),
         loggers=[MetricsFile(folder)],
-        callbacks=[Checkpoints(CheckpointsConfig(every_steps=2, keep_last=9), RunFolder(folder))],
+        callbacks=[Checkpoints(CheckpointsConfig(every_steps=2, keep_last=9, gradients=True), RunFolder(folder))],
         devices=world,
         strategy=StrategyName.auto if one else StrategyName[strategy],
     )

@@ -25,6 +25,8 @@ STATE_FILE = "state.json"
 MONITOR = "val/loss"
 EVALUATION_WEIGHTS = "evaluation_weights"
 """Key of the weights that were validated, {name of the parameter: tensor}, where they are not the last ones."""
+GRADIENTS = "gradients"
+"""Key of the gradients of the last step, {name of the parameter: tensor}, where the run keeps them."""
 
 
 _COUNT, _AMOUNT, _TABLE = "a count", "a number of 0 or more", Mapping
@@ -187,6 +189,10 @@ class Checkpoint:
         if "ema" in contents and ema.get("evaluate") and ema.get("keep"):
             return contents["ema"]["weights"]
         return None
+
+    def gradients(self) -> "dict[str, StoredTensor] | None":
+        """Return the gradients of the last step before the save, by parameter; None where the run kept none."""
+        return self._contents.get(GRADIENTS)
 
     @property
     def _contents(self) -> dict[str, Any]:

@@ -175,6 +175,11 @@ class RunFolder:
         """What was looked at inside its model afterwards, a folder for each (see `EvaluationFolder`)."""
         return self.path / "analyses"
 
+    @property
+    def dynamics(self) -> Path:
+        """What was seen of its course in its checkpoints (see `DynamicsFolder`)."""
+        return self.path / "dynamics"
+
     def metrics_until(self, step: int) -> Path:
         """A copy of the metrics of a course up to `step`, kept when the run goes back and takes another."""
         return self.path / f"metrics_until_{step:08d}.csv"
@@ -239,3 +244,49 @@ class EvaluationFolder:
     def shares(self) -> list[Path]:
         """The files of other processes that are there: of an evaluation that runs, or was killed."""
         return sorted(self.path.glob("samples_rank*.jsonl"))
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicsFolder:
+    """Where the files of `prospero dynamics` are; a file need not exist."""
+
+    path: Path
+
+    @property
+    def page(self) -> Path:
+        """All pictures and tables on one page."""
+        return self.path / "dynamics.html"
+
+    @property
+    def summary(self) -> Path:
+        """What was read, and the numbers of the page."""
+        return self.path / "dynamics.json"
+
+    @property
+    def losses(self) -> Path:
+        """The loss at every checkpoint, here and in the run's own validation."""
+        return self.path / "losses.csv"
+
+    @property
+    def matrices(self) -> Path:
+        """A row for each matrix at each checkpoint: weights, gradients, activations, circuits of heads."""
+        return self.path / "matrices.csv"
+
+    @property
+    def similarity(self) -> Path:
+        """CKA and PWCCA of every two representations that were compared."""
+        return self.path / "similarity.csv"
+
+    @property
+    def tokens(self) -> Path:
+        """Every frequent token: its loss at each checkpoint, when it was learned, whether it was forgotten."""
+        return self.path / "tokens.csv"
+
+    @property
+    def words(self) -> Path:
+        """The same of words."""
+        return self.path / "words.csv"
+
+    def picture(self, name: str) -> Path:
+        """A picture of the page."""
+        return self.path / f"{name}.png"

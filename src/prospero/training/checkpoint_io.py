@@ -19,7 +19,7 @@ from prospero.log import log
 from prospero.processes.ranks import any_rank, sum_over_ranks
 from prospero.training.optimizer_state import check_can_be_saved
 
-_LAZY = ("state_dict/", "optimizer_states/", "ema/", "evaluation_weights/")
+_LAZY = ("state_dict/", "optimizer_states/", "ema/", "evaluation_weights/", "gradients/")
 """Tensors that are read where they go, each process only its part."""
 
 

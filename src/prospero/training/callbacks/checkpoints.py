@@ -8,10 +8,12 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
 
 from prospero import paths
 from prospero.checkpoints import FolderWriter, folders
 from prospero.checkpoints.manifest import read_manifest
+from prospero.checkpoints.run_checkpoints import GRADIENTS
 from prospero.errors import ConfigError, DataError, Interrupted
 from prospero.evaluation.monitor import Monitor
 from prospero.log import log
@@ -47,6 +49,9 @@ class CheckpointsConfig:
     """How many of the best by `monitor` to keep; 0 saves none for being good."""
     asynchronous: bool = False
     """Training waits only for a copy in memory; a thread writes it, and the next save waits for that thread."""
+    gradients: bool = False
+    """Keep the (clipped) gradient of the last step in each checkpoint, for `prospero dynamics`; it takes as much room
+    as the weights."""
 
     def __post_init__(self) -> None:
         if self.every_steps is not None and self.every_steps < 1:
@@ -91,6 +96,7 @@ class Checkpoints(StepCallback, Checkpoint):
         self._gave_up = False
         self._measured: dict[str, float] = {}
         self._writer: FolderWriter | None = None
+        self._gradients: dict[str, Tensor] = {}  # those of the step that has ended, until the next one begins
 
     @property
     def last(self) -> Path | None:
@@ -132,6 +138,24 @@ class Checkpoints(StepCallback, Checkpoint):
                 comparable = facts.get("data_fingerprint", self.data) == self.data
                 entries.append({**entry, "value": metrics.get(self.monitor.name) if comparable else None})
         return entries[::-1]
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
+        """Hold on to the gradients, which are clipped in their place and dropped after the step."""
+        if self.config.gradients:
+            parameters = training_module(pl_module).model.named_parameters()
+            self._gradients = {name: p.grad for name, p in parameters if p.grad is not None}
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Let go of the last step's gradients: they need not live through a forward pass, and ddp writes over them."""
+        self._gradients = {}
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the gradients, where they are asked for and a step of this process has made them."""
+        if self._gradients:
+            copies = self.config.asynchronous  # a thread may still read them when the next step writes its own
+            checkpoint[GRADIENTS] = {name: g.clone() if copies else g for name, g in self._gradients.items()}
 
     def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Save when a save is due and no validation follows in this step."""
