@@ -158,6 +158,13 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "analyses": {
         "activations": "prospero.analysis.activations:ActivationsConfig",
+        "bias_templates": "prospero.analysis.bias.templates:BiasTemplatesConfig",
+        "bias_pairs": "prospero.analysis.bias.pairs:BiasPairsConfig",
+        "winogender": "prospero.analysis.bias.winogender:WinogenderConfig",
+        "winobias": "prospero.analysis.bias.winobias:WinoBiasConfig",
+        "crows_pairs": "prospero.analysis.bias.pairs:CrowsPairsConfig",
+        "bbq": "prospero.analysis.bias.bbq:BBQConfig",
+        "stereoset": "prospero.analysis.bias.stereoset:StereoSetConfig",
     },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",
