@@ -165,6 +165,7 @@ PARTS: dict[str, dict[str, str]] = {
         "crows_pairs": "prospero.analysis.bias.pairs:CrowsPairsConfig",
         "bbq": "prospero.analysis.bias.bbq:BBQConfig",
         "stereoset": "prospero.analysis.bias.stereoset:StereoSetConfig",
+        "bold": "prospero.analysis.bias.bold:BOLDConfig",
     },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",
