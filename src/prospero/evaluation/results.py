@@ -33,13 +33,14 @@ def estimates(measured: Measured, *, seed: int = 0) -> dict[str, Estimate]:
     for name, quantity in measured.quantities.items():
         rows = measured.statistics(name)
         rows = rows[rows.any(axis=1)]  # an item that adds nothing to any sum is none of this number's
+        with_number = int(np.isfinite(measured.scores(name)).sum())  # none where only a sum has one: a correlation
         low, high = interval(rows, quantity.finish, share=CONFIDENCE, resamples=RESAMPLES, seed=seed)
         found[name] = Estimate(
             value=_known(measured.value(name)),
             low=_known(low),
             high=_known(high),
             higher_is_better=quantity.higher_is_better,
-            samples=int(np.isfinite(measured.scores(name)).sum()),
+            samples=with_number or len(rows),
         )
     return found
 
