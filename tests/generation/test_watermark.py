@@ -76,9 +76,13 @@ WAYS = {
 def test_it_is_found_in_every_row_and_not_without_the_key(way):
     plain = WAYS[way]
     marked = SamplingConfig(**{**{n: getattr(plain, n) for n in plain.__slots__}, "watermark": OURS})
-    prompts = ["x", "no"][: 1 if way == "beams" else 2]
+    prompts = ["The import"] if way == "beams" else ["x", "no"]
     for ids, untouched in zip(written(marked, prompts), written(plain, prompts), strict=True):
-        assert len(ids) >= 48 and detect(ids, OURS).z > (4 if way == "beams" else 6) and detect(ids, OURS).p < 1e-4
+        assert (
+            len(ids) >= (20 if way == "beams" else 90)
+            and detect(ids, OURS).z > (4 if way == "beams" else 6)
+            and detect(ids, OURS).p < 1e-4
+        )
         assert detect(ids, THEIRS).z < 3 and detect(untouched, OURS).z < 3
 
 

@@ -110,7 +110,9 @@ def _kinds(settings: type, path: str = "") -> dict[str, Any]:
     """Return the type of each setting, by its name; those of settings in settings by dotted names."""
     found: dict[str, Any] = {}
     for name, kind in typing.get_type_hints(settings).items():
-        found |= _kinds(kind, f"{path}{name}.") if is_dataclass(kind) else {f"{path}{name}": kind}
+        found |= (
+            _kinds(kind, f"{path}{name}.") if isinstance(kind, type) and is_dataclass(kind) else {f"{path}{name}": kind}
+        )
     return found
 
 
