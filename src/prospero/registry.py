@@ -167,6 +167,12 @@ PARTS: dict[str, dict[str, str]] = {
         "induction": "prospero.analysis.induction:InductionConfig",
         "ablation": "prospero.analysis.ablation:AblationConfig",
         "patching": "prospero.analysis.patching:PatchingConfig",
+        "canaries": "prospero.analysis.canaries:CanariesAnalysisConfig",
+        "extraction": "prospero.analysis.extraction:ExtractionConfig",
+        "membership": "prospero.analysis.membership:MembershipConfig",
+        "pii": "prospero.analysis.pii:PiiConfig",
+        "listed_words": "prospero.analysis.listed_words:ListedWordsConfig",
+        "watermark": "prospero.analysis.watermark:WatermarkAnalysisConfig",
     },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",

@@ -5,7 +5,7 @@ See generation/watermark.py (Kirchenbauer et al. 2023, arXiv:2301.10226).
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,14 @@ from prospero.data.sources.files import FilesConfig
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measured, Outcome, Quantity, Subject, Table, ratio
-from prospero.generation.watermark import Detection, WatermarkConfig, detect
+from prospero.generation.watermark import Detection, WatermarkKeyConfig, detect
 
 SURE = 4.0
 """The z from which a text counts as marked: a plain one gets there once in thirty thousand."""
 
 
 @dataclass(kw_only=True, slots=True)
-class WatermarkAnalysisConfig:
+class WatermarkAnalysisConfig(WatermarkKeyConfig):
     """Whether given texts hold the watermark of a key (sampling.watermark.key)."""
 
     path: str | None = None
@@ -31,17 +31,16 @@ class WatermarkAnalysisConfig:
     """With path: the field or column that holds the text (json, jsonl, csv, tsv, parquet)."""
     text: str | None = None
     """Instead of path: the text itself."""
-    watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
-    """The key, and the gamma, that the text may have been written with."""
 
     def __post_init__(self) -> None:
+        WatermarkKeyConfig.__post_init__(self)
         if self.path is not None and self.text is not None:
             raise ConfigError("path= and text= both give texts; leave one out")
 
     def build(self, name: str, facts: AnalysisFacts) -> "WatermarkAnalysis":
         """Return the analysis, its texts read; ConfigError without a key or without texts."""
-        if self.watermark.key is None:
-            raise ConfigError(f"analyses.{name}.watermark.key is not given: the key that the texts were written with")
+        if self.key is None:
+            raise ConfigError(f"analyses.{name}.key is not given: the key that the texts were written with")
         if self.path is None and self.text is None:
             raise ConfigError(f"analyses.{name} has no text to look at; give analyses.{name}.path= or .text=")
         if self.text is not None:
@@ -52,7 +51,7 @@ class WatermarkAnalysisConfig:
                 texts = [document.text for document in source.documents()]
             except (ConfigError, DataError) as error:
                 raise DataError(str(error).replace("data.path=", f"analyses.{name}.path=")) from error
-        return WatermarkAnalysis(name, self.watermark, texts)
+        return WatermarkAnalysis(name, self, texts)
 
 
 class WatermarkAnalysis(Analysis):
@@ -60,7 +59,7 @@ class WatermarkAnalysis(Analysis):
 
     needs_model = False
 
-    def __init__(self, name: str, watermark: WatermarkConfig, texts: Sequence[str]) -> None:
+    def __init__(self, name: str, watermark: WatermarkKeyConfig, texts: Sequence[str]) -> None:
         super().__init__(name)
         self.watermark, self.texts = watermark, list(texts)
 

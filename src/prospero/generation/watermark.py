@@ -28,15 +28,13 @@ _BITS = 53
 
 
 @dataclass(kw_only=True, slots=True)
-class WatermarkConfig:
-    """A mark that the key finds again in written text; without a key there is none."""
+class WatermarkKeyConfig:
+    """What decides which tokens are green, for who writes and for who looks."""
 
     key: str | None = None
     """Any text that nobody else knows; it is never written down. null: no watermark."""
     gamma: float = 0.25
     """Share of the vocabulary that is green after a token."""
-    delta: float = 2.0
-    """What is added to the logits of green tokens (after the temperature): more is found sooner, and reads worse."""
 
     def __post_init__(self) -> None:
         if self.key == REDACTED:
@@ -45,6 +43,17 @@ class WatermarkConfig:
             raise ConfigError("watermark.key= is empty; give any text, or null for no watermark")
         if not 0 < self.gamma < 1:
             raise ConfigError(f"watermark.gamma={self.gamma} must lie between 0 and 1")
+
+
+@dataclass(kw_only=True, slots=True)
+class WatermarkConfig(WatermarkKeyConfig):
+    """A mark that the key finds again in written text; without a key there is none."""
+
+    delta: float = 2.0
+    """What is added to the logits of green tokens (after the temperature): more is found sooner, and reads worse."""
+
+    def __post_init__(self) -> None:
+        WatermarkKeyConfig.__post_init__(self)
         if not 0 < self.delta < math.inf:
             raise ConfigError(f"watermark.delta={self.delta} must be above 0; watermark.key=null for no watermark")
 
@@ -72,7 +81,7 @@ class Detection:
         return 0.5 * math.erfc(self.z / math.sqrt(2))
 
 
-def detect(ids: Sequence[int], watermark: WatermarkConfig) -> Detection:
+def detect(ids: Sequence[int], watermark: WatermarkKeyConfig) -> Detection:
     """Count the green tokens of a text; ConfigError without a key."""
     if watermark.key is None:
         raise ConfigError("watermark.key is not given, and without it there is nothing to look for")
@@ -90,7 +99,7 @@ def mark(logits: Tensor, watermark: WatermarkConfig, texts: Sequence[Sequence[in
     return torch.where(green(before.unsqueeze(1), tokens, watermark), logits + watermark.delta, logits)
 
 
-def green(before: Tensor, tokens: Tensor, watermark: WatermarkConfig) -> Tensor:
+def green(before: Tensor, tokens: Tensor, watermark: WatermarkKeyConfig) -> Tensor:
     """Return which of int64 `tokens` are green after those `before` them, broadcast to one shape."""
     assert watermark.key is not None, "without a key no token is green"
     key = int.from_bytes(hashlib.blake2b(watermark.key.encode(), digest_size=8).digest(), "little", signed=True)
