@@ -172,6 +172,7 @@ PARTS: dict[str, dict[str, str]] = {
         "membership": "prospero.analysis.membership:MembershipConfig",
         "pii": "prospero.analysis.pii:PiiConfig",
         "listed_words": "prospero.analysis.listed_words:ListedWordsConfig",
+        "contamination": "prospero.analysis.contamination:ContaminationConfig",
         "watermark": "prospero.analysis.watermark:WatermarkAnalysisConfig",
     },
     "reward": {
