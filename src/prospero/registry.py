@@ -176,6 +176,13 @@ PARTS: dict[str, dict[str, str]] = {
         "bbq": "prospero.analysis.bias.bbq:BBQConfig",
         "stereoset": "prospero.analysis.bias.stereoset:StereoSetConfig",
         "bold": "prospero.analysis.bias.bold:BOLDConfig",
+        "canaries": "prospero.analysis.canaries:CanariesAnalysisConfig",
+        "extraction": "prospero.analysis.extraction:ExtractionConfig",
+        "membership": "prospero.analysis.membership:MembershipConfig",
+        "pii": "prospero.analysis.pii:PiiConfig",
+        "listed_words": "prospero.analysis.listed_words:ListedWordsConfig",
+        "contamination": "prospero.analysis.contamination:ContaminationConfig",
+        "watermark": "prospero.analysis.watermark:WatermarkAnalysisConfig",
     },
     "reward": {
         "answer": "prospero.evaluation.rewards.answer:AnswerConfig",

@@ -1,6 +1,7 @@
 """What every analysis stands on: the network that it looks into, and whole parameters where they are spread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,10 @@ class Analysis(Measurement):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def item_text(self, record: Mapping[str, Any]) -> str:
+        """None: what an analysis reads may well be training text."""
+        return ""
 
 
 def model_of(subject: Subject) -> LanguageModel:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from prospero.commands.contamination_check import contaminations
 from prospero.commands.opening import ModelPlace, OpenModel
 from prospero.configuration import written
 from prospero.data.prepare import find_prepared
 from prospero.data.retrieval import RetrievalFacts
 from prospero.errors import ConfigError
+from prospero.evaluation.contamination import line_of
 from prospero.evaluation.measurement import Measurement, Subject
 from prospero.evaluation.metrics.collection import text_metrics_of
 from prospero.evaluation.metrics.text_base import TextMetric
@@ -263,6 +265,8 @@ def write_results(job: Job, seconds: Mapping[str, float]) -> None:
     bring_together(job.folder, lines, list(job.made_with))
     found = [measured(task, lines) for task in job.tasks]
     numbers = {one.name: estimates(one, seed=job.config.seed) for one in found}
+    place, outputs_dir = job.place, job.config.outputs_dir
+    checked = contaminations(found, place, outputs_dir, job.folder.results, job.made_with)
     settings = written.redact(plain(job.config))
     facts = environment()
     results = {
@@ -276,6 +280,7 @@ def write_results(job: Job, seconds: Mapping[str, float]) -> None:
                 items_done=len(one.outcomes) - len(job.missing[one.name]),
                 made_with=job.made_with[one.name],
             )
+            | ({"contamination": checked[one.name]} if one.name in checked else {})
             for one in found
         },
         "interval": {"share": 0.95, "how": "bootstrap over items, see evaluation/statistics/bootstrap.py"},
@@ -302,6 +307,9 @@ def write_results(job: Job, seconds: Mapping[str, float]) -> None:
         print(printable(line))
     for line in tables_as_text(found):
         print(printable(line))
+    for line in (line_of(name, facts) for name, every in checked.items() for facts in every):
+        if line is not None:
+            print(printable(line))
     sys.stdout.flush()
     log.info("look at %s; every item stands in %s", _short(job.folder.report), _short(job.folder.samples))
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prospero.data.augmentation.augmentation import Augmentation
+    from prospero.data.canaries import CanariesConfig
     from prospero.data.cleaning.step import CleaningStep
     from prospero.data.dedup.dedup import Dedup
     from prospero.data.packing.packing import Packing
@@ -27,6 +28,8 @@ class SourceSettings(Protocol):
 
     num_workers: int
     """Processes beside the training process that read batches ahead of it."""
+    canaries: "CanariesConfig"
+    """Secrets that are planted into the training text."""
 
     def build(self) -> "Source":
         """Return the source, without reading it."""

@@ -15,6 +15,8 @@ import numpy as np
 
 from prospero.data.bigram import bigram_bits_per_byte
 from prospero.data.cache import locked, publish, readable_errors
+from prospero.data.canaries import FILE as CANARIES
+from prospero.data.canaries import Planting
 from prospero.data.cleaning.pipeline import CleaningPipeline
 from prospero.data.cleaning.step import Drop
 from prospero.data.dedup.dedup import Dedup
@@ -45,12 +47,12 @@ from prospero.data.spool import Spool
 from prospero.data.targets import verify_file
 from prospero.data.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from prospero.data.unknown import bytes_per_unknown, say_unknown
-from prospero.errors import DataError
+from prospero.errors import ConfigError, DataError
 from prospero.log import log
 from prospero.processes import ranks
 
 READ_LATER = frozenset(item.name for item in fields(SourceConfig))
-"""Settings of a source that say how batches are read; the same data serve them all."""
+"""Settings of a source that are none of its text's: how batches are read, which the same data serve, and canaries."""
 
 
 @dataclass(slots=True)
@@ -96,6 +98,11 @@ def _found_or_made(config: PrepareConfig, progress: bool | None) -> PreparedData
     tokenizer = None if config.tokenizer.needs_texts() else config.tokenizer.build(lambda: iter(()))
     key = [FORMAT, source.identity(), what_decides(config), tokenizer.fingerprint() if tokenizer else None]
     rendering = None if config.rendering is None else config.rendering.build()
+    if config.data.canaries.count and rendering is not None:
+        raise ConfigError(
+            f"data.canaries.count={config.data.canaries.count}: canaries are lines of text, and this rendering= makes "
+            "examples of records; train on texts (rendering=text), or leave the canaries out"
+        )
     key += [found] if rendering is not None and (found := rendering.identity()) else []
     name = f"{source_name(config.data)}-{digest(plain(key))[:16]}"
     found = _open_if_there(config.data_dir / name)
@@ -165,6 +172,7 @@ def what_decides(config: PrepareConfig) -> dict[str, Any]:
     parts = {"dedup": config.dedup, "split": config.split, "tokenizer": config.tokenizer}
     steps = [[name, plain(step)] for name, step in config.cleaning.items()]  # a list, for the order counts
     decides = {"source": source} | {name: plain(part) for name, part in parts.items()} | {"cleaning": steps}
+    decides |= {"canaries": plain(config.data.canaries)} if config.data.canaries.count else {}
     is_text = config.rendering is None or isinstance(config.rendering, TextRenderingConfig)
     return decides if is_text else decides | {"rendering": plain(config.rendering)}
 
@@ -210,6 +218,7 @@ class _Preparation:
         self.split: Split = config.split.build()
         self.counts = DocumentCounts()
         self.material: Material = Texts(self.pipeline)
+        self.canaries: dict[str, Any] | None = None
 
     def run(self, folder: Path) -> None:
         """Fill `folder` with token files, tokenizer and receipt."""
@@ -218,7 +227,7 @@ class _Preparation:
             self.material = PicturedExamples(self.pipeline, self.rendering, folder)
         elif self.rendering is not None:
             self.material = Examples(self.pipeline, self.rendering)
-        passes_twice = self.tokenizer is None or self.split.needs_size
+        passes_twice = self.tokenizer is None or self.split.needs_size or self.config.data.canaries.count > 0
         if passes_twice:
             with self.clock.stage("clean", self.source.size_bytes()) as advance:
                 spool.write(self._cleaned(advance))
@@ -228,16 +237,19 @@ class _Preparation:
         buffer_bytes, targets = self.config.buffer_mb * 1_000_000, self.rendering is not None
         encoder = SplitEncoder(folder, self.tokenizer, buffer_bytes, targets=targets)
         contents = spool.texts() if passes_twice else self._cleaned()
+        planting = self._planting(spool)
         try:
             total = self.counts.bytes["kept"] if passes_twice else self.source.size_bytes()
             with self.clock.stage("encode" if passes_twice else "clean and encode", total) as advance:
-                for piece, source in self._pieces(contents, spool.size):
+                pieces = self._pieces(contents, spool.size)
+                for piece, source in pieces if planting is None else planting.into(pieces):
                     advance(self.material.encode(encoder, piece, source))
                 encoder.close()
         finally:
             encoder.abandon()
         self._check_not_empty()
         self._check_splits(encoder.splits)
+        self.canaries = None if planting is None else planting.write(folder)
         spool.remove()
         self.material.close()
         self.tokenizer.save(folder / "tokenizer.json")
@@ -269,6 +281,15 @@ class _Preparation:
             for piece in self.material.pieces(self.split, content, start, size):
                 yield piece, source
             start += len(content)
+
+    def _planting(self, spool: Spool) -> Planting | None:
+        config = self.config.data.canaries
+        if not config.count:
+            return None
+        assert self.tokenizer is not None, "canaries are planted when the tokenizer is there"
+        pieces = self._pieces(spool.texts(), spool.size)
+        characters = sum(len(piece.text) for piece, _ in pieces if piece.split == "train")
+        return Planting(config, self.tokenizer, characters)
 
     def _train_tokenizer(self, spool: Spool) -> Tokenizer:
         def training_texts() -> Iterator[str]:
@@ -313,7 +334,7 @@ class _Preparation:
             if tokenizer.unknown_id is not None:  # all of the text counts, as in a run's bits per byte
                 token_bytes[tokenizer.unknown_id] = bytes_per_unknown(encoder.splits["val"])
             baseline = bigram_bits_per_byte(train, val, token_bytes)
-        cleaning = self.pipeline.report()
+        cleaning, planted = self.pipeline.report(), [] if self.canaries is None else [CANARIES]
         settings = what_decides(self.config)
         what_was_done = {name: part for name, part in settings.items() if name != "source"}
         return origin() | {
@@ -332,8 +353,9 @@ class _Preparation:
             },
             "files": {
                 name: file_hash(folder / name)
-                for name in ("tokenizer.json", "tokenizer_config.json", *encoder.kept_files)
+                for name in ("tokenizer.json", "tokenizer_config.json", *encoder.kept_files, *planted)
             },
+            **({} if self.canaries is None else {"canaries": self.canaries}),
             **self._of_examples(),
             "splits": encoder.splits,
             "sources": encoder.sources,

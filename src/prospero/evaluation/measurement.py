@@ -125,6 +125,16 @@ class Measurement(ABC):
         """What it was measured with, as plain values: settings, fingerprint of the data."""
         return {}
 
+    def item_text(self, record: Mapping[str, Any]) -> str:
+        """Return what an item says, question and right answer, by the record of its outcome.
+
+        It is looked for in the training text (contamination.py); an empty text is not.
+        """
+        if record.get("facts"):  # a retrieval has put some of that text before the prompt
+            return ""
+        answers = record.get("references") or [""]
+        return str(record.get("text") or f"{record.get('prompt', '')}{answers[0]}")
+
     @property
     def caveats(self) -> list[str]:
         """What its numbers cannot say; a sentence each, shown beside them."""

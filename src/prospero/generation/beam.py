@@ -2,7 +2,7 @@
 
 A text that is among the `beams` best of a step when it ends is put aside. The search ends when `beams` texts have, or
 at `max_new_tokens`; then they are ranked by log-probability / tokens^length_penalty, the separator counted as a token.
-Penalties on repetition count. With one beam it is greedy decoding.
+Penalties on repetition and a watermark count. With one beam it is greedy decoding.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from prospero.generation.pictured import Pictured
 from prospero.generation.sampling import SamplingConfig, adjust
 from prospero.generation.settings import Context
 from prospero.generation.text import Completion, Writer
+from prospero.generation.watermark import mark
 
 
 @dataclass(slots=True)
@@ -74,7 +75,10 @@ def _candidates(
     logits: Tensor, beams: Sequence[_Beam], prompt: list[int], sampling: SamplingConfig, vocab_size: int
 ) -> list[tuple[int, _Beam]]:
     """Return the most probable continuations by one token of all beams, best first, with the beam each comes from."""
-    adjusted = adjust(logits[:, :vocab_size], sampling, [[*prompt, *beam.ids] for beam in beams])
+    texts = [[*prompt, *beam.ids] for beam in beams]
+    adjusted = adjust(logits[:, :vocab_size], sampling, texts)
+    if sampling.watermark.key is not None:
+        adjusted = mark(adjusted, sampling.watermark, texts)
     gains = adjusted.log_softmax(dim=-1).cpu().double().nan_to_num(nan=float("-inf"))  # nan: the rules leave no token
     totals = gains + torch.tensor([[beam.total] for beam in beams], dtype=torch.float64)
     # Each beam can end in one way, by the separator (stop texts aside): of twice as many, `beams` go on.

@@ -3,7 +3,7 @@
 import json
 import types
 import typing
-from dataclasses import fields, replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from prospero.errors import ConfigError, suggest
 from prospero.generation.chat import Chat, checked
 from prospero.generation.sampling import SamplingConfig
 from prospero.paths import write_text
+from prospero.plain import flat, plain
+from prospero.secret_values import REDACTED, is_secret
 
 COMMANDS = {
     "/help": "what can be typed",
@@ -58,7 +60,7 @@ def _system(text: str, chat: Chat) -> str:
 def _set(words: str, chat: Chat) -> str:
     if words:
         chat.sampling = checked(changed(chat.sampling, words.split()))
-    return ", ".join(f"{item.name}={json.dumps(vars_of(chat.sampling)[item.name])}" for item in fields(SamplingConfig))
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in vars_of(chat.sampling).items())
 
 
 def _save(file: str, chat: Chat) -> str:
@@ -77,21 +79,41 @@ def _save(file: str, chat: Chat) -> str:
 
 
 def vars_of(sampling: SamplingConfig) -> dict[str, Any]:
-    """Return the settings by their names."""
-    return {item.name: getattr(sampling, item.name) for item in fields(sampling)}
+    """Return the settings by their names, those of a watermark by `watermark.delta`; no secret among them."""
+    found = flat(plain(sampling))
+    return {name: REDACTED if value is not None and is_secret(name) else value for name, value in found.items()}
 
 
 def changed(sampling: SamplingConfig, words: list[str]) -> SamplingConfig:
     """Return the settings with each `name=value` (or sampling.name=value); ConfigError for what cannot be."""
-    kinds, found = typing.get_type_hints(SamplingConfig), {}
+    kinds = _kinds(SamplingConfig)
     for word in words:
-        name, equals, value = word.removeprefix("sampling.").partition("=")
+        name, equals, _ = word.removeprefix("sampling.").partition("=")
         if not equals:
             raise ConfigError(f"'{word}' is no setting; write name=value, such as temperature=0.7")
         if name not in kinds:
             raise ConfigError(f"There is no setting '{name}'.{suggest(name, kinds)} Settings: {', '.join(kinds)}.")
-        found[name] = _value(name, value, kinds[name])
-    return replace(sampling, **found)
+    found = {name: _value(name, value, kinds[name]) for name, value in _pairs(words)}
+    own = {name: value for name, value in found.items() if "." not in name}
+    for group in {name.partition(".")[0] for name in found if "." in name}:
+        inner = {name.partition(".")[2]: value for name, value in found.items() if name.startswith(f"{group}.")}
+        own[group] = replace(getattr(sampling, group), **inner)
+    return replace(sampling, **own)
+
+
+def _pairs(words: list[str]) -> list[tuple[str, str]]:
+    split = (word.removeprefix("sampling.").partition("=") for word in words)
+    return [(name, value) for name, _, value in split]
+
+
+def _kinds(settings: type, path: str = "") -> dict[str, Any]:
+    """Return the type of each setting, by its name; those of settings in settings by dotted names."""
+    found: dict[str, Any] = {}
+    for name, kind in typing.get_type_hints(settings).items():
+        found |= (
+            _kinds(kind, f"{path}{name}.") if isinstance(kind, type) and is_dataclass(kind) else {f"{path}{name}": kind}
+        )
+    return found
 
 
 def _value(name: str, text: str, kind: Any) -> Any:

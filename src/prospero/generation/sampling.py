@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from prospero.errors import ConfigError
+from prospero.generation.watermark import WatermarkConfig, mark
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,6 +43,8 @@ class SamplingConfig:
     """Texts that end the continuation; they are not part of it."""
     seed: int = 1
     """Seed of the draws; a prompt's text does not depend on the prompts beside it."""
+    watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
+    """A mark that whoever has the key finds again in what was written; none without a key."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -156,9 +159,11 @@ def choose(
     if sampling.no_repeat_ngram is not None:
         nothing_left = adjusted.amax(dim=-1, keepdim=True) == float("-inf")
         adjusted = torch.where(nothing_left, logits, adjusted)
+    logits = adjusted if sampling.temperature == 0 else adjusted / sampling.temperature
+    if sampling.watermark.key is not None:
+        logits = mark(logits, sampling.watermark, texts)
     if sampling.temperature == 0:
-        return adjusted.argmax(dim=-1)
-    logits = adjusted / sampling.temperature
+        return logits.argmax(dim=-1)
     if sampling.top_k is not None:
         logits = keep_top_k(logits, sampling.top_k)
     probabilities = keep_min_p(keep_top_p(logits, sampling.top_p), sampling.min_p).softmax(dim=-1)

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from prospero.data.canaries import CanariesConfig
 from prospero.data.document import Document
 from prospero.errors import ConfigError
 
@@ -37,10 +38,12 @@ class Source(Protocol):
 
 @dataclass(kw_only=True, slots=True)
 class SourceConfig:
-    """What the settings of every source begin with: how its batches are read, which changes neither text nor order."""
+    """What the settings of every source have: how its batches are read, and what is planted into its training text."""
 
     num_workers: int = 0
     """Processes beside the training process that read batches ahead of it; 0 reads them in the training process."""
+    canaries: CanariesConfig = field(default_factory=CanariesConfig)
+    """Secrets that are planted into the training text, to measure what the model memorises; none without a count."""
 
     def __post_init__(self) -> None:
         if self.num_workers < 0:

@@ -7,7 +7,7 @@ the model knows, unlike an even grey, and what the control gets right, no pictur
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +128,10 @@ class Captions(Measurement):
         """The settings, and which pictures of which data."""
         items = [[one.document, one.prompt, one.caption] for one in self.examples]
         return {"settings": plain(self.config), "fingerprint": fingerprint(items), **self.data}
+
+    def item_text(self, record: Mapping[str, Any]) -> str:
+        """None: which of its pictures were seen in training, it says itself."""
+        return ""
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
         """Write the captions of `items`, with and without the right picture, side by side."""

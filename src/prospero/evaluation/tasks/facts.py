@@ -11,7 +11,7 @@ A rank is filtered (Bordes et al. 2013): other objects that are true of the same
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -147,6 +147,10 @@ class FactsTask(Measurement):
             "chance": chance,
             "retrieval": self.retrieval.facts(),
         }
+
+    def item_text(self, record: Mapping[str, Any]) -> str:
+        """None: it asks for facts of the training text on purpose, and says of which."""
+        return ""
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
         """Rank the candidates of one question after another."""
