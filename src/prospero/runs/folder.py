@@ -116,6 +116,11 @@ class RunFolder:
         return self.path / "diagnosis.json"
 
     @property
+    def doctor(self) -> Path:
+        """What `prospero doctor` has found, with its numbers."""
+        return self.path / "doctor.json"
+
+    @property
     def stop(self) -> Path:
         """A file that asks the run to save and leave."""
         return self.path / "STOP"
