@@ -10,6 +10,7 @@ from prospero.training.settings import TrainConfig
 
 if TYPE_CHECKING:
     from prospero.runs.doctor.examination import Examination
+    from prospero.runs.doctor.record import RunRecord
 
 EXAMPLES = [
     ("prospero doctor run=last", "what is wrong with the newest run, and what to change"),
@@ -62,10 +63,27 @@ def _run(config: DoctorConfig, name: str) -> int:
     if (folder / SWEEP_FILE).is_file() and not RunFolder(folder).config.is_file():
         return _sweep(folder)
     run = read_record(folder)
+    if config.probe:
+        _probe(run, config)
     found = examine(run)
     _print(found)
     _write(found)
     return 0
+
+
+def _probe(run: "RunRecord", config: DoctorConfig) -> None:
+    """Measure the run's model, or note why that cannot be done."""
+    import torch
+
+    from prospero.analysis.doctor.probing import probe
+    from prospero.runs.doctor.finding import CannotJudge
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    data = Path(config.outputs_dir, "data")
+    try:
+        run.probe, run.parameters = probe(run.folder, data, sequences=config.probe_sequences, device=device)
+    except CannotJudge as error:
+        run.not_probed = str(error)
 
 
 def _sweep(folder: Path) -> int:

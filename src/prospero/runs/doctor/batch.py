@@ -63,7 +63,7 @@ def _sizes(run: RunRecord) -> tuple[int, float]:
     found = run.probe.noise if run.probe is not None and run.probe.noise is not None else noise_of_rows(run)
     batch = int(run.setting("global_batch_size") or 0)
     if found is None or not batch:
-        raise CannotJudge("no gradient of micro-batches is known; prospero doctor run=... takes some")
+        raise CannotJudge(run.not_probed)
     if found.noise <= 0:
         raise CannotJudge("the gradient has no noise to be measured")
     return batch, found.sequences_of_equal_noise

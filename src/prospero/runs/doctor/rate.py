@@ -94,7 +94,7 @@ def sharp(run: RunRecord) -> Finding | None:
     if run.parts.get("optimizer") != "sgd":
         raise CannotJudge("the bound is one of plain gradient descent (optimizer=sgd)")
     if run.probe is None or run.probe.curvature is None:
-        raise CannotJudge("no gradient was taken of a checkpoint")
+        raise CannotJudge(run.not_probed)
     momentum = float(run.setting("optimizer.momentum") or 0.0)
     stable = 2 * (1 + momentum)
     number = rate(run) * run.probe.curvature

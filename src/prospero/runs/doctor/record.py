@@ -56,6 +56,8 @@ class RunRecord:
     """Of its model, where a description says so."""
     probe: Probe | None = None
     """What was measured of its model; None where nobody has."""
+    not_probed: str = "the model was not opened; prospero doctor run=... does"
+    """Why there is no probe."""
 
     def curve(self, name: str, why: str = "") -> Curve:
         """Return a metric's course; CannotJudge when there is none."""

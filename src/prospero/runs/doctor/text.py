@@ -66,7 +66,7 @@ def padding(run: RunRecord) -> Finding | None:
     if packing == "concat":
         return None  # has none
     if run.probe is None or run.probe.padding is None:
-        raise CannotJudge("the prepared data were not looked at; prospero doctor run=... does")
+        raise CannotJudge(run.not_probed)
     share = run.probe.padding
     if share <= PADDED:
         return None

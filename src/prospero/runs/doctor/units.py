@@ -7,7 +7,6 @@ from prospero.runs.doctor.record import RunRecord
 DORMANT, MOSTLY_DORMANT = 0.10, 0.25
 SILENT = 0.10
 SINKS = 0.5
-NOT_LOOKED = "the model was not looked at; prospero doctor run=... does"
 DORMANT_UNITS = "dormant units: Sokar et al. 2023, arXiv:2302.12902; dying ReLU: Lu et al. 2019, arXiv:1903.06733"
 HEADS = "superfluous heads: Michel et al. 2019, arXiv:1905.10650"
 SINK = "attention sinks: Xiao et al. 2023, arXiv:2309.17453; Gu et al. 2024, arXiv:2410.10781"
@@ -65,5 +64,5 @@ def attention_sinks(run: RunRecord) -> Finding | None:
 
 def _probe(run: RunRecord) -> Probe:
     if run.probe is None:
-        raise CannotJudge(NOT_LOOKED)
+        raise CannotJudge(run.not_probed)
     return run.probe
