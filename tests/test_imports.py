@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "knowledge": GROUND | {"data"},  # nobody imports it: hosts take a Retrieval of data/retrieval.py by the registry
     "interop": GROUND | {"model", "data", "runs", "checkpoints", "generation"},
     "evaluation": GROUND | {"model", "objective", "data", "generation", "runs"},
-    "planning": GROUND | {"model", "objective", "data", "evaluation"},
+    "planning": GROUND | {"model", "objective", "data", "evaluation", "runs"},
+    "analysis": GROUND | {"model", "objective", "data", "generation", "runs", "evaluation", "checkpoints"},
     "sweeps": GROUND | {"configuration", "processes", "runs"},
     "training": GROUND
     | {"configuration", "processes", "runs", "model", "objective", "optim", "data", "checkpoints", "generation"}

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prospero import registry
 from prospero.errors import ConfigError
+from prospero.plain import plain
 from prospero.training.settings import TrainConfig
 
 if TYPE_CHECKING:
+    from prospero.model.base import LanguageModel
+    from prospero.planning.needs import Needs
     from prospero.runs.doctor.examination import Examination
     from prospero.runs.doctor.record import RunRecord
+    from prospero.training.trainer import Hardware
 
 EXAMPLES = [
     ("prospero doctor run=last", "what is wrong with the newest run, and what to change"),
@@ -20,6 +25,8 @@ EXAMPLES = [
 ]
 OF_A_RUN = ("run", "probe", "probe_sequences", "outputs_dir", "plugins", "traceback")
 """Settings that go with run=; the others describe a run that has not begun."""
+BYTES, USUAL_VOCABULARY = 257, 50_304
+"""Tokens that are reckoned with where the settings do not say how many."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -128,7 +135,7 @@ def _write(found: "Examination") -> None:
 def _refuse_settings_of_no_run(config: DoctorConfig) -> None:
     """Raise ConfigError where settings of training stand beside run=, which would be ignored."""
     from prospero.configuration.compose import compose
-    from prospero.plain import flat, plain
+    from prospero.plain import flat
 
     words = [f"plugins=[{','.join(config.plugins)}]"] if config.plugins else []
     usual = flat(plain(compose("doctor", words)))
@@ -143,4 +150,111 @@ def _refuse_settings_of_no_run(config: DoctorConfig) -> None:
 
 
 def _machine(config: DoctorConfig) -> int:
-    raise ConfigError("not there yet")
+    """Print what this machine is, and whether the run that the settings describe fits it."""
+    import torch
+
+    from prospero.planning.fit import expected_tokens_per_second, fit_findings
+    from prospero.planning.machine import look_at_machine, machine_lines
+    from prospero.planning.needs import timed_tokens_per_second
+    from prospero.training.callbacks.throughput import measure_peak_flops
+
+    hardware, refusal = _hardware(config)
+    machine = look_at_machine(Path(config.outputs_dir), measure_peak_flops(torch.float32))
+    for line in machine_lines(machine):
+        print(line)
+    needs, rows = _needs(config, hardware)
+    on_gpu = hardware is not None and hardware.accelerator.name == "gpu"
+    devices = 1 if hardware is None else hardware.devices
+    device = torch.device("cuda" if on_gpu else "cpu")
+    peak = machine.gpus[0].flops if on_gpu and machine.gpus else machine.cpu_flops
+    timed = None
+    if refusal is None and needs.memory_bytes < machine.available_bytes / 2:
+        timed = timed_tokens_per_second(
+            lambda: _model(config), needs, seq_len=config.seq_len, rows=rows, peak=peak, device=device
+        )
+    speed = timed * devices if timed else expected_tokens_per_second(machine, needs, on_gpu=on_gpu, devices=devices)
+    for line in _needs_lines(config, needs, speed, timed=timed is not None):
+        print(line)
+    sharded = hardware is not None and hardware.strategy.sharded
+    found = fit_findings(
+        machine, needs, on_gpu=on_gpu, devices=devices, sharded=sharded, workers=config.data.num_workers,
+        tokens_per_second=speed,
+    )  # fmt: skip
+    if refusal is not None:
+        print(f"\nproblem: {refusal}")
+    for finding in found:
+        print(f"\n{finding.severity.name}: {finding.line}")
+    if not found and refusal is None:
+        print("\nit fits")
+    return 0
+
+
+def _hardware(config: DoctorConfig) -> "tuple[Hardware | None, str | None]":
+    """Return what the run would use, or None and why it cannot."""
+    try:
+        return config.trainer.hardware(), None
+    except ConfigError as error:
+        return None, str(error)
+
+
+def _model(config: DoctorConfig) -> "LanguageModel":
+    """Build the model of the settings, its adapter applied."""
+    model = config.model.build(vocab_size=_vocab_size(config), max_seq_len=config.seq_len)
+    if config.adapter is not None:
+        config.adapter.build().apply(model)
+    return model
+
+
+def _vocab_size(config: DoctorConfig) -> int:
+    """Return the tokens of the tokenizer as far as settings tell: what it learns from a text may be fewer."""
+    size = plain(config.tokenizer).get("vocab_size")
+    if size:
+        return int(size)
+    byte = registry.name_of("tokenizer", type(config.tokenizer)) in ("byte", "char")
+    return BYTES if byte else USUAL_VOCABULARY
+
+
+def _needs(config: DoctorConfig, hardware: "Hardware | None") -> "tuple[Needs, int]":
+    """Return what the run needs, and the sequences of a micro-batch."""
+    import torch
+
+    from prospero.model.size import flops_per_token
+    from prospero.planning.needs import needs_of
+    from prospero.training.bounds import max_steps
+    from prospero.training.horizon import UNLIMITED_STEPS
+
+    sharing = 1 if hardware is None else hardware.data_parallel_size
+    rows = config.micro_batch_size or max(1, config.global_batch_size // sharing)
+    with torch.device("meta"):
+        model = _model(config)
+    steps = max_steps(config, flops_per_token(model, config.seq_len))
+    tokens = steps * config.global_batch_size * config.seq_len if steps < UNLIMITED_STEPS else None
+    half = hardware is not None and hardware.precision.name != "float32"
+    recomputes = bool(plain(config.model).get("activation_checkpointing"))
+    needs = needs_of(
+        model, config.optimizer.build, seq_len=config.seq_len, micro_batch_size=rows, tokens=tokens, half=half,
+        recomputes=recomputes,
+    )  # fmt: skip
+    return needs, rows
+
+
+def _needs_lines(config: DoctorConfig, needs: "Needs", speed: float, *, timed: bool) -> list[str]:
+    """Return what the run needs, in lines."""
+    from prospero.log import duration
+    from prospero.runs.doctor.finding import shown
+
+    gb = 2**30
+    kind = registry.name_of("model", type(config.model))
+    lines = [
+        f"\nthe run: {kind}, {needs.parameters:,} parameters, {needs.flops_per_token:.3g} operations a token",
+        f"needs      {needs.memory_bytes / gb:.2f} GB of memory a process: weights and gradients "
+        f"{needs.weight_bytes / gb:.2f}, optimizer {needs.state_bytes / gb:.2f}, activations about "
+        f"{needs.activation_bytes / gb:.2f}",
+        f"           {needs.checkpoint_bytes / gb:.2f} GB of disk a checkpoint",
+        f"speed      about {shown(speed)} tokens/s, {'timed here' if timed else 'from the speed of products'}",
+    ]
+    if needs.tokens is not None and speed > 0:
+        lines.append(
+            f"           {needs.tokens:,} tokens in about {duration(needs.tokens / speed)}, without evaluations"
+        )
+    return lines

@@ -37,7 +37,11 @@ class Activity:
     @property
     def dormant(self) -> dict[str, float]:
         """Layer -> share of its units that are dormant; a layer that gives nothing at all has no measure."""
-        return {name: float((sums <= DORMANT * sums.mean()).float().mean()) for name, sums in self.units.items() if sums.sum() > 0}
+        return {
+            name: float((sums <= DORMANT * sums.mean()).float().mean())
+            for name, sums in self.units.items()
+            if sums.sum() > 0
+        }
 
     @property
     def silent_heads(self) -> list[str]:
@@ -77,7 +81,9 @@ def watch(model: LanguageModel, inputs: Iterable[Mapping[str, Any]]) -> Activity
     known = points(model)
     transformer = any(name.endswith("feed_forward.hidden") for name in known)
     for name in known:
-        if name.endswith("feed_forward.hidden") or (not transformer and name.startswith("block.") and name.endswith(".output")):
+        if name.endswith("feed_forward.hidden") or (
+            not transformer and name.startswith("block.") and name.endswith(".output")
+        ):
             listeners[name] = _units(found, name)
         elif name.endswith("attention.heads"):
             listeners[name] = _heads(found, name, outputs[int(name.split(".")[1])])

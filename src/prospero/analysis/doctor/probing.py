@@ -87,9 +87,7 @@ def _batches(data: LanguageDataModule, count: int, device: str) -> list[Batch]:
     return [next(loader).to(device) for _ in range(count)]
 
 
-def _gradients(
-    model: LanguageModel, memory: Any, batches: list[Batch]
-) -> tuple[NoiseScale | None, float | None]:
+def _gradients(model: LanguageModel, memory: Any, batches: list[Batch]) -> tuple[NoiseScale | None, float | None]:
     names = [name for name in memory["parts"] if name.startswith("loss.")]
     kinds = {memory["parts"][name] for name in names}
     if not names or not kinds <= OF_TOKENS or not any(p.requires_grad for p in model.parameters()):
@@ -103,5 +101,3 @@ def _part(memory: Any, name: str) -> Any:
     group, _, key = name.partition(".")
     settings = memory["config"][group][key] if key else memory["config"][group]
     return from_plain(registry.config_class(group, memory["parts"][name]), settings)
-
-

@@ -47,7 +47,9 @@ def spike(run: RunRecord) -> Finding | None:
 
 
 def _finding(what: str, number: float, unit: str, limit: float, *, lasting: bool) -> Finding:
-    advice = "look at the data of that step, lower optimizer.lr, or lengthen schedule.warmup_steps; regularizers=[z_loss]"
+    advice = (
+        "look at the data of that step, lower optimizer.lr, or lengthen schedule.warmup_steps; regularizers=[z_loss]"
+    )
     severity = Severity.problem if lasting else Severity.warning
     return Finding(
         rule="spike", severity=severity, what=what, number=number, unit=unit, limit=limit, source=SPIKES, advice=advice

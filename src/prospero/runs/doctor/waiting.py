@@ -6,7 +6,9 @@ from prospero.runs.doctor.record import RunRecord
 WAITING, MOSTLY_WAITING = 0.10, 0.30
 SAVING = 0.05
 LEAST_SAVING_SECONDS, LEAST_SAVES = 10.0, 3
-UTILIZATION = "MLPerf Storage: accelerators are to be busy 90 % of the time; tf.data: Murray et al. 2021, arXiv:2101.12127"
+UTILIZATION = (
+    "MLPerf Storage: accelerators are to be busy 90 % of the time; tf.data: Murray et al. 2021, arXiv:2101.12127"
+)
 CHECKPOINTS = "CheckFreq: Mohan et al. 2021, USENIX FAST (3.5 % is the overhead that it keeps to)"
 
 
