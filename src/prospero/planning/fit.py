@@ -43,7 +43,7 @@ def _finding(rule: str, severity: Severity, what: str, number: float, unit: str,
 def _memory(asked: float, room: float) -> Finding | None:
     if asked <= FULL * room:
         return None
-    advice = "a smaller micro_batch_size, model.activation_checkpointing=true, trainer=fsdp on more devices, or a smaller model="
+    advice = "a smaller micro_batch_size, model.activation_checkpointing=true, trainer=fsdp on more devices, or model="
     return _finding("memory", Severity.problem, "it does not fit the memory", asked / GB, "GB are needed by a process",
                     FULL * room / GB, advice)  # fmt: skip
 

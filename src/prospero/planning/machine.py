@@ -142,7 +142,8 @@ def machine_lines(machine: Machine) -> list[str]:
         f"processor  {machine.cores} cores, {machine.threads} threads of torch, load {machine.load:.1f}; "
         f"{machine.cpu_flops / 1e9:,.0f} GFLOP/s in float32",
         f"memory     {machine.available_bytes / gb:.1f} of {machine.memory_bytes / gb:.1f} GB to be had{shared}",
-        f"disk       {machine.disk_free_bytes / gb:.1f} GB free; writes {machine.write_bytes_per_second / 1e6:,.0f} MB/s, "
+        f"disk       {machine.disk_free_bytes / gb:.1f} GB free; "
+        f"writes {machine.write_bytes_per_second / 1e6:,.0f} MB/s, "
         f"reads {machine.read_bytes_per_second / 1e6:,.0f} MB/s",
     ]
     if not machine.gpus:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -17,8 +18,6 @@ SINK = 0.3
 """A head that gives more of its weight than this to the first token (Gu et al. 2024, arXiv:2410.10781)."""
 FIRST_QUERIES = 8
 """The first positions have few others to look at; their weights do not count."""
-UNITS = ("feed_forward.hidden", "output")
-"""Last words of the points of a block whose last dimension are its units: of a Transformer, of an RNN."""
 
 
 @dataclass(slots=True)
@@ -79,11 +78,9 @@ def watch(model: LanguageModel, inputs: Iterable[Mapping[str, Any]]) -> Activity
     listeners: dict[str, Callable[[Tensor], Tensor]] = {}
     outputs = [module.out.weight for module in model.modules() if isinstance(module, Attention)]
     known = points(model)
-    transformer = any(name.endswith("feed_forward.hidden") for name in known)
+    units = "block.*.feed_forward.hidden" if known.count("block.0.feed_forward.hidden") else "block.*.output"
     for name in known:
-        if name.endswith("feed_forward.hidden") or (
-            not transformer and name.startswith("block.") and name.endswith(".output")
-        ):
+        if fnmatchcase(name, units):
             listeners[name] = _units(found, name)
         elif name.endswith("attention.heads"):
             listeners[name] = _heads(found, name, outputs[int(name.split(".")[1])])

@@ -12,9 +12,11 @@ from prospero.runs.doctor.finding import CannotJudge, Finding, Severity
 from prospero.runs.doctor.probe import NoiseScale
 from prospero.runs.doctor.record import RunRecord
 
-TOO_SMALL, TOO_LARGE = 200.0, 20.0
+TOO_SMALL, TOO_LARGE = 100.0, 50.0
 """Times that the noise scale is larger than the batch, and that the batch is larger than the noise scale."""
-LEAST_ROWS = 5
+RESOLVED = 10.0
+"""A noise scale is told from a larger one up to so many times the sequences whose gradients were taken."""
+LEAST_ROWS, LEAST_STEPS = 5, 100
 SOURCE = "gradient noise scale: McCandlish et al. 2018, arXiv:1812.06162"
 
 
@@ -25,13 +27,17 @@ def batch_too_small(run: RunRecord) -> Finding | None:
         return None
     return Finding(
         rule="batch_too_small", severity=Severity.problem, what="the batch is too small for its noise",
-        number=min(scale / batch, 1e6), unit=f"times the batch of {batch} is the noise scale", limit=TOO_SMALL,
+        number=scale / batch, unit=f"times the batch of {batch} is the noise scale, or more", limit=TOO_SMALL,
         source=SOURCE, advice=f"raise global_batch_size to {_suggested(batch, scale)} (micro_batch_size keeps memory)",
     )  # fmt: skip
 
 
 def batch_too_large(run: RunRecord) -> Finding | None:
-    """The batch is many times the noise scale: most of its tokens say again what the others have said."""
+    """The batch is many times the noise scale: most of its tokens say again what the others have said.
+
+    The noise scale rises as a model learns, so that a run that has hardly begun is not judged.
+    """
+    run.needs_steps(LEAST_STEPS)
     batch, scale = _sizes(run)
     if batch <= TOO_LARGE * scale or batch < 2:
         return None
@@ -66,7 +72,10 @@ def _sizes(run: RunRecord) -> tuple[int, float]:
         raise CannotJudge(run.not_probed)
     if found.noise <= 0:
         raise CannotJudge("the gradient has no noise to be measured")
-    return batch, found.sequences_of_equal_noise
+    own = run.setting("train_sequences")
+    if own is not None and own < found.sequences:
+        raise CannotJudge(f"train_sequences={own} are too few to see noise")
+    return batch, min(found.sequences_of_equal_noise, RESOLVED * found.sequences)
 
 
 def _suggested(batch: int, scale: float) -> int:

@@ -8,11 +8,11 @@ from prospero.runs.doctor.record import RunRecord, Stage
 
 ROWS_BEFORE = 9
 """Rows of which the median is what a loss is measured by."""
-LEAST_ROWS = 12
+LEAST_ROWS, LEAST_BATCH = 12, 4
 SPIKE_SIGMAS, SPIKE_SHARE = 10.0, 0.15
 """A spike stands so far above its neighbours: in their own noise, and in their height."""
 RISE, GREAT_RISE = 0.02, 0.05
-"""Rise of the validation loss above its lowest, as a share of that; Prechelt's GL is 100 times it, 5 his usual bound."""
+"""Rise of the validation loss above its lowest, as a share of that: Prechelt's GL, of which he stops at 5 %."""
 SPIKES = "loss spikes: Chowdhery et al. 2022, arXiv:2204.02311, section 5.1; Takase et al. 2023, arXiv:2312.16903"
 EARLY_STOPPING = "generalisation loss: Prechelt 1998, Early stopping - but when?"
 
@@ -26,6 +26,9 @@ def spike(run: RunRecord) -> Finding | None:
     losses = run.curve("train/loss")
     if len(losses) < LEAST_ROWS:
         raise CannotJudge(f"{len(losses)} rows are too few ({LEAST_ROWS})")
+    batch = int(run.setting("global_batch_size") or 0)
+    if batch < LEAST_BATCH:
+        raise CannotJudge(f"the loss of a step is that of a batch of {batch} alone")
     worst = dict(run.series.get("train/loss_max", losses))
     sigma = noise(losses)
     heights: list[tuple[float, int, float]] = []

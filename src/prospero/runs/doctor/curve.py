@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 Curve = Sequence[tuple[int, float]]
@@ -26,7 +27,7 @@ def noise(curve: Curve) -> float:
     The median of |x[i+1] - x[i]| is not moved by single spikes; of independent normal noise it is 0.954 sigma. A fall
     of the whole curve counts as noise, too, which errs on the side of silence.
     """
-    jumps = [abs(after - value) for (_, value), (_, after) in zip(curve, curve[1:])]
+    jumps = [abs(after - value) for (_, value), (_, after) in pairwise(curve)]
     return median(jumps) * TO_SIGMA / math.sqrt(2) if jumps else 0.0
 
 

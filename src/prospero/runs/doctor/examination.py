@@ -20,11 +20,11 @@ Rule = Callable[[RunRecord], Finding | None]
 RULES: tuple[Rule, ...] = (
     rate_too_high,
     rate_too_low,
+    overfit,
     batch_too_small,
     dead_units,
     spike,
     data_bound,
-    overfit,
     padding,
     dead_heads,
     sharp,

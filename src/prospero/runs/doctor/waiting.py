@@ -1,5 +1,7 @@
 """Time in which nothing was learnt: waiting for data, and saving."""
 
+from itertools import pairwise
+
 from prospero.runs.doctor.finding import CannotJudge, Finding, Severity
 from prospero.runs.doctor.record import RunRecord
 
@@ -19,7 +21,7 @@ def data_bound(run: RunRecord) -> Finding | None:
         raise CannotJudge(f"{len(waits)} rows are too few (3)")
     seconds = dict(run.series.get("train/step_seconds", []))
     first = waits[0][0]
-    spans = [(value, (step - before) * seconds.get(step, 1.0)) for (before, _), (step, value) in zip(waits, waits[1:])]
+    spans = [(value, (step - before) * seconds.get(step, 1.0)) for (before, _), (step, value) in pairwise(waits)]
     total = sum(span for _, span in spans)
     share = sum(value * span for value, span in spans) / total if total else 0.0
     if share <= WAITING or first >= run.steps:
