@@ -1,8 +1,8 @@
 """What the units and heads of a model do on some text. B sequences, T tokens, F units, N heads, H of a head, S keys."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -78,9 +78,10 @@ def watch(model: LanguageModel, inputs: Iterable[Mapping[str, Any]]) -> Activity
     listeners: dict[str, Callable[[Tensor], Tensor]] = {}
     outputs = [module.out.weight for module in model.modules() if isinstance(module, Attention)]
     known = points(model)
-    units = "block.*.feed_forward.hidden" if known.count("block.0.feed_forward.hidden") else "block.*.output"
+    transformer = "block.0.feed_forward.hidden" in known
+    units = re.compile(r"block\.\d+\." + (r"feed_forward\.hidden" if transformer else "output"))
     for name in known:
-        if fnmatchcase(name, units):
+        if units.fullmatch(name):
             listeners[name] = _units(found, name)
         elif name.endswith("attention.heads"):
             listeners[name] = _heads(found, name, outputs[int(name.split(".")[1])])
