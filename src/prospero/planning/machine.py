@@ -1,5 +1,6 @@
 """What this machine is: cores, memory, disk, GPUs, and how fast they are. Measuring takes a few seconds."""
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -100,7 +101,8 @@ def disk_speed(folder: Path, n_bytes: int = DISK_BYTES) -> tuple[float, float]:
     except OSError:
         return 0.0, 0.0
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     return n_bytes / written, n_bytes / read
 
 

@@ -84,3 +84,10 @@ def test_what_a_rule_has_to_know(folder):
         run.needs_steps(4)
     with pytest.raises(CannotJudge, match="no train/lr"):
         run.curve("train/lr")
+
+
+def test_the_one_loss_of_a_config_of_before(folder):
+    (folder / "config.yaml").write_text(CONFIG.replace("cross_entropy@loss.cross_entropy", "cross_entropy@loss"))
+    assert read_record(folder).of_likelihood
+    (folder / "config.yaml").write_text(CONFIG.replace("cross_entropy", "grpo"))
+    assert not read_record(folder).of_likelihood

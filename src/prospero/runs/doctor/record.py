@@ -103,8 +103,14 @@ class RunRecord:
     @property
     def of_likelihood(self) -> bool:
         """Whether its loss is made of nats a token: other losses (rewards, preferences) have other courses."""
+        return bool(self._losses) and self._losses <= LIKELIHOODS
+
+    @property
+    def _losses(self) -> set[str]:
+        """The losses by name; of before there could be several, the one."""
         losses = self.setting("loss")
-        return isinstance(losses, Mapping) and bool(losses) and set(losses) <= LIKELIHOODS
+        named = set(losses) if isinstance(losses, Mapping) else set()
+        return {self.parts["loss"]} if "loss" in self.parts else named
 
     @property
     def from_scratch(self) -> bool:
@@ -120,8 +126,7 @@ class RunRecord:
     def needs_likelihood(self) -> None:
         """Raise CannotJudge where the loss is not one of nats a token."""
         if not self.of_likelihood:
-            losses = self.setting("loss")
-            raise CannotJudge(f"loss={','.join(losses) if isinstance(losses, Mapping) else losses} has another course")
+            raise CannotJudge(f"loss={','.join(sorted(self._losses))} has another course")
 
 
 def read_record(path: Path, stage: Stage | None = None) -> RunRecord:
