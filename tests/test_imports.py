@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "evaluation": GROUND | {"model", "objective", "data", "generation", "runs"},
     "analysis": GROUND | {"model", "objective", "data", "generation", "runs", "checkpoints", "evaluation"},
     "planning": GROUND | {"model", "objective", "data", "evaluation"},
+    "planning": GROUND | {"model", "objective", "data", "evaluation", "runs"},
+    "analysis": GROUND | {"model", "objective", "data", "generation", "runs", "evaluation", "checkpoints"},
     "sweeps": GROUND | {"configuration", "processes", "runs"},
     "training": GROUND
     | {"configuration", "processes", "runs", "model", "objective", "optim", "data", "checkpoints", "generation"}

@@ -194,6 +194,7 @@ PARTS: dict[str, dict[str, str]] = {
     "callbacks": {
         "checkpoints": "prospero.training.callbacks.checkpoints:CheckpointsConfig",
         "throughput": "prospero.training.callbacks.throughput:ThroughputConfig",
+        "vitals": "prospero.training.callbacks.vitals:VitalsConfig",
         "samples": "prospero.training.callbacks.samples:SamplesConfig",
         "progress": "prospero.training.callbacks.progress:ProgressConfig",
         "early_stopping": "prospero.training.callbacks.early_stopping:EarlyStoppingConfig",
@@ -318,6 +319,12 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.leaderboard:leaderboard",
         "prospero.commands.leaderboard:LeaderboardConfig",
         "check three runs against the rules of the leaderboard and print their line",
+    ),
+    "doctor": Verb(
+        "prospero.commands.doctor:doctor",
+        "prospero.commands.doctor:DoctorConfig",
+        "say what is wrong with a run, or with this machine for a run, and what to change",
+        extends="train",
     ),
     "import": Verb(
         "prospero.commands.import_model:import_model",

@@ -2,6 +2,8 @@
 
 import math
 
+from prospero.runs.doctor.text import LEAST_PARAMETERS, LEAST_TOKENS_PER_PARAMETER, USUAL_TOKENS_PER_PARAMETER
+
 RECIPES = {
     "gpt2_124m": 124_000_000,
     "350m": 355_000_000,
@@ -10,11 +12,6 @@ RECIPES = {
     "7b": 6_740_000_000,
 }
 """Preset of `experiment=` -> parameters of its model."""
-LEAST_PARAMETERS = 20_000_000
-"""Smaller models are what one tries things out with: they may read little text, or read it often."""
-USUAL_TOKENS_PER_PARAMETER = 20
-"""Compute-optimal by Hoffmann et al. 2022 (arXiv:2203.15556)."""
-LEAST_TOKENS_PER_PARAMETER = 1.0
 MOST_EPOCHS = 10.0
 """Repeating text helps little after about four epochs (Muennighoff et al. 2023, arXiv:2305.16264)."""
 LEAST_SEQ_LEN = 512

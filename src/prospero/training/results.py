@@ -16,6 +16,7 @@ from prospero.checkpoints.run_checkpoints import Checkpoint
 from prospero.data.describe import describe
 from prospero.log import log
 from prospero.processes import ranks
+from prospero.runs.doctor.examination import brief
 from prospero.runs.report import write_report
 from prospero.runs.result import Status
 from prospero.runs.usage import all_starts, in_words, total
@@ -150,3 +151,5 @@ def _say_results(run: RunParts, outcome: Outcome, bigram: float) -> None:
         log.info("look at %s; no checkpoint was saved, so there is no test and no model/", folder.report)
     else:
         log.info("look at %s; write with: python generate.py run=%s", folder.report, folder.path)
+    for line in brief(folder.path):
+        log.info("%s", line)

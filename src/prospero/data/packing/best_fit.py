@@ -64,6 +64,11 @@ class PiecePacking:
     def __len__(self) -> int:
         return len(self._filled)
 
+    @property
+    def padding(self) -> float:
+        """The share of all positions that hold no text."""
+        return 1.0 - float(self._filled.sum()) / (len(self) * self.seq_len)
+
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Return input_ids and labels, int64 [B, T], and document_ids, int32 [B, T], of the sequences `indices` [B]."""
         indices = np.asarray(indices, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""What is wrong with a run: rules over the files of its folder, and over what was measured of its model. No torch."""
