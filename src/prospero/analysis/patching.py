@@ -212,8 +212,8 @@ def patched_differences(
 def _put_in(clean: Tensor, wanted: Sequence[tuple[int, Sequence[int]]]) -> Change:
     """Return what puts the clean activation [T, D] into values [B, T, D], in each row at its places."""
 
-    def change(value: Tensor, time: int | None = None) -> Tensor:
-        changed = value.clone()
+    def change(there: Tensor, time: int | None = None) -> Tensor:
+        changed = there.clone()
         for row, places in wanted:
             changed[row, list(places)] = clean[list(places)]
         return changed
