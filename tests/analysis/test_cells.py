@@ -40,4 +40,8 @@ def test_cells_are_means_over_all_items_with_their_own_intervals():
     assert cells_of(measured, "height").tolist() == [28 / 12, 80 / 12]
     first, second = cells_with_intervals(measured, "height", [0, 1])
     assert (first.place, first.value, second.value) == (0, 28 / 12, 80 / 12)
+    assert first.low is not None and first.high is not None and second.low is not None and second.high is not None
     assert 0.5 < first.low < first.value < first.high < 5 and second.low < 80 / 12 < second.high
+    alone = Measured(Cells(size=1), [Outcome(0, {"height": rows[0]})])
+    (only,) = cells_with_intervals(alone, "height", [1])
+    assert (only.value, only.low, only.high) == (10.0, None, None)

@@ -194,8 +194,8 @@ def _changes(part: str, mean: Tensor) -> Sequence[Tensor | Change]:
 def _without_head(head: int, mean: Tensor) -> Change:
     """Return what replaces one head of heads [B, T, N, H]."""
 
-    def change(value: Tensor, time: int | None = None) -> Tensor:
-        changed = value.clone()
+    def change(there: Tensor, time: int | None = None) -> Tensor:
+        changed = there.clone()
         changed[:, :, head] = mean[head]
         return changed
 

@@ -59,8 +59,9 @@ class Cell:
 
     place: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    """The lower end of its interval; None where the items do not tell (fewer than two)."""
+    high: float | None
 
 
 def cells_of(measured: Measured, quantity: str) -> np.ndarray:
@@ -69,10 +70,12 @@ def cells_of(measured: Measured, quantity: str) -> np.ndarray:
 
 
 def cells_with_intervals(measured: Measured, quantity: str, places: Sequence[int]) -> list[Cell]:
-    """Return some cells of a quantity, each with its 95 % interval over items (NaN with fewer than two)."""
+    """Return some cells of a quantity, each with its 95 % interval over items."""
     rows, values = measured.statistics(quantity), cells_of(measured, quantity)
     found = []
     for place in places:
         low, high = interval(rows[:, [place, -1]], mean)
-        found.append(Cell(place=place, value=float(values[place]), low=low, high=high))
+        known = np.isfinite(low) and np.isfinite(high)
+        ends = (low, high) if known else (None, None)
+        found.append(Cell(place=place, value=float(values[place]), low=ends[0], high=ends[1]))
     return found

@@ -161,7 +161,7 @@ class Patching(Analysis):
         cells = {group: cells_of(measured, f"restored_{group}") for group in GROUPS}
         last = cells_with_intervals(measured, "restored_last", range(len(layers)))
         for number, (layer, cell) in enumerate(zip(layers, last)):
-            shares = [float(cells[group][number]) for group in GROUPS]
+            shares = [round(float(cells[group][number]), 6) + 0.0 for group in GROUPS]  # no -0.0000
             rows.append([layer, *shares, cell.low, cell.high])
         columns = ["patched after", "changed tokens", "between", "last token", "low", "high"]
         return [Table(title="Share of the logit difference that comes back", columns=columns, rows=rows)]
@@ -212,8 +212,8 @@ def patched_differences(
 def _put_in(clean: Tensor, wanted: Sequence[tuple[int, Sequence[int]]]) -> Change:
     """Return what puts the clean activation [T, D] into values [B, T, D], in each row at its places."""
 
-    def change(value: Tensor, time: int | None = None) -> Tensor:
-        changed = value.clone()
+    def change(there: Tensor, time: int | None = None) -> Tensor:
+        changed = there.clone()
         for row, places in wanted:
             changed[row, list(places)] = clean[list(places)]
         return changed

@@ -102,6 +102,8 @@ def _next(
     texts: Mapping[str, str], name: str, clean: Sequence[int], start: Sequence[int], tokenizer: Tokenizer, place: str
 ) -> int:
     """Return the first token of an answer after the clean prompt; DataError where it melts into the prompt's last."""
+    if not texts[name]:
+        raise DataError(f"{place}: {name} is empty; give what may follow the prompt")
     whole = [*start, *tokenizer.encode(texts["clean"] + texts[name])]
     if len(whole) <= len(clean) or whole[: len(clean)] != list(clean):
         raise DataError(
