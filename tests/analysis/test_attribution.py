@@ -15,6 +15,7 @@ from prospero.analysis.attribution import (
     rank_correlation,
     score_of,
 )
+from prospero.analysis.unit_texts import token_text
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError
 from prospero.evaluation.analyses import AnalysisFacts
@@ -94,7 +95,7 @@ def test_a_prompt_is_explained_by_its_likeliest_token_or_the_one_that_is_asked_f
     measured = likely(subject(model))
     record = measured.outcomes[0].record
     best = int(model(torch.tensor([TOKENIZER.encode("def f(")])).logits[0, -1].argmax())
-    assert record["target"] == TOKENIZER.decode([best])
+    assert record["target"] == token_text(TOKENIZER, best)
     assert record["tokens"] == list("def f(")
     assert measured.value("complete") == 1.0
     assert len(likely.tables(measured)[0].rows) == 2
