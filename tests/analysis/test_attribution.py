@@ -80,7 +80,7 @@ def test_a_target_of_several_tokens_is_one_sum_and_only_the_prompt_is_explained(
     by_hand = float(logits[5, 3] + logits[6, 4] + logits[7, 1])
     fixed = model.embedding(torch.tensor([3, 4])).detach()
     score = score_of(model, [*IDS, 3, 4, 1], 6, fixed)
-    assert float(score(model.embedding(torch.tensor([IDS])))) == pytest.approx(by_hand, abs=1e-5)
+    assert score(model.embedding(torch.tensor([IDS]))).item() == pytest.approx(by_hand, abs=1e-5)
     at = baseline_embedding(model, Baseline.pad, TOKENIZER)
     found = explain(model, IDS, [3, 4, 1], baseline=at, steps=512, tolerance=0.01)
     assert found.log_probability == pytest.approx(by_hand, abs=1e-5)
