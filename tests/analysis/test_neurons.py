@@ -5,6 +5,7 @@ import torch
 from matplotlib.figure import Figure
 
 from prospero.analysis.neurons import NeuronsConfig
+from prospero.analysis.unit_texts import token_text
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError
 from prospero.evaluation.analyses import AnalysisFacts
@@ -54,7 +55,7 @@ def test_the_units_that_vary_most_and_the_texts_that_move_them(text):
             best.max(dim=1).values.sort(descending=True).values[:3].tolist(), abs=1e-4
         )
         row, place = divmod(int(best.argmax()), 16)
-        assert mine[0]["texts"][0]["token"] == TOKENIZER.decode([int(ids[row, place])])
+        assert mine[0]["texts"][0]["token"] == token_text(TOKENIZER, int(ids[row, place]))
         assert mine[0]["texts"][0]["before"] == TOKENIZER.decode(ids[row, max(0, place - 4) : place].tolist())
         assert sum(mine[0]["histogram"]["counts"]) == ids.numel()
         assert len(mine[0]["raised"]) == 8

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from prospero.analysis.probed_documents import Windows, _spread, probed
-from prospero.analysis.text_properties import PROPERTIES
+from prospero.analysis.probed_documents import Windows, _spread, balanced, probed
+from prospero.analysis.text_properties import NONE, PROPERTIES
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.model.hooks import record
 from prospero.model.transformer import TransformerConfig
@@ -17,7 +17,12 @@ def test_a_token_has_the_property_of_its_last_character():
     found = probed(text, TOKENIZER, [PROPERTIES["in_string_or_comment"], PROPERTIES["next_is_line_end"]])
     assert found.ids.tolist() == TOKENIZER.encode(text)
     assert found.classes["in_string_or_comment"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0]
-    assert found.classes["next_is_line_end"].tolist() == [0, 0, 0, 0, 0, 0, 0, 1, -1]
+    assert found.classes["next_is_line_end"].tolist() == [0, -1, -1, -1, -1, -1, -1, 1, -1]
+
+
+def test_two_classes_are_thinned_out_to_as_many_of_each():
+    assert balanced(np.array([0, 0, 0, 0, 0, 1, 1, NONE])).tolist() == [0, NONE, NONE, NONE, 0, 1, 1, NONE]
+    assert balanced(np.array([0, 0])).tolist() == [NONE, NONE]
 
 
 def test_activations_stand_after_their_tokens():

@@ -51,7 +51,7 @@ def test_what_the_activations_hold_is_found_and_a_coin_is_not(programs, monkeypa
     for name, function in (("digit", digit), ("coin", coin)):
         prop = TextProperty(name=name, classes=("no", "yes"), of_characters=function)
         monkeypatch.setitem(PROPERTIES, name, prop)
-    config = ProbesConfig(path=programs, properties=["digit", "coin"], tokens=4000, l2=1e-4)
+    config = ProbesConfig(path=programs, properties=["digit", "coin"], tokens=1500, l2=1e-4)
     measured = config.build("probes", FACTS)(subject(TRANSFORMER))
     embedding, _ = cells_of(measured, "digit/accuracy")
     assert embedding == 1.0
@@ -62,7 +62,7 @@ def test_what_the_activations_hold_is_found_and_a_coin_is_not(programs, monkeypa
 
 def test_a_control_task_is_as_easy_where_a_probe_learns_tokens_by_heart(programs):
     """At the embedding nothing but the token is known: the control is learned too, and selectivity is about 0."""
-    config = ProbesConfig(path=programs, properties=["bracket_depth"], tokens=4000, l2=1e-5)
+    config = ProbesConfig(path=programs, properties=["bracket_depth"], tokens=1500, l2=1e-5)
     analysis = config.build("probes", FACTS)
     measured = analysis(subject(TRANSFORMER))
     control = cells_of(measured, "bracket_depth/accuracy") - cells_of(measured, "bracket_depth/selectivity")

@@ -18,16 +18,16 @@ def planted(n: int, width: int, directions: int, k: int) -> tuple[torch.Tensor, 
 
 
 def test_it_recovers_a_planted_sparse_dictionary():
-    x, directions = planted(8000, 32, 32, 2)
-    model = train_autoencoder(x, latents=32, k=2, steps=600, batch_size=256, lr=0.01, seed=0)
+    x, directions = planted(4000, 24, 24, 2)
+    model = train_autoencoder(x, latents=24, k=2, steps=400, batch_size=128, lr=0.01, seed=0)
     cosines = (directions @ model.decoder).max(dim=1).values
     assert cosines.min() > 0.95
     found = reconstruction(model, x)
     assert found.unexplained < 0.02
     assert found.active == pytest.approx(2.0, abs=0.05)
     assert found.dead == 0.0
-    again = train_autoencoder(x, latents=32, k=2, steps=20, batch_size=256, lr=0.01, seed=0)
-    other = train_autoencoder(x, latents=32, k=2, steps=20, batch_size=256, lr=0.01, seed=0)
+    again = train_autoencoder(x, latents=24, k=2, steps=20, batch_size=128, lr=0.01, seed=0)
+    other = train_autoencoder(x, latents=24, k=2, steps=20, batch_size=128, lr=0.01, seed=0)
     assert torch.equal(again.decoder, other.decoder)
 
 

@@ -314,9 +314,12 @@ def _with_count(value: float) -> list[float]:
 
 
 def _record(found: Explained, ids: Sequence[int], tokenizer: Tokenizer) -> dict[str, Any]:
+    target = tokenizer.decode(found.target)
+    if not target or "\ufffd" in target:  # a separator, or a piece of a character
+        target = "".join(token_text(tokenizer, id_) for id_ in found.target)
     return {
         "prompt": tokenizer.decode(ids),
-        "target": "".join(token_text(tokenizer, id_) for id_ in found.target),
+        "target": target,
         "log_probability": round(found.log_probability, 5),
         "at_baseline": round(found.baseline, 5),
         "gap": found.gap,

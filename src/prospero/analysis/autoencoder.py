@@ -187,9 +187,11 @@ class Autoencoder(Analysis):
             with evaluating(model), torch.no_grad():
                 statistics = self._judged(model, point, some)
             for item, numbers in zip(some, statistics):
+                # What is known of the whole stands with the first row alone.
                 about = {"point": point, "latents": self._dashboards} if item == 0 else {}
+                dead = [self._never_on, 1.0] if item == 0 else [0.0, 0.0]
                 text = self.judge.rows.shown(self.judge.numbers[item])
-                yield Outcome(item, {**numbers, "dead": [self._never_on, 1.0]}, {"text": text, **about})
+                yield Outcome(item, {**numbers, "dead": dead}, {"text": text, **about})
 
     def _point(self, model: LanguageModel) -> str:
         if self.config.point is None:

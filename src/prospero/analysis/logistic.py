@@ -5,7 +5,9 @@ Shapes: n examples, D features, C classes.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,30 +41,31 @@ def standardised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return (x - mean) / spread, mean, spread
 
 
+@torch.no_grad()
 def fit_logistic(x: Tensor, y: Tensor, classes: int, *, l2: float, max_steps: int = 100) -> LogisticRegression:
     """Return the minimum of mean cross-entropy + l2 / 2 |weight|^2 over examples x [n, D] with classes y [n].
 
-    The problem is convex, and starts at zero: the same examples give the same probe.
+    The problem is convex, and starts at zero: the same examples give the same probe. Products are made in float32 on
+    the device of x, sums and L-BFGS (Liu and Nocedal 1989) are in float64.
     """
-    with torch.inference_mode(False), torch.enable_grad():
-        # A tensor of an inference mode cannot enter a graph, its copy can.
-        z, mean, spread = standardised(x.detach().clone().float())
-        y = y.detach().clone()
-        weight = z.new_zeros(classes, z.shape[1]).requires_grad_()
-        bias = z.new_zeros(classes).requires_grad_()
-        optimizer = torch.optim.LBFGS(
-            [weight, bias],
-            max_iter=max_steps,
-            tolerance_grad=1e-5,
-            tolerance_change=1e-8,
-            line_search_fn="strong_wolfe",
-        )
+    z, mean, spread = standardised(x.float())
+    right = F.one_hot(y, classes).to(z.dtype)
+    width = z.shape[1]
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = F.cross_entropy(F.linear(z, weight, bias), y) + l2 / 2 * weight.square().sum()
-            loss.backward()
-            return loss
+    def at(flat: np.ndarray) -> tuple[Tensor, Tensor]:
+        both = torch.as_tensor(flat, dtype=z.dtype, device=z.device).view(classes, width + 1)
+        return both[:, :-1], both[:, -1]
 
-        optimizer.step(closure)  # type: ignore[arg-type]
-    return LogisticRegression(weight.detach(), bias.detach(), mean, spread)
+    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weight, bias = at(flat)
+        scores = F.linear(z, weight, bias).log_softmax(dim=-1)  # [n, C]
+        loss = -(scores * right).sum(dim=-1, dtype=torch.float64).mean()
+        off = (scores.exp() - right) / len(z)
+        gradient = torch.cat([off.T @ z + l2 * weight, off.sum(dim=0).unsqueeze(1)], dim=1)
+        return float(loss + l2 / 2 * weight.double().square().sum()), gradient.double().flatten().cpu().numpy()
+
+    start = np.zeros(classes * (width + 1))
+    options = {"maxiter": max_steps, "ftol": 1e-8, "gtol": 1e-5}
+    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
+    weight, bias = at(found.x)
+    return LogisticRegression(weight, bias, mean, spread)

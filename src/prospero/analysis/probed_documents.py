@@ -16,7 +16,7 @@ from prospero.evaluation.tasks.text import EncodedText
 from prospero.model.base import LanguageModel
 from prospero.model.hooks import record
 
-MOST_TOKENS = 1024
+MOST_TOKENS = 512
 """Of one document: its beginning."""
 CHARACTERS = 16 * MOST_TOKENS
 """Of which its tokens are made."""
@@ -62,8 +62,19 @@ def probed(text: str, tokenizer: Tokenizer, properties: Sequence[TextProperty]) 
         of_characters = one.of_characters(text)
         found = np.full(len(ids), NONE, dtype=np.int64)
         found[ends > 0] = of_characters[ends[ends > 0] - 1]
-        classes[one.name] = found
+        classes[one.name] = balanced(found) if one.balanced else found
     return ProbedDocument(text=text, ids=ids, classes=classes)
+
+
+def balanced(classes: np.ndarray) -> np.ndarray:
+    """Return classes [n] of 0 and 1 of which as many are kept of each, drawn evenly; the others have none."""
+    kept = np.full_like(classes, NONE)
+    count = min((classes == which).sum() for which in (0, 1))
+    for which in (0, 1):
+        places = np.flatnonzero(classes == which)
+        some = places[np.linspace(0, len(places) - 1, count).round().astype(np.int64)] if count else places[:0]
+        kept[some] = which
+    return kept
 
 
 class Windows:

@@ -34,6 +34,8 @@ class TextProperty:
     classes: Sequence[str]
     of_characters: Callable[[str], np.ndarray]
     """Text -> int64 class of each character, `NONE` where it has none."""
+    balanced: bool = False
+    """Whether of its two classes one is so rare that a document's tokens are thinned out to as many of each."""
 
 
 def next_is_line_end(text: str) -> np.ndarray:
@@ -63,7 +65,12 @@ def bracket_depth(text: str) -> np.ndarray:
 PROPERTIES = {
     one.name: one
     for one in (
-        TextProperty(name="next_is_line_end", classes=("other", "line end"), of_characters=next_is_line_end),
+        TextProperty(
+            name="next_is_line_end",
+            classes=("other", "line end"),
+            of_characters=next_is_line_end,
+            balanced=True,
+        ),
         TextProperty(name="in_string_or_comment", classes=("code", "inside"), of_characters=in_string_or_comment),
         TextProperty(name="token_kind", classes=KINDS, of_characters=token_kind),
         TextProperty(name="bracket_depth", classes=("0", "1", "2", "3 or more"), of_characters=bracket_depth),

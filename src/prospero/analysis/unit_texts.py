@@ -13,6 +13,7 @@ from torch import Tensor
 from prospero.analysis.base import whole
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError
+from prospero.model.adapters.lora import LoRALinear
 from prospero.model.base import LanguageModel
 from prospero.model.layers.norms import LayerNorm
 from prospero.model.rnn import RNN
@@ -110,7 +111,10 @@ def direction_of(model: LanguageModel, point: str, unit: Tensor) -> Tensor | Non
     if not isinstance(model, Transformer):
         return None
     if name == "feed_forward.hidden":
-        weight = whole(model.get_parameter(f"blocks.{block}.feed_forward.down.weight"))  # [D, F]
+        down = model.get_submodule(f"blocks.{block}.feed_forward.down")
+        weight = whole(down.get_parameter("weight"))  # [D, F]
+        if isinstance(down, LoRALinear):
+            weight = weight + down.scale * (whole(down.lora_B) @ whole(down.lora_A))
         return weight @ unit.to(weight)
     return unit if name in STRAIGHT else None
 
