@@ -15,6 +15,8 @@ from prospero.checkpoints.model_folder import describe_model, save_model_folder
 from prospero.commands.distill import distill
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.model.transformer import TransformerConfig
+from prospero.runs.folder import RunFolder
+from prospero.runs.usage import all_starts, total
 from tests.endurance.killing import Victim, after_rows, during_a_save, repeatable_metrics
 
 pytestmark = [pytest.mark.processes, pytest.mark.deep]
@@ -78,5 +80,7 @@ def test_killed_and_resumed_it_ends_the_same(case, place):
     assert repeatable_metrics(killed.run_dir) == rows and len(rows) == STEPS
     weights = "model/model.safetensors"
     assert (killed.run_dir / weights).read_bytes() == (calm.run_dir / weights).read_bytes()
+    used = [total(all_starts(RunFolder(run.run_dir))) for run in (calm, killed)]
+    assert [run["starts"] for run in used] == [1, 4] and used[0]["machine_hours"] > 0
     losses = [float(row["train/loss"]) for row in rows]
     assert losses[-1] < losses[0]
