@@ -23,7 +23,7 @@ from prospero.configuration.compose import compose
 from prospero.errors import ConfigError, DataError, ProsperoError
 from prospero.runs.folder import RunFolder
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = [
@@ -174,7 +174,7 @@ def test_a_weight_that_was_changed_is_seen(run, capfd):
 def test_two_processes_are_started_as_train_does(trainer, place):
     words = [f"trainer={trainer}", "trainer.accelerator=cpu", "trainer.devices=2", "max_steps=6"]
     command = [sys.executable, str(ROOT / "train.py"), *SETTINGS, *words, f"run_dir=outputs/{trainer}"]
-    subprocess.run(command, check=True, timeout=240)
+    subprocess.run(command, check=True, timeout=400)
     assert repeat(RepeatConfig(run=f"outputs/{trainer}", run_dir=f"outputs/{trainer}_again")) == 0
 
 
@@ -210,6 +210,6 @@ def test_a_repetition_that_is_broken_off_says_so_and_leaves_no_process(place):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM and "broken off: " in said
     assert "metrics: the same digit for digit" in said

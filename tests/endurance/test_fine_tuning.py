@@ -23,7 +23,7 @@ SETTINGS = [
     "seq_len=48", "global_batch_size=8", "micro_batch_size=2", "trainer.log_every_steps=1", "trainer.val_every_steps=8",
     "trainer.num_threads=1", "callbacks=[checkpoints]", "callbacks.checkpoints.every_steps=5", f"max_steps={STEPS}",
 ]  # fmt: skip
-DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+TWO = ["trainer.accelerator=cpu", "trainer.devices=2"]
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,14 @@ def test_killed_or_spread_it_ends_the_same(noise, place, long_form):
     assert losses[-1] < losses[0] - 1
     if noise != "none" or not long_form:
         return  # ranks draw noise of their own, as of dropout
-    spread = Victim([*words, *DDP], place, place / "spread")
-    spread.live_to_the_end()
-    assert [float(row["train/loss"]) for row in repeatable_metrics(spread.run_dir)] == pytest.approx(losses, rel=1e-5)
-    ours, theirs = (read_safetensors(run.run_dir / weights) for run in (spread, calm))
-    for key, value in theirs.items():
-        torch.testing.assert_close(ours[key], value, rtol=1e-3, atol=2e-5)
+    for strategy in ("ddp", "fsdp"):
+        spread = Victim([*words, f"trainer={strategy}", *TWO], place, place / strategy)
+        spread.live_to_the_end()
+        theirs = repeatable_metrics(spread.run_dir)
+        for name in ("train/loss", "val/loss", "test/loss"):
+            expected = [float(row[name]) for row in rows if row[name]]
+            found = [float(row[name]) for row in theirs if row[name]]
+            assert found == pytest.approx(expected, rel=1e-5), (strategy, name)
+        ours = read_safetensors(spread.run_dir / weights)
+        for key, value in read_safetensors(calm.run_dir / weights).items():
+            torch.testing.assert_close(ours[key], value, rtol=1e-3, atol=2e-5)

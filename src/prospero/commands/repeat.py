@@ -6,7 +6,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,13 @@ EXAMPLES = [
 ]
 
 
+class Code(Enum):
+    """Which code trains."""
+
+    now = "now"
+    then = "then"
+
+
 @dataclass(kw_only=True, slots=True)
 class RepeatConfig:
     """Which run is repeated, how far, and where."""
@@ -38,6 +48,9 @@ class RepeatConfig:
     """The run: last, its name, or its folder."""
     steps: int | None = None
     """Repeat the first so many optimiser steps only; null: all that the run took."""
+    code: Code = Code.now
+    """now: that of the clone as it stands. then: the run's commit, checked out for a while with the changes in its
+    code.diff, which are executed: for runs that you trust."""
     run_dir: str | None = None
     """Folder of the repetition; without one a new one beside the runs, <outputs_dir>/train/<date>_<time>_<name>_repeat,
     where outputs_dir is that of the run's own settings."""
@@ -62,7 +75,7 @@ def repeat(config: RepeatConfig) -> int:
     A repetition that is broken off returns what it left with, 128 + the signal.
     """
     from prospero import log as logging_setup
-    from prospero.commands.repeatable import open_repeatable, repetition_of, threads_of
+    from prospero.commands.repeatable import open_repeatable, repetition_of
     from prospero.log import log
     from prospero.paths import write_text
     from prospero.processes import ranks
@@ -77,14 +90,40 @@ def repeat(config: RepeatConfig) -> int:
     settings = repetition_of(run, until)
     _check_data(run)
     settings = replace(settings, name=f"{run.config.run_name()}_repeat")
-    place = find.create(settings.outputs_dir, config.run_dir, settings.run_name(), resume=False)
-    log.info("repeating %s, %d steps, in %s", run.folder.path, until or run.last_step, place)
-    new = RunFolder(place)
-    code = _train(replace(settings, run_dir=str(place)), run.folder, new, threads_of(run))
-    verdict = compared(run, new, until, code)
+    with _code(config.code, run) as code:
+        place = find.create(settings.outputs_dir, config.run_dir, settings.run_name(), resume=False)
+        log.info("repeating %s, %d steps, in %s", run.folder.path, until or run.last_step, place)
+        new = RunFolder(place)
+        left_with = _train(_text(run, replace(settings, run_dir=str(place)), code), code, run, new)
+    verdict = compared(run, new, until, left_with)
     write_text(new.repetition, json.dumps(verdict.plain(), indent=1) + "\n")
     print(verdict.text())
-    return code if code > 128 else 0 if verdict.equal else DIFFERS
+    return left_with if left_with > 128 else 0 if verdict.equal else DIFFERS
+
+
+@contextmanager
+def _code(asked: Code, run: "Repeatable") -> Iterator[Path]:
+    """Yield where Python finds the code that trains; say where it is another than the run's."""
+    from prospero.commands.code_of_then import HERE, code_of_then, same_code
+    from prospero.log import log
+    from prospero.runs.repetition.surroundings import environment_now
+
+    same = same_code(run.folder, environment_now())
+    if asked is Code.now or same:
+        if same is False:
+            log.warning("the code is another than then; code=then trains with that of then (see docs/REPEAT.md)")
+        yield HERE
+        return
+    with code_of_then(run.folder) as place:
+        yield place
+
+
+def _text(run: "Repeatable", settings: "TrainConfig", code: Path) -> str:
+    """Return the config.yaml that the repetition is trained by, in the words of the code that trains."""
+    from prospero.commands.code_of_then import HERE, changed_text
+    from prospero.configuration.written import rerunnable
+
+    return rerunnable(settings) if code == HERE else changed_text(run.folder.config, run.config, settings)
 
 
 def _check_data(run: "Repeatable") -> None:
@@ -102,45 +141,52 @@ def _check_data(run: "Repeatable") -> None:
         )
 
 
-def _train(settings: "TrainConfig", old: "RunFolder", new: "RunFolder", threads: int | None) -> int:
-    """Train as `python train.py` does, in a process of its own, and return its exit code.
+def _train(config: str, code: Path, run: "Repeatable", new: "RunFolder") -> int:
+    """Train as `python train.py` does by the text of a `config`, in a process of its own, and return its exit code.
 
     Raises ProsperoError where it ended before its first step; the folder is gone then.
     """
-    from prospero.configuration.written import rerunnable
+    from prospero.commands.repeatable import threads_of
     from prospero.processes import signals
     from prospero.runs.folder import RunFolder
 
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_import_paths())}
-    if threads is not None:
+    paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    if (threads := threads_of(run)) is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory(prefix="prospero-repeat-") as folder:
         file = RunFolder(Path(folder)).config
-        file.write_text(rerunnable(settings), encoding="utf-8")
-        if old.numerics.is_file():
-            shutil.copyfile(old.numerics, new.numerics)  # a machine of its kind takes the choice as it is
+        file.write_text(config, encoding="utf-8")
+        if run.folder.numerics.is_file():
+            shutil.copyfile(run.folder.numerics, new.numerics)  # a machine of its kind takes the choice as it is
         words = [sys.executable, "-m", "prospero", "train", "--config-dir", folder, "--config-name", file.stem]
         with signals.watched():
             child = subprocess.Popen(words, env=environment)
             signals.watch.children.append(child)
             try:
-                code = child.wait()
-            except Interrupted:
-                code = child.wait(LEAVE_SECONDS)
+                left_with = _wait(child)
             finally:
                 child.kill()
     if not new.metrics.is_file():
         new.numerics.unlink(missing_ok=True)
         if new.path.is_dir() and not any(new.path.iterdir()):
             new.path.rmdir()
-        raise ProsperoError(f"the repetition ended with exit code {code} before its first row, for the reason above")
-    return code if code >= 0 else 128 - code
+        raise ProsperoError(
+            f"the repetition ended with exit code {left_with} before its first row, for the reason that it says above"
+        )
+    return left_with if left_with >= 0 else 128 - left_with
 
 
-def _import_paths() -> list[str]:
-    """Return where the process that trains finds this very package, and what else this one was told."""
-    package = Path(__file__).resolve().parents[2]
-    return [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+def _wait(child: "subprocess.Popen[bytes]") -> int:
+    """Return what the process leaves with; one that is interrupted may save first, and is killed if that takes long."""
+    try:
+        return child.wait()
+    except Interrupted:
+        try:
+            return child.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return child.wait()
 
 
 def compared(run: "Repeatable", new: "RunFolder", until: int | None, code: int = 0) -> "Verdict":

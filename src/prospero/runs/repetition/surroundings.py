@@ -7,6 +7,7 @@ from typing import Any
 
 from prospero.errors import DataError
 from prospero.plain import flat
+from prospero.runs.environment import environment
 from prospero.runs.folder import RunFolder
 from prospero.secret_values import scrub
 
@@ -39,6 +40,12 @@ def read_environment(run: RunFolder) -> dict[str, Any]:
         raise DataError(f"{run.environment} is damaged: it holds no facts")
     found[DIFF] = code_diff(run)
     return found
+
+
+def environment_now() -> dict[str, Any]:
+    """Return the facts of here and now, the changes of the clone among them."""
+    facts = environment()
+    return {**facts, DIFF: scrub(facts["git"].get("diff", ""))}
 
 
 def code_diff(run: RunFolder) -> str:
