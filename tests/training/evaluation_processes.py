@@ -1,4 +1,4 @@
-"""Measures a task inside training under several strategies in the same processes; started with torchrun.
+"""Measures a task inside training under several strategies in the same processes; started as by torchrun.
 
     torchrun --nproc-per-node N evaluation_processes.py FOLDER CASE...
 

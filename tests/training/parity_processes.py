@@ -1,4 +1,4 @@
-"""Trains one small Transformer under several strategies in the same processes; started by test_parity with torchrun.
+"""Trains one small Transformer under several strategies in the same processes; started by test_parity as by torchrun.
 
     torchrun --nproc-per-node N parity_processes.py FOLDER CASE...
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pair import run_pair
+from tests.ranks import run_ranks
 from tests.training.evaluation_processes import ITEMS, train
 
 pytestmark = pytest.mark.processes
@@ -19,7 +19,7 @@ def results(tmp_path_factory):
     """Case -> what each rank found; the cases of one process are run here."""
     folder = tmp_path_factory.mktemp("evaluation")
     cases = [case for name in TWO for case in (name, f"{name}+still")]
-    run_pair(Path(__file__).with_name("evaluation_processes.py"), str(folder), *cases)
+    run_ranks(Path(__file__).with_name("evaluation_processes.py"), str(folder), *cases)
     found = {case: [json.loads((folder / f"{case}_{rank}.json").read_text()) for rank in (0, 1)] for case in cases}
     alone = {case: [json.loads(json.dumps(train(folder, case)))] for case in ("one", "one+still")}
     return found | alone

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.pair import run_pair
+from tests.ranks import run_ranks
 from tests.training.state_processes import OPTIMIZERS, train
 
 pytestmark = pytest.mark.processes
@@ -17,7 +17,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("state")
     for name, config in OPTIMIZERS.items():
         train(folder / f"{name}_one_2", config, "one", 2)
-    run_pair(Path(__file__).with_name("state_processes.py"), str(folder))
+    run_ranks(Path(__file__).with_name("state_processes.py"), str(folder))
     return folder
 
 

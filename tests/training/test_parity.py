@@ -1,8 +1,5 @@
 """One process and every strategy give the same training: 20 steps of a small Transformer in float32, over gloo."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +8,7 @@ import torch
 
 from prospero.training import trainer
 from tests.grids import grid
-from tests.pair import run_pair
+from tests.ranks import run_ranks
 from tests.training.parity_processes import CASES, train
 from tests.training.spread_model import SPREADS, train_spread
 
@@ -27,24 +24,15 @@ DISTILL = ["ddp+distill", "fsdp+distill"]
 FOUR = [name for name, settings in CASES.items() if settings["devices"] == 4]
 
 
-def start_four(folder: Path, cases: list[str]) -> None:
-    """By torchrun itself; pairs are started without it (tests/pair.py)."""
-    script = str(Path(__file__).with_name("parity_processes.py"))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
-    command = [sys.executable, *launcher, script, str(folder), *cases]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-5000:]
-
-
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, long_form) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("parity")
     bf16 = ["bf16"] if trainer._cpu_accepts_bf16() else []
     pairs = [*(f"{name}+everything" for name in TWO), *MUON, ALWAYS_LORA, *DISTILL, *STOPPED, *bf16]
     pairs += [*TWO, *(case for case in LORA if case != ALWAYS_LORA)] if long_form else []
-    run_pair(Path(__file__).with_name("parity_processes.py"), str(folder), *pairs)
-    start_four(folder, [*(f"{name}+everything" for name in FOUR), "spreads"])
+    script = Path(__file__).with_name("parity_processes.py")
+    run_ranks(script, str(folder), *pairs)
+    run_ranks(script, str(folder), *(f"{name}+everything" for name in FOUR), "spreads", size=4)
     alone = {case: train(folder, case) for case in ("one", "one+everything", "one+muon", "one+lora", "one+distill")}
     return {file.stem: torch.load(file) for file in folder.glob("*.pt")} | alone
 

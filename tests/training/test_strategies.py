@@ -9,7 +9,7 @@ import torch
 from prospero.checkpoints.manifest import read_manifest
 from prospero.checkpoints.run_checkpoints import Checkpoint
 from prospero.runs.metrics import metric_series
-from tests.pair import run_pair
+from tests.ranks import run_ranks
 from tests.training.two_processes import train
 
 pytestmark = pytest.mark.processes
@@ -32,7 +32,7 @@ def runs(tmp_path_factory) -> Path:
         run, _, step = str(job.get("resume", "")).partition("/")
         job["resume"] = str(folder / run / "checkpoints" / step) if step else ""
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    run_pair(Path(__file__).with_name("two_processes.py"), str(folder / "jobs.json"))
+    run_ranks(Path(__file__).with_name("two_processes.py"), str(folder / "jobs.json"))
     return folder
 
 

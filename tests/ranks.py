@@ -1,6 +1,6 @@
-"""Two processes that are ranks of one group, started as torchrun would start them, without its agent.
+"""Two or more processes that are ranks of one group, started as torchrun would start them, without its agent.
 
-The agent is a third program that imports torch: a fifth of the processor time of a test that starts a pair.
+The agent is one more program that imports torch, and starts the others by imports of their own (tests/programs.py).
 """
 
 import os
@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 280
 
 
-def run_pair(script: Path, *words: str) -> None:
-    """Run `script` with `words` as ranks 0 and 1; where one fails, the other is ended, and its last words are told."""
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "pair"}
+def run_ranks(script: Path, *words: str, size: int = 2) -> None:
+    """Run `script` with `words` as every rank; where one fails, the others are ended, and its last words are told."""
+    shared = {"WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size), "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "pair"}
     shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "OMP_NUM_THREADS": "1"}
     shared["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
     with tempfile.TemporaryFile() as said:
@@ -30,7 +30,7 @@ def run_pair(script: Path, *words: str) -> None:
                 stdout=subprocess.DEVNULL,
                 stderr=said,
             )
-            for rank in range(2)
+            for rank in range(size)
         ]
         try:
             codes = _wait(ranks)
@@ -39,11 +39,11 @@ def run_pair(script: Path, *words: str) -> None:
                 rank.kill()
                 rank.wait()
         said.seek(0)
-        assert codes == [0, 0], f"exit codes {codes}: {said.read().decode(errors='replace')[-5000:]}"
+        assert codes == [0] * size, f"exit codes {codes}: {said.read().decode(errors='replace')[-5000:]}"
 
 
 def _wait(ranks: list[subprocess.Popen]) -> list[int | None]:
-    """Return the exit codes when both have ended, or one with an error, or SECONDS are over."""
+    """Return the exit codes when all have ended, or one with an error, or SECONDS are over."""
     end = time.monotonic() + SECONDS
     while True:
         codes = [rank.poll() for rank in ranks]
