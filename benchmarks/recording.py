@@ -1,4 +1,4 @@
-"""What looking inside costs: a forward pass with every point recorded beside a plain one, and a step with points unused.
+"""What looking inside costs: a forward pass with every point recorded, and a step in which nothing is.
 
     python benchmarks/recording.py                     model=small: 6 blocks, width 384, 256 tokens
     python benchmarks/recording.py --rows 8 --rounds 30
