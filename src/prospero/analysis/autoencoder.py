@@ -36,6 +36,8 @@ from prospero.runs.figures import GREY, style
 
 LATENTS_PER_WIDTH = 4
 """Latents where nobody says how many, by the width of the point."""
+TRAINED, TRAINED_IN_TRAINING = (50_000, 1000), (8_000, 200)
+"""Activations and steps where nobody says how many, in a command and within a training of the model."""
 JUDGED_ROWS = 32
 """Rows of other text, where nobody says how many."""
 TOKENS_SHOWN = 6
@@ -52,10 +54,11 @@ class AutoencoderConfig(TextRowsConfig):
     """Directions that are learned; null: 4 for each channel of the point."""
     k: int = 16
     """Latents that are on at a time."""
-    tokens: int = 50_000
-    """Activations to train on: of the training text where the run's data are here, else of a part of the text."""
-    steps: int = 1000
-    """Steps of training."""
+    tokens: int | None = None
+    """Activations to train on, of the training text where the run's data are here, else of a part of the text; null:
+    50,000, within a training 8,000."""
+    steps: int | None = None
+    """Steps of the autoencoder's training; null: 1000, within a training of the model 200."""
     batch_size: int = 512
     """Activations a step."""
     lr: float = 0.001
@@ -72,8 +75,9 @@ class AutoencoderConfig(TextRowsConfig):
     def __post_init__(self) -> None:
         TextRowsConfig.__post_init__(self)
         for name, least in (("k", 1), ("tokens", 100), ("steps", 1), ("batch_size", 1), ("shown", 0), ("texts", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}={getattr(self, name)} must be at least {least}")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name}={value} must be at least {least}")
         if self.context < 0 or not self.lr > 0:
             raise ConfigError(f"context={self.context} must be at least 0, and lr={self.lr} above 0")
         if self.latents is not None and self.latents <= self.k:
@@ -85,13 +89,15 @@ class AutoencoderConfig(TextRowsConfig):
 
     def build(self, name: str, facts: AnalysisFacts) -> "Autoencoder":
         """Return the analysis with the rows to train on and those to judge by."""
-        return Autoencoder(name, self, *_texts(self, name, facts), seed=facts.seed)
+        tokens, steps = TRAINED_IN_TRAINING if facts.training else TRAINED
+        tokens, steps = self.tokens or tokens, self.steps or steps
+        return Autoencoder(name, self, _texts(self, name, facts, tokens), tokens=tokens, steps=steps, seed=facts.seed)
 
 
-def _texts(config: AutoencoderConfig, name: str, facts: AnalysisFacts) -> "tuple[_Side, _Side]":
+def _texts(config: AutoencoderConfig, name: str, facts: AnalysisFacts, tokens: int) -> "tuple[_Side, _Side]":
     """Return the rows to train on and those to judge by."""
     judged, length = config.limit or facts.limit or JUDGED_ROWS, row_length(config, facts)
-    wanted = math.ceil(config.tokens / length)
+    wanted = math.ceil(tokens / length)
     if config.path is None and facts.data is not None:
         sides = [
             TextRowsConfig(split=split, seq_len=config.seq_len, limit=limit).rows(name, facts)
@@ -129,9 +135,19 @@ class Autoencoder(Analysis):
 
     one_process = True
 
-    def __init__(self, name: str, config: AutoencoderConfig, train: _Side, judge: _Side, *, seed: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: AutoencoderConfig,
+        sides: tuple[_Side, _Side],
+        *,
+        tokens: int,
+        steps: int,
+        seed: int,
+    ) -> None:
         super().__init__(name)
-        self.config, self.train, self.judge, self.seed = config, train, judge, seed
+        self.config, self.tokens, self.steps, self.seed = config, tokens, steps, seed
+        self.train, self.judge = sides
         self.trained: TopKAutoencoder | None = None
         """Of the model that was measured last."""
         self._trained_for: Subject | None = None
@@ -159,7 +175,8 @@ class Autoencoder(Analysis):
     @property
     def facts(self) -> dict[str, Any]:
         """Which text it was trained and judged on."""
-        return {"trained_on": dict(self.train.rows.facts), "judged_on": dict(self.judge.rows.facts), "seed": self.seed}
+        trained = {**self.train.rows.facts, "tokens": self.tokens, "steps": self.steps, "seed": self.seed}
+        return {"trained_on": trained, "judged_on": dict(self.judge.rows.facts)}
 
     @property
     def caveats(self) -> list[str]:
@@ -213,13 +230,13 @@ class Autoencoder(Analysis):
 
     def _train(self, model: LanguageModel, point: str, subject: Subject) -> None:
         config = self.config
-        x = self._activations(model, point, self.train, subject.rows).flatten(0, 1)[: config.tokens]
+        x = self._activations(model, point, self.train, subject.rows).flatten(0, 1)[: self.tokens]
         latents = config.latents or LATENTS_PER_WIDTH * x.shape[1]
         if latents <= config.k:
             raise ConfigError(f"analyses.{self.name}.k={config.k} must be less than the {latents} latents")
         log.info("%s: training %s latents on %s activations of %s", self.name, f"{latents:,}", f"{len(x):,}", point)
         self.trained = train_autoencoder(
-            x, latents=latents, k=config.k, steps=config.steps, batch_size=config.batch_size, lr=config.lr,
+            x, latents=latents, k=config.k, steps=self.steps, batch_size=config.batch_size, lr=config.lr,
             seed=self.seed,
         )  # fmt: skip
         on = torch.zeros(latents, dtype=torch.bool, device=x.device)

@@ -37,8 +37,8 @@ from prospero.model.hooks import matching, record
 
 HELD = 2**27
 """Numbers of activations that are held at a time: 512 MB."""
-TOKENS_IN_TRAINING = 4000
-"""Tokens for the fit within a training, where it should be short."""
+TOKENS, TOKENS_IN_TRAINING = 20_000, 4_000
+"""Tokens for the fit where nobody says how many, in a command and within a training."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,8 +49,8 @@ class ProbesConfig(TextRowsConfig):
     """Where activations are read, patterns with *; without any, the embedding and the stream after each block."""
     properties: list[str] = field(default_factory=list)
     """What is looked for; without any, all of next_is_line_end, in_string_or_comment, token_kind, bracket_depth."""
-    tokens: int = 20_000
-    """Tokens that probes are fitted to at most; they are judged on half as many."""
+    tokens: int | None = None
+    """Tokens that probes are fitted to at most, and judged on half as many; null: 20,000, within a training 4,000."""
     test_share: float = 0.33
     """Share of the documents that probes are judged on, and never fitted to."""
     l2: float = 0.001
@@ -68,7 +68,7 @@ class ProbesConfig(TextRowsConfig):
             check_has_units(point, "points")
         if not 0 < self.test_share < 1:
             raise ConfigError(f"test_share={self.test_share} must be between 0 and 1")
-        if self.tokens < 100:
+        if self.tokens is not None and self.tokens < 100:
             raise ConfigError(f"tokens={self.tokens} are too few to fit a probe to; choose 100 or more")
         if self.l2 < 0:
             raise ConfigError(f"l2={self.l2} must not be negative")
@@ -96,7 +96,7 @@ class _Split:
 
 def _documents(config: ProbesConfig, name: str, facts: AnalysisFacts) -> _Split:
     """Deal documents out until both sides have their tokens; the order decides, so that more tokens keep the rest."""
-    fit = min(config.tokens, TOKENS_IN_TRAINING) if facts.training else config.tokens
+    fit = config.tokens or (TOKENS_IN_TRAINING if facts.training else TOKENS)
     rows = TextRowsConfig(path=config.path, split=config.split, seq_len=config.seq_len, limit=fit // 16)
     found, coin = rows.rows(name, facts), random.Random(f"probes {facts.seed}")
     text = found.text
