@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.runs.comparison.fakes import fake_sweep
 
 from prospero.analysis.dynamics import report
 from prospero.analysis.dynamics.matrices import matrix_numbers
@@ -141,6 +142,16 @@ def test_two_runs_are_compared_on_the_same_text(capsys):
     assert [row["step"] for row in table(folder.losses)] == ["2", "8", "2", "4"]
     assert folder.picture("runs").is_file() and folder.picture("a_weights").is_file()
     assert "a: 2 of its 4 checkpoints (most_checkpoints=)" in capsys.readouterr().out
+
+
+def test_the_jobs_of_a_sweep_that_are_done_are_looked_at(tmp_path):
+    jobs = [([f"optimizer.lr={lr}"], status) for lr, status in ((0.1, "DONE"), (0.2, "FAILED"), (0.3, "DONE"))]
+    sweep = fake_sweep(tmp_path / "sweeps" / "rates", jobs, loss=[1.0, 1.0, 1.0])
+    for number in range(3):
+        shutil.copytree("outputs/train/b/checkpoints", sweep / str(number) / "checkpoints")
+    dynamics(DynamicsConfig(sweep="rates", outputs_dir=str(tmp_path), tokens=0))
+    rows = table(sweep / "dynamics" / "losses.csv")
+    assert [(row["run"], row["step"]) for row in rows] == [("0.1", "2"), ("0.1", "4"), ("0.3", "2"), ("0.3", "4")]
 
 
 def test_one_checkpoint_has_numbers_and_no_course(capsys, tmp_path):

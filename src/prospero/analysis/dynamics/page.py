@@ -19,10 +19,11 @@ LISTED = 15
 _STYLE = """
 main { max-width: 1280px; }
 img { width: 100%; height: auto; }
-.lists { display: grid; grid-template-columns: repeat(auto-fit, minmax(270px, 1fr)); gap: 12px; }
+.lists { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 12px 28px; }
 .lists h3 { font-size: 14px; margin: 8px 0; }
-.lists td { font-variant-numeric: tabular-nums; }
-.lists td:first-child { color: #24292f; width: auto; }
+.lists td, .lists td:first-child, .lists td:last-child { font-family: inherit; width: auto; white-space: nowrap; }
+.lists td { font-variant-numeric: tabular-nums; color: #24292f; }
+.lists td:first-child { font-family: ui-monospace, monospace; }
 th { text-align: left; font-weight: 500; color: #656d76; padding: 3px 8px 3px 0; }
 """
 CAVEATS = [
@@ -123,12 +124,12 @@ def _lists(found: Sequence[Trajectory], study: RunStudy) -> str:
 def _words(found: Sequence[Trajectory]) -> str:
     if not found:
         return "<p class=quiet>none</p>"
-    rows = [["", "times", "step", "nats: first, lowest, last"]]
+    rows = [["", "times", "at step", "nats at first", "lowest", "at last"]]
     for one in found:
         step = "-" if one.learned_at is None else f"{one.learned_at:,.0f}"
         step = f"≤ {step}" if one.learned_by_first else step
-        losses = f"{one.losses[0]:.2f}, {min(one.losses):.2f}, {one.losses[-1]:.2f}"
-        rows.append([shown(one.name), f"{one.count:,}", step, losses])
+        losses = (one.losses[0], min(one.losses), one.losses[-1])
+        rows.append([shown(one.name), f"{one.count:,}", step, *(f"{loss:.2f}" for loss in losses)])
     return _table(rows)
 
 
