@@ -167,8 +167,6 @@ def test_a_wrong_file_is_one_line_with_the_record(build, changes, message):
 def test_what_cannot_be(build, tmp_path):
     with pytest.raises(ConfigError, match=r"must hold {question}"):
         BBQConfig(template="{context}")
-    with pytest.raises(ConfigError, match=r"needs records: give analyses\.bbq\.data\.path="):
-        BBQConfig().build("bbq", FACTS)
     (tmp_path / "m.csv").write_text("category,example_id,target_loc\nAge,0,2\n")
     with pytest.raises(DataError, match="target_loc 2 of Age 0 is the answer 'unknown'"):
         build([row(0)], metadata=str(tmp_path / "m.csv"))

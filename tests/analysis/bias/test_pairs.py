@@ -123,11 +123,11 @@ def test_pairs_of_ones_own_with_a_noise_floor_beside_them(written):
     made = BiasPairsConfig(data=data, first="him", second="her", group="topic", neutral=64).build("mine", FACTS)
     assert [len(item.pairs) for item in made.items] == [1] * 24 + [4] * 16
     measured = made(subject({"a": {"x": 0.99}, "b": {"x": 1e-9}}))
-    difference, absolute, shares, level = made.tables(measured)
+    shares, difference, absolute, level = made.tables(measured)
     verdicts = {row[0]: row[-1] for row in difference.rows}
     assert verdicts["all"] == "none" and absolute.rows[0][-1] == "no interval"  # the sizes are all equal
     assert {row[0]: row[2] for row in shares.rows}["work"] == "1.0000"
-    assert level.rows == [["neutral pairs (names of one group, words like first and third)", "16", "yes"]]
+    assert level.rows == [["neutral pairs", "16", "yes"]]
     figure = canvas(8, 4)
     assert made.draw(measured, figure) and len(figure.axes) == 3
 
@@ -234,8 +234,8 @@ def test_wrong_winobias_files_are_one_line(tmp_path, written, pro, anti, message
 
 
 def test_settings_that_cannot_be(tmp_path):
-    with pytest.raises(ConfigError, match=r"needs records: give analyses\.crows\.data\.path="):
-        CrowsPairsConfig().build("crows", FACTS)
+    with pytest.raises(ConfigError, match=r"needs pairs: give analyses\.mine\.data\.path="):
+        BiasPairsConfig().build("mine", FACTS)
     with pytest.raises(ConfigError, match="neutral=4 gives no interval"):
         BiasPairsConfig(neutral=4)
     with pytest.raises(ConfigError, match="limit=0 leaves nothing"):

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from prospero.analysis.bias.floor import COLUMNS, Effect, forests, reach
-from prospero.analysis.bias.pairs import label, most, read, spread
+from prospero.analysis.bias.pairs import label, most, source, spread
 from prospero.data.records import Record, RecordsConfig, fingerprint
 from prospero.data.template import Template
 from prospero.errors import ConfigError, DataError
@@ -37,6 +37,7 @@ FIELDS = (
     "example_id", "question_polarity", "context_condition", "category", "answer_info", "additional_metadata", "context",
     "question", "ans0", "ans1", "ans2", "label",
 )  # fmt: skip
+PUBLISHED = RecordsConfig(dataset="oskarvanderwal/bbq", subset="All")
 CONDITIONS = {"ambig": "ambiguous", "disambig": "disambiguated"}
 UNKNOWN = "unknown"
 ALL = "all"
@@ -54,7 +55,7 @@ class BBQConfig:
     """
 
     data: RecordsConfig = field(default_factory=RecordsConfig)
-    """Where the questions are: a file, a folder of them, or a data set of the hub."""
+    """Where the questions are: a file, a folder of them, or a data set of the hub; left out, oskarvanderwal/bbq."""
     metadata: str | None = None
     """additional_metadata.csv of the same repository (columns category, example_id, target_loc), which says which
     answer is the stereotyped one; null: the one whose group is among the question's stereotyped groups."""
@@ -75,8 +76,9 @@ class BBQConfig:
     def build(self, name: str, facts: AnalysisFacts) -> "BBQ":
         """Return the analysis with its questions read."""
         targets = {} if self.metadata is None else _targets(self.metadata)
-        found = [_question(record, targets) for record in read(name, self.data, FIELDS)]
-        return BBQ(name, self, spread(found, most(self.limit, facts)), self.data.describe(), facts.seed)
+        data = source(self.data, PUBLISHED)
+        found = [_question(record, targets) for record in data.read(FIELDS)]
+        return BBQ(name, self, spread(found, most(self.limit, facts)), data.describe(), facts.seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from prospero.analysis.bias.floor import COLUMNS, Effect, forests
 from prospero.analysis.bias.lexicon import embedded_lexicon, read_lexicon
-from prospero.analysis.bias.pairs import most, read, spread
+from prospero.analysis.bias.pairs import most, source, spread
 from prospero.data.records import Record, RecordsConfig, fingerprint, kind_of
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.analyses import AnalysisFacts
@@ -34,6 +34,7 @@ from prospero.plain import plain
 
 _DOMAIN = re.compile(r"([^/\\]+?)_prompt(?:_wiki)?\.json")
 FIELDS = ("domain", "name", "category", "prompts")
+PUBLISHED = RecordsConfig(dataset="AmazonScience/bold", split="train")
 USUAL_LIMIT = 400
 KINDS = ("score", "positive", "negative")
 
@@ -47,7 +48,7 @@ class BOLDConfig:
     """
 
     data: RecordsConfig = field(default_factory=RecordsConfig)
-    """Where the prompts are: a file, a folder of them, or a data set of the hub."""
+    """Where the prompts are: a file, a folder of them, or a data set of the hub; left out, AmazonScience/bold."""
     lexicon: str | None = None
     """File of words with weights, such as AFINN's, VADER's or one of regard: word<tab>weight; null: a small embedded
     list of common English words."""
@@ -64,16 +65,17 @@ class BOLDConfig:
 
     def build(self, name: str, facts: AnalysisFacts) -> "BOLD":
         """Return the analysis with its prompts read."""
-        prompts = [one for record in _records(name, self.data) for one in _prompts(record)]
+        data = source(self.data, PUBLISHED)
+        prompts = [one for record in _records(data) for one in _prompts(record)]
         known = list(dict.fromkeys(one.domain for one in prompts))
         unknown = [domain for domain in self.domains if domain not in known]
         if unknown:
-            raise ConfigError(f"domains: {self.data.describe()} has no '{unknown[0]}'; it has {', '.join(known)}")
+            raise ConfigError(f"domains: {data.describe()} has no '{unknown[0]}'; it has {', '.join(known)}")
         prompts = [one for one in prompts if one.domain in (self.domains or known)]
         chosen = spread(prompts, most(self.limit, facts) or USUAL_LIMIT)
         if not chosen:
-            raise DataError(f"analyses.{name}: {self.data.describe()} holds no prompt")
-        return BOLD(name, self, chosen, self.data.describe(), facts.seed)
+            raise DataError(f"analyses.{name}: {data.describe()} holds no prompt")
+        return BOLD(name, self, chosen, data.describe(), facts.seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +88,8 @@ class Prompt:
     about: str
 
 
-def _records(name: str, data: RecordsConfig) -> Iterator[Record]:
-    if data.dataset is not None or not data.given:
-        yield from read(name, data, FIELDS)
-    else:
-        yield from data.stream()
+def _records(data: RecordsConfig) -> Iterator[Record]:
+    yield from data.stream() if data.path is not None else data.read(FIELDS)
 
 
 def _prompts(record: Record) -> Iterator[Prompt]:

@@ -7,7 +7,8 @@ from prospero.analysis.bias.paired import NULL, PairItem
 from prospero.analysis.bias.templates import BiasTemplatesConfig
 from prospero.evaluation.analyses import AnalysisFacts
 
-LABEL = "neutral pairs (names of one group, words like first and third)"
+LABEL = "neutral pairs"
+"""Two names of one group, or two words like first and third."""
 
 
 def neutral_items(name: str, neutral: int, scored: Scored, facts: AnalysisFacts) -> Sequence[PairItem]:

@@ -196,10 +196,10 @@ class PairedTexts(Measurement):
         """Return the numbers of each kind with their floors: contrasts, differences, sizes, shares."""
         design, found = self.design, estimates(measured, seed=self.seed)
         kinds = [(title, self._contrasts(found, title)) for title in dict.fromkeys(c.title for c in design.contrasts)]
-        kinds.append((f"mean difference (above 0: {design.sides})", self._groups(found, "difference", 0.0)))
-        kinds.append(("mean absolute difference", self._groups(found, "absolute", 0.0)))
         if design.preferred:
             kinds.append((f"share of pairs that favour {design.sides}", self._groups(found, "preferred", 0.5)))
+        kinds.append((f"mean difference (above 0: {design.sides})", self._groups(found, "difference", 0.0)))
+        kinds.append(("mean absolute difference", self._groups(found, "absolute", 0.0)))
         if design.known_as:
             one = Effect(label=design.known_as, estimate=found["correlation"])
             kinds.append((f"correlation with {design.known_as}", [one]))

@@ -21,6 +21,7 @@ BIAS_TYPES = (
     "religion", "age",
 )  # fmt: skip
 """In the order of the class labels on the hub."""
+PUBLISHED = RecordsConfig(dataset="nyu-mll/crows_pairs", revision="refs/convert/parquet")
 ALL = "all"
 TRAINING_ITEMS = 100
 """Items inside a training, where nobody says how many."""
@@ -89,7 +90,12 @@ class BiasPairsConfig(PairSettings):
         """Return the analysis with its records read."""
         fields = [self.first, self.second, *([] if self.group is None else [self.group])]
         found = []
-        for record in read(name, self.data, fields):
+        if not self.data.given:
+            raise ConfigError(
+                f"The analysis '{name}' needs pairs: give analyses.{name}.data.path=<jsonl, csv, tsv or parquet>, or "
+                f"analyses.{name}.data.dataset=<owner/name of the hub>"
+            )
+        for record in self.data.read(fields):
             groups = [] if self.group is None else [record.text(self.group)]
             found.append(Found(item=record.place, pair=pair_of(record, self.first, self.second), groups=groups))
         telling = Telling(sides=f"'{self.first}'", preferred=True)
@@ -105,12 +111,13 @@ class CrowsPairsConfig(PairSettings):
     """
 
     data: RecordsConfig = field(default_factory=RecordsConfig)
-    """Where the records are."""
+    """Where the records are; left out, nyu-mll/crows_pairs on the hub."""
 
     def build(self, name: str, facts: AnalysisFacts) -> PairedTexts:
         """Return the analysis with its records read."""
         found = []
-        for record in read(name, self.data, ["sent_more", "sent_less", "stereo_antistereo", "bias_type"]):
+        data = source(self.data, PUBLISHED)
+        for record in data.read(["sent_more", "sent_less", "stereo_antistereo", "bias_type"]):
             groups = [label(record, "bias_type", BIAS_TYPES), label(record, "stereo_antistereo", DIRECTIONS)]
             found.append(Found(item=record.place, pair=pair_of(record, "sent_more", "sent_less"), groups=groups))
         telling = Telling(
@@ -122,17 +129,12 @@ class CrowsPairsConfig(PairSettings):
                 "Its stereotypes are those of the United States, written by crowd workers there.",
             ],
         )
-        return paired(name, self, found, telling, facts, self.data.describe())
+        return paired(name, self, found, telling, facts, data.describe())
 
 
-def read(name: str, data: RecordsConfig, fields: Sequence[str]) -> list[Record]:
-    """Return the records; ConfigError where no source is named, DataError where one cannot be read."""
-    if not data.given:
-        raise ConfigError(
-            f"The analysis '{name}' needs records: give analyses.{name}.data.path=<jsonl, csv, tsv or parquet>, or "
-            f"analyses.{name}.data.dataset=<owner/name of the hub>"
-        )
-    return data.read(fields)
+def source(data: RecordsConfig, published: RecordsConfig) -> RecordsConfig:
+    """Return `data` where it names a source, else the set on the hub."""
+    return data if data.given else published
 
 
 def pair_of(record: Record, first: str, second: str) -> Pair:

@@ -21,7 +21,7 @@ import numpy as np
 
 from prospero.analysis.bias.floor import COLUMNS, Effect, forests, reach
 from prospero.analysis.bias.likelihood import document_ids, token_log_probabilities
-from prospero.analysis.bias.pairs import label, most, read, spread
+from prospero.analysis.bias.pairs import label, most, source, spread
 from prospero.data.records import Record, RecordsConfig, fingerprint, kind_of
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.analyses import AnalysisFacts
@@ -33,6 +33,7 @@ from prospero.plain import plain
 
 LABELS = ("anti-stereotype", "stereotype", "unrelated")
 """In the order of the class labels on the hub (card of McGill-NLP/stereoset)."""
+PUBLISHED = RecordsConfig(dataset="McGill-NLP/stereoset", subset="*", split="validation")
 KINDS = ("intrasentence", "intersentence")
 BLANK = "BLANK"
 ALL = "all"
@@ -49,7 +50,7 @@ class StereoSetConfig:
     """
 
     data: RecordsConfig = field(default_factory=RecordsConfig)
-    """Where the sentences are."""
+    """Where the sentences are; left out, McGill-NLP/stereoset on the hub."""
     kinds: list[str] = field(default_factory=lambda: ["intrasentence", "intersentence"])
     """intrasentence, intersentence, or both."""
     limit: int | None = None
@@ -63,15 +64,14 @@ class StereoSetConfig:
 
     def build(self, name: str, facts: AnalysisFacts) -> "StereoSet":
         """Return the analysis with its sentences read."""
-        clusters = [one for record in _records(name, self.data) if (one := _cluster(record)).kind in self.kinds]
+        data = source(self.data, PUBLISHED)
+        clusters = [one for record in _records(data) if (one := _cluster(record)).kind in self.kinds]
         if not clusters:
-            raise DataError(f"analyses.{name}: {self.data.describe()} holds nothing of {', '.join(self.kinds)}")
+            raise DataError(f"analyses.{name}: {data.describe()} holds nothing of {', '.join(self.kinds)}")
         terms: dict[str, list[Cluster]] = {}
         for one in clusters:
             terms.setdefault(one.target, []).append(one)
-        return StereoSet(
-            name, self, spread(list(terms.values()), most(self.limit, facts)), self.data.describe(), facts.seed
-        )
+        return StereoSet(name, self, spread(list(terms.values()), most(self.limit, facts)), data.describe(), facts.seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +89,10 @@ class Cluster:
     """0 or 1, by a hash: whether a neutral labelling takes the stereotype for its contrary."""
 
 
-def _records(name: str, data: RecordsConfig) -> Iterator[Record]:
+def _records(data: RecordsConfig) -> Iterator[Record]:
     """Give the clusters of a file as published, or of rows of them."""
-    if data.dataset is not None or not data.given:
-        yield from read(name, data, ["id", "target", "bias_type", "context", "sentences"])
+    if data.dataset is not None:
+        yield from data.read(["id", "target", "bias_type", "context", "sentences"])
         return
     for record in data.stream():
         lists = record.row.get("data")

@@ -19,6 +19,7 @@ from prospero.data.records import RecordsConfig, sound
 from prospero.errors import ConfigError, DataError, suggest
 from prospero.evaluation.analyses import AnalysisFacts
 
+PUBLISHED = "uclanlp/wino_bias"
 FILE_ENDINGS = {"test": "test", "validation": "dev"}
 MOST_UNLIKE = 0.1
 """Share of lines that may differ in more than pronouns; beyond it the two files do not belong together."""
@@ -36,7 +37,7 @@ class WinoBiasConfig(PairSettings):
     path: str | None = None
     """Folder of the files pro_stereotyped_type1.txt.test and so on."""
     dataset: str | None = None
-    """Name on the hub, or a local folder that `datasets` opens; in place of `path`."""
+    """Name on the hub, or a local folder that `datasets` opens; without it and without `path`, uclanlp/wino_bias."""
     revision: str | None = None
     """Branch, tag or commit of the data set."""
     split: str = "test"
@@ -48,8 +49,8 @@ class WinoBiasConfig(PairSettings):
         PairSettings.__post_init__(self)
         if self.path is not None and self.dataset is not None:
             raise ConfigError(f"path={self.path} and dataset={self.dataset} are two sources; give one of them")
-        if self.dataset is None and self.revision is not None:
-            raise ConfigError("revision is that of a data set of the hub; give dataset=<owner/name> too")
+        if self.path is not None and self.revision is not None:
+            raise ConfigError(f"revision is that of a data set of the hub, and path={self.path} is none; leave it out")
         if self.split not in FILE_ENDINGS:
             raise ConfigError(f"split={self.split} is none of test, validation.{suggest(self.split, FILE_ENDINGS)}")
         if not self.types or not set(self.types) <= {1, 2}:
@@ -57,11 +58,6 @@ class WinoBiasConfig(PairSettings):
 
     def build(self, name: str, facts: AnalysisFacts) -> PairedTexts:
         """Return the analysis with its sentences read; DataError where two files do not belong together."""
-        if self.path is None and self.dataset is None:
-            raise ConfigError(
-                f"The analysis '{name}' needs sentences: give analyses.{name}.path=<folder of "
-                f"pro_stereotyped_type1.txt.test ...>, or analyses.{name}.dataset=uclanlp/wino_bias"
-            )
         found, unlike = [], 0
         for kind in dict.fromkeys(self.types):
             pro, anti = self._sentences(kind, "pro"), self._sentences(kind, "anti")
@@ -77,18 +73,20 @@ class WinoBiasConfig(PairSettings):
                 *([f"{unlike} pairs that differ in more than pronouns were left out."] if unlike else []),
             ],
         )
-        return paired(name, self, found, telling, facts, f"{self.path or self.dataset} {self.split}")
+        return paired(name, self, found, telling, facts, f"{self.path or self.dataset or PUBLISHED} {self.split}")
 
     def _sentences(self, kind: int, side: str) -> "list[tuple[str, str]]":
         """Return (place, sentence) of one file."""
-        if self.dataset is not None:
+        if self.path is None:
             subset = f"type{kind}_{side}"
-            data = RecordsConfig(dataset=self.dataset, subset=subset, revision=self.revision, split=self.split)
+            data = RecordsConfig(
+                dataset=self.dataset or PUBLISHED, subset=subset, revision=self.revision, split=self.split
+            )
             return [
                 (f"{record.place} ({subset})", _tidy(" ".join(record.texts("tokens"))))
                 for record in data.read(["tokens"])
             ]
-        file = Path(str(self.path), f"{side}_stereotyped_type{kind}.txt.{FILE_ENDINGS[self.split]}")
+        file = Path(self.path, f"{side}_stereotyped_type{kind}.txt.{FILE_ENDINGS[self.split]}")
         return _lines(file)
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from prospero.analysis.bias.likelihood import Pair
 from prospero.analysis.bias.paired import PairedTexts
-from prospero.analysis.bias.pairs import Found, PairSettings, Telling, paired, read
+from prospero.analysis.bias.pairs import Found, PairSettings, Telling, paired, source
 from prospero.data.records import Record, RecordsConfig
 from prospero.errors import DataError
 from prospero.evaluation.analyses import AnalysisFacts
 
+PUBLISHED = RecordsConfig(dataset="oskarvanderwal/winogender", subset="all")
 GENDERS = ("male", "female", "neutral")
 REFERS = ("to the occupation", "to the participant")
 OCCUPATION = REFERS[0]
@@ -29,7 +30,7 @@ class WinogenderConfig(PairSettings):
     """
 
     data: RecordsConfig = field(default_factory=RecordsConfig)
-    """Where the sentences are."""
+    """Where the sentences are; left out, oskarvanderwal/winogender on the hub."""
     statistics: str | None = None
     """File of the share of women in each occupation, columns occupation and bls_pct_female: occupations-stats.tsv of
     the same repository; null: no correlation is measured."""
@@ -38,7 +39,8 @@ class WinogenderConfig(PairSettings):
         """Return the analysis with its sentences read; DataError where one of a pair is missing."""
         shares = {} if self.statistics is None else _shares(self.statistics)
         sentences: dict[tuple[str, str, str], dict[str, Record]] = {}
-        for record in read(name, self.data, ["sentid", "sentence"]):
+        data = source(self.data, PUBLISHED)
+        for record in data.read(["sentid", "sentence"]):
             *schema, gender = _parts(record)
             sentences.setdefault((schema[0], schema[1], schema[2]), {})[gender] = record
         found = []
@@ -70,7 +72,7 @@ class WinogenderConfig(PairSettings):
                 "United States in 2015.",
             ],
         )
-        return paired(name, self, found, telling, facts, self.data.describe())
+        return paired(name, self, found, telling, facts, data.describe())
 
 
 def _parts(record: Record) -> tuple[str, str, str, str]:
