@@ -25,9 +25,7 @@ MAY_IMPORT = {
     "interop": GROUND | {"model", "data", "runs", "checkpoints", "generation"},
     "evaluation": GROUND | {"model", "objective", "data", "generation", "runs"},
     "analysis": GROUND | {"model", "objective", "data", "generation", "runs", "checkpoints", "evaluation"},
-    "planning": GROUND | {"model", "objective", "data", "evaluation"},
     "planning": GROUND | {"model", "objective", "data", "evaluation", "runs"},
-    "analysis": GROUND | {"model", "objective", "data", "generation", "runs", "evaluation", "checkpoints"},
     "sweeps": GROUND | {"configuration", "processes", "runs"},
     "training": GROUND
     | {"configuration", "processes", "runs", "model", "objective", "optim", "data", "checkpoints", "generation"}
