@@ -57,8 +57,11 @@ def test_the_shorter_spelling(word, spelt):
         ([*CHOSEN, "evaluation.every_steps=often"], "callbacks.evaluation.every_steps is a whole number"),
         ([PLUGIN, "callbacks=[default,evaluation]", "evaluation.tasks=[countng]"], "Did you mean 'counting'?"),
         ([PLUGIN, "evaluation.tasks.counting.items=3"], "choose it too: tasks=[counting]"),
-        (["evaluation.every_steps=3"], "callbacks=[checkpoints,throughput,samples,progress,evaluation]"),
-        ([PLUGIN, "evaluation.tasks=[counting]"], "add it: callbacks=[checkpoints,throughput,samples,progress,eval"),
+        (["evaluation.every_steps=3"], "callbacks=[checkpoints,throughput,vitals,samples,progress,evaluation]"),
+        (
+            [PLUGIN, "evaluation.tasks=[counting]"],
+            "add it: callbacks=[checkpoints,throughput,vitals,samples,progress",
+        ),
         (["callbacks=[default,evaluation]"], "has no task to measure; choose evaluation.tasks=[...]"),
         ([*CHOSEN, "+trainer.lightning.limit_val_batches=0"], "of which trainer.lightning.limit_val_batches=0 makes"),
     ],

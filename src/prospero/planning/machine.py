@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch.cuda import nccl
 
 DISK_BYTES = 64 * 2**20
 """Written and read back to see the disk's speed."""
@@ -133,7 +134,7 @@ def _gpu(number: int) -> Gpu:
 def _nccl() -> str | None:
     if not torch.cuda.is_available() or not torch.distributed.is_nccl_available():
         return None
-    return ".".join(map(str, torch.cuda.nccl.version()))
+    return ".".join(map(str, nccl.version()))
 
 
 def machine_lines(machine: Machine) -> list[str]:

@@ -129,6 +129,7 @@ class RunFolder:
     def repetition(self) -> Path:
         """What came of it where the run repeats another."""
         return self.path / "repetition.json"
+
     def doctor(self) -> Path:
         """What `prospero doctor` has found, with its numbers."""
         return self.path / "doctor.json"

@@ -43,6 +43,8 @@ def test_how_far_it_has_come(folder):
     assert read_record(folder).stage is Stage.diverged
     (folder / "result.json").write_text('{"status": "STOPPED"}')
     assert read_record(folder).stage is Stage.stopped
+    (folder / "result.json").write_text('{"status": "PRUNED"}')
+    assert read_record(folder).stage is Stage.pruned
     (folder / "result.json").write_text('{"status": "DONE"}')
     assert read_record(folder).stage is Stage.ended
     lock = RunLock(folder).take()

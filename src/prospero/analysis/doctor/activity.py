@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from prospero.model.adapters.lora import LoRALinear
 from prospero.model.base import LanguageModel
 from prospero.model.hooks import points, replace
 from prospero.model.layers.attention import Attention
@@ -76,7 +77,7 @@ def watch(model: LanguageModel, inputs: Iterable[Mapping[str, Any]]) -> Activity
     """
     found = Activity()
     listeners: dict[str, Callable[[Tensor], Tensor]] = {}
-    outputs = [module.out.weight for module in model.modules() if isinstance(module, Attention)]
+    outputs = [_weight(module.out) for module in model.modules() if isinstance(module, Attention)]
     known = points(model)
     transformer = "block.0.feed_forward.hidden" in known
     units = re.compile(r"block\.\d+\." + (r"feed_forward\.hidden" if transformer else "output"))
@@ -91,6 +92,10 @@ def watch(model: LanguageModel, inputs: Iterable[Mapping[str, Any]]) -> Activity
         for arguments in inputs:
             model(**arguments, logits=False)
     return found
+
+
+def _weight(layer: nn.Linear) -> Tensor:
+    return layer.weight + layer.scale * layer.lora_B @ layer.lora_A if isinstance(layer, LoRALinear) else layer.weight
 
 
 def _units(found: Activity, name: str) -> Callable[[Tensor], Tensor]:

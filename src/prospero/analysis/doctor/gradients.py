@@ -36,7 +36,8 @@ def measure_gradients(
     for batch in batches:
         gradient = _gradient(model, objective, batch, parameters)
         squares += _dot(gradient, gradient)
-        torch._foreach_add_(total, gradient)  # pyright: ignore[reportPrivateImportUsage]
+        for part, added in zip(total, gradient):
+            part.add_(added)
     k, b = len(batches), len(batches[0].labels)
     mean = [part / k for part in total]
     of_mean = _dot(mean, mean)

@@ -36,6 +36,8 @@ def probe(run: RunFolder, data_dir: Path, *, sequences: int, device: str = "cpu"
     if checkpoint is None:
         raise CannotJudge("the run has saved no checkpoint yet")
     memory = checkpoint.memory
+    if "packing" not in (memory.get("parts") or {}):
+        raise CannotJudge(f"{checkpoint.path.name} does not name the parts of its run")
     folder = find_prepared(data_dir, memory.get("data_fingerprint"))
     if folder is None:
         raise CannotJudge(f"its prepared data are not under {data_dir}")

@@ -27,6 +27,7 @@ class Stage(Enum):
 
     training = "is still training"
     ended = "has come to its end"
+    pruned = "was pruned by its sweep"
     stopped = "was stopped, to be continued"
     diverged = "has diverged and given up"
     broken_off = "was broken off: nothing trains it, and it has no result"
@@ -158,7 +159,8 @@ def _stage(folder: RunFolder, result: Mapping[str, Any], diagnosis: Mapping[str,
     if is_held(folder.path):
         return Stage.training
     if result:
-        return Stage.stopped if result.get("status") == Status.stopped.value else Stage.ended
+        ends = {Status.stopped.value: Stage.stopped, Status.pruned.value: Stage.pruned}
+        return ends.get(str(result.get("status")), Stage.ended)
     return Stage.diverged if diagnosis else Stage.broken_off
 
 

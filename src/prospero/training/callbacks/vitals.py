@@ -62,10 +62,10 @@ class Vitals(StepCallback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Choose the matrices."""
         self._module = module = training_module(pl_module)
-        self._watched = watched_matrices(module.model, self.matrices)
-        self._at_start = [_rms(_part(p)) for p in self._watched]
-        self._watched = [p for p, rms in zip(self._watched, self._at_start) if rms > 0]
-        self._at_start = [rms for rms in self._at_start if rms > 0]
+        watched = watched_matrices(module.model, self.matrices)
+        sizes = _rms([_part(p) for p in watched])
+        self._watched = [p for p, size in zip(watched, sizes) if size > 0]
+        self._at_start = [size for size in sizes if size > 0]
         self._before = self._micro_grad_norm = None
         self._seen_step = module.step
 
@@ -75,11 +75,10 @@ class Vitals(StepCallback):
         """Keep the gradient norm of a step's first micro-batch, in the steps that are logged."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         module, accumulate = training_module(pl_module), trainer.accumulate_grad_batches
-        first = accumulate > 1 and batch_idx % accumulate == 0
-        if first and trainer.world_size == 1 and module.logs_step(module.step + 1):
+        first = accumulate > 1 and batch_idx % accumulate == 0 and module.logs_step(module.step + 1)
+        if first and trainer.world_size == 1 and trainer.precision != "16-mixed":  # whose gradients are scaled
             grads = [local_grad(p) for p in module.model.parameters() if p.grad is not None]
-            norms = torch.stack(torch._foreach_norm(grads)) if grads else torch.zeros(1)
-            self._micro_grad_norm = norms.float().norm() * accumulate
+            self._micro_grad_norm = torch.stack([grad.norm() for grad in grads]).float().norm() * accumulate
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
@@ -105,10 +104,8 @@ class Vitals(StepCallback):
             metrics["train/loss_max"] = max(self._losses)
         if self._before:
             now = [_part(p) for p in self._watched]
-            moved = torch.stack([(a - b).float().square().mean().sqrt() for a, b in zip(now, self._before)]).tolist()
-            sizes = [_rms(part) for part in now]
-            ratios = [change / size for change, size in zip(moved, sizes) if size > 0]
-            metrics["train/update_ratio"] = median(ratios) if ratios else 0.0
+            moved, sizes = _rms([a - b for a, b in zip(now, self._before)]), _rms(now)
+            metrics["train/update_ratio"] = median(far / size if size else 0.0 for far, size in zip(moved, sizes))
             metrics["train/weight_growth"] = median(size / start for size, start in zip(sizes, self._at_start))
         if self._micro_grad_norm is not None:
             metrics["train/micro_grad_norm"] = float(self._micro_grad_norm)
@@ -133,5 +130,6 @@ def _part(p: nn.Parameter) -> Tensor:
     return local(p).detach().reshape(-1)[:ENTRIES]
 
 
-def _rms(values: Tensor) -> float:
-    return float(values.float().square().mean().sqrt())
+def _rms(parts: list[Tensor]) -> list[float]:
+    """The root mean square of each, read from the device at once."""
+    return torch.stack([part.float().square().mean().sqrt() for part in parts]).tolist() if parts else []
