@@ -7,7 +7,7 @@ import torch
 from prospero.analysis.ablation import Ablation, AblationConfig, Replacement
 from prospero.errors import ConfigError
 from prospero.model.base import LanguageModel
-from prospero.model.hooks import record
+from prospero.model.hooks import record, replace
 from prospero.runs.figures import canvas
 from tests.analysis.small_models import facts, model, subject, text_file
 
@@ -60,6 +60,14 @@ def test_the_mean_is_that_of_the_first_rows(tmp_path):
         network(rows.input_ids)
     expected = found["block.1.attention.heads"].mean(dim=(0, 1))
     torch.testing.assert_close(analysis._means(network)["block.1.attention.heads"], expected)
+
+    def replaced(there: torch.Tensor, time: int | None = None) -> torch.Tensor:
+        return torch.cat((there[:, :, :2], expected[2:3].expand_as(there[:, :, 2:3]), there[:, :, 3:]), dim=2)
+
+    whole, found_rise = loss(analysis, network), cells(analysis, network, "heads")[4 + 2]
+    with replace(network, {"block.1.attention.heads": replaced}):
+        rise = loss(built(tmp_path, parts=["feed_forward"]), network) - whole
+    assert found_rise == pytest.approx(rise, abs=1e-6) and abs(rise) > 1e-4
 
 
 def test_numbers_do_not_depend_on_which_items_are_asked(tmp_path):

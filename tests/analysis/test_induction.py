@@ -12,6 +12,7 @@ from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measured, Subject
 from prospero.generation.decoder import ModelDecoder
 from prospero.model.base import LanguageModel
+from prospero.model.hooks import record
 from prospero.model.transformer import TransformerConfig
 from prospero.runs.figures import canvas
 from tests.analysis.small_models import facts, model, subject
@@ -90,6 +91,19 @@ def test_accuracy_and_gain_by_hand():
     right = [place for place in range(6, 15) if int(said[place].argmax()) == int(labels[place])]
     assert statistics["accuracy"] == [len(right), 9]
     assert labels[-1] == -100 and rows.input_ids[0, 0] == analysis.made_of.start
+
+
+def test_scores_by_hand():
+    """Rows are start, a b c d e, a b c d e, a b c d e: the first token of the second period stands at place 6."""
+    network, analysis = model(), built()
+    with torch.no_grad(), record(network, ["block.1.attention.weights"]) as found:
+        network(analysis.made_of.rows([0]).input_ids)
+    weights = found["block.1.attention.weights"][0]  # [N, T, T]
+    statistics = analysis(subject(network)).outcomes[0].statistics
+    score = sum(weights[:, query, query - 4] for query in range(6, 11)) / 5
+    assert statistics["score"][4:8] == pytest.approx(score.tolist(), rel=1e-5) and statistics["score"][-1] == 1
+    later = [sum(weights[:, query, query - 4 - 5 * back] for back in range(1 + (query > 10))) for query in range(6, 16)]
+    assert statistics["prefix_matching"][4:8] == pytest.approx((sum(later) / 10).tolist(), rel=1e-5)
 
 
 def test_a_recurrent_model_is_asked_to_copy_alone():
