@@ -15,7 +15,6 @@ import numpy as np
 from prospero.evaluation.measurement import Measured, mean
 from prospero.evaluation.statistics.bootstrap import interval
 
-
 SEED = 1
 """Of the intervals: that of `prospero analyse` unless another is given, so that a number has one interval."""
 
