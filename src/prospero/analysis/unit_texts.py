@@ -29,7 +29,7 @@ BINS = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A token at which a unit is large, and the text around it."""
+    """A token at which a unit is far from what is usual, and the text around it."""
 
     value: float
     before: str
@@ -70,20 +70,22 @@ def check_has_units(point: str, setting: str) -> None:
         raise ConfigError(f"{setting}: '{point}' holds no vector of a token; choose points such as block.*.residual")
 
 
-def most_moving(values: np.ndarray, ids: np.ndarray, tokenizer: Tokenizer, *, count: int, context: int) -> list[Moved]:
-    """Return the places of rows ids [rows, T] where values [rows, T] are largest, one of each row at most.
+def most_moving(
+    values: np.ndarray, ids: np.ndarray, tokenizer: Tokenizer, *, count: int, context: int, usual: float = 0.0
+) -> list[Moved]:
+    """Return the places of rows ids [rows, T] where values [rows, T] are farthest from `usual`, one a row at most.
 
     What is shown around a place is `context` tokens to each side, inside its row.
     """
-    best = values.argmax(axis=1)
-    peaks = values[np.arange(len(values)), best]
+    far = np.abs(values - usual)
+    best = far.argmax(axis=1)
     found = []
-    for row in np.argsort(-peaks, kind="stable")[:count]:
+    for row in np.argsort(-far.max(axis=1), kind="stable")[:count]:
         place = int(best[row])
         before, after = ids[row, max(0, place - context) : place], ids[row, place + 1 : place + 1 + context]
         found.append(
             Moved(
-                value=float(peaks[row]),
+                value=float(values[row, place]),
                 before=tokenizer.decode(before.tolist()),
                 token=token_text(tokenizer, int(ids[row, place])),
                 after=tokenizer.decode(after.tolist()),
