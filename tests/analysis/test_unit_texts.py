@@ -83,6 +83,8 @@ def test_only_what_leads_straight_to_the_head_speaks_for_tokens():
         assert direction_of(model, point, unit) is unit
     for model, point in ((transformer, "block.0.attention.input"), (lstm, "block.0.output"), (lstm, "embedding")):
         assert direction_of(model, point, unit) is None
+    with pytest.raises(ConfigError, match="128 units, and this process holds 64"):
+        direction_of(transformer, "block.0.feed_forward.hidden", torch.ones(64))
     assert listed({}, "raised") == "-"
     assert listed({"raised": ["a", "\n"]}, "raised") == "'a' '\\n'"
 

@@ -104,7 +104,8 @@ def direction_of(model: LanguageModel, point: str, unit: Tensor) -> Tensor | Non
     """Return what a vector `unit` of a point adds to what the last norm reads, [D]; None where no straight way leads.
 
     Of a hidden neuron that is its column of the down product; of the residual stream, and of what layers add to it, the
-    vector itself. The states of an RNN reach the head directly from its last layer alone.
+    vector itself. The states of an RNN reach the head directly from its last layer alone. ConfigError where the neurons
+    are shared out among processes.
     """
     block, name = (point.split(".", 2)[1:]) if point.startswith("block.") else ("", point)
     last = block == str(len(model.blocks) - 1)
@@ -117,6 +118,11 @@ def direction_of(model: LanguageModel, point: str, unit: Tensor) -> Tensor | Non
         weight = whole(down.get_parameter("weight"))  # [D, F]
         if isinstance(down, LoRALinear):
             weight = weight + down.scale * (whole(down.lora_B) @ whole(down.lora_A))
+        if weight.shape[1] != len(unit):
+            raise ConfigError(
+                f"{point} has {weight.shape[1]} units, and this process holds {len(unit)} of them; look at the "
+                "checkpoints afterwards with prospero analyse"
+            )
         return weight @ unit.to(weight)
     return unit if name in STRAIGHT else None
 
