@@ -16,7 +16,9 @@ from prospero.analysis.ablation import AblationConfig
 from prospero.analysis.attention import AttentionConfig
 from prospero.analysis.induction import InductionConfig
 from prospero.analysis.logit_lens import LogitLensConfig
+from prospero.analysis.neurons import NeuronsConfig
 from prospero.analysis.patching import PatchingConfig
+from prospero.analysis.probes import ProbesConfig
 from prospero.errors import ConfigError
 from prospero.evaluation.analyses import AnalysisFacts, build_analyses
 from prospero.model.transformer import TransformerConfig
@@ -49,7 +51,19 @@ def settings(folder: Path) -> dict[str, Any]:
         "induction": InductionConfig(period=3, repeats=2, limit=5),
         "ablation": AblationConfig(**text),
         "patching": PatchingConfig(clean="f(ab", corrupted="f[ab", answer=")", wrong="]"),
+        "neurons": NeuronsConfig(**text, per_point=1),
+        "probes": ProbesConfig(path=programs(folder), properties=["bracket_depth"], tokens=300),
     }
+
+
+def programs(folder: Path) -> str:
+    """Write some small programs and return their folder."""
+    where = folder / "programs"
+    where.mkdir(exist_ok=True)
+    for number in range(12):
+        text = f"a{number} = f([{number}, (b, {number * 7})])\n" * 2
+        (where / f"{number:02}.py").write_text(text, encoding="utf-8")
+    return str(where)
 
 
 def train(folder: Path, case: str) -> dict[str, Any]:

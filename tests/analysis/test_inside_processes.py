@@ -9,7 +9,7 @@ from prospero.evaluation.measurement import Measured
 from prospero.evaluation.run_tasks import blocks
 from tests.analysis.inside_processes import settings, train
 from tests.analysis.small_models import facts, model, subject
-from tests.pair import run_pair
+from tests.ranks import run_ranks
 
 TWO = ["ddp", "fsdp", "tensor_parallel"]
 
@@ -17,12 +17,12 @@ TWO = ["ddp", "fsdp", "tensor_parallel"]
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inside")
-    run_pair(Path(__file__).with_name("inside_processes.py"), str(folder), *TWO)
+    run_ranks(Path(__file__).with_name("inside_processes.py"), str(folder), *TWO)
     found = {case: [json.loads((folder / f"{case}_{rank}.json").read_text()) for rank in (0, 1)] for case in TWO}
     return found | {"one": train(folder, "one")}
 
 
-@pytest.mark.parametrize("name", ["logit_lens", "attention", "induction", "ablation", "patching"])
+@pytest.mark.parametrize("name", ["logit_lens", "attention", "induction", "ablation", "patching", "probes"])
 def test_rows_dealt_to_two_copies_are_those_of_one(name, tmp_path):
     """As `run_task` deals them: digit for digit, since the same rows stand side by side."""
     analysis = settings(tmp_path)[name].build(name, facts())
@@ -38,9 +38,9 @@ def test_rows_dealt_to_two_copies_are_those_of_one(name, tmp_path):
 @pytest.mark.deep
 @pytest.mark.processes
 @pytest.mark.parametrize("case", ["ddp", "fsdp"])
-def test_two_processes_see_what_one_sees(case, results):
+def test_two_processes_see_what_one_sees(case, results, tmp_path):
     alone = results["one"]["numbers"]
-    assert {key.split("/")[1] for key in alone} == {"logit_lens", "attention", "induction", "ablation", "patching"}
+    assert {key.split("/")[1] for key in alone} == settings(tmp_path).keys()
     for rank in (0, 1):
         assert results[case][rank]["numbers"] == pytest.approx(alone, rel=1e-5, abs=1e-6)
     assert results["ddp"][0]["numbers"] == alone  # digit for digit: the same rows side by side

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from prospero.analysis.probed_documents import Windows, _spread, balanced, probed
+from prospero.analysis.probed_documents import Windows, _spread, balanced, probed, tokens_of_each
 from prospero.analysis.text_properties import NONE, PROPERTIES
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.model.hooks import record
@@ -14,7 +14,7 @@ TOKENIZER = ByteTokenizerConfig().build()
 
 def test_a_token_has_the_property_of_its_last_character():
     text = "a = 'é'\n"
-    found = probed(text, TOKENIZER, [PROPERTIES["in_string_or_comment"], PROPERTIES["next_is_line_end"]])
+    found = probed(text, TOKENIZER, [PROPERTIES["in_string_or_comment"], PROPERTIES["next_is_line_end"]], 99)
     assert found.ids.tolist() == TOKENIZER.encode(text)
     assert found.classes["in_string_or_comment"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0]
     assert found.classes["next_is_line_end"].tolist() == [0, -1, -1, -1, -1, -1, -1, 1, -1]
@@ -28,7 +28,7 @@ def test_two_classes_are_thinned_out_to_as_many_of_each():
 def test_activations_stand_after_their_tokens():
     torch.manual_seed(0)
     model = TransformerConfig(n_layers=1, d_model=32, n_heads=2).build(TOKENIZER.vocab_size, 8).eval()
-    documents = [probed(text, TOKENIZER, []) for text in ("abcdefghij", "xy")]
+    documents = [probed(text, TOKENIZER, [], 10) for text in ("abcdefghijklm", "xy")]
     windows = Windows(documents, TOKENIZER, 8)
     assert windows.rows.shape == (3, 8)
     found = windows.activations(model, ["block.0.residual", "block.0.attention.heads"], rows=2)
@@ -52,3 +52,4 @@ def test_documents_come_spread_over_the_text():
         assert sorted(_spread(n)) == list(range(n))
     assert list(_spread(8)) == [0, 4, 2, 6, 1, 5, 3, 7]
     assert np.ptp(list(_spread(100))[:4]) >= 64
+    assert [tokens_of_each(n, 30_000) for n in (1, 24, 100, 1000)] == [4096, 1250, 300, 256]

@@ -30,6 +30,10 @@ def test_the_texts_that_move_a_unit_most_are_of_different_rows():
     first, second = most_moving(values, ids, TOKENIZER, count=2, context=2)
     assert first.plain() == {"value": 9.0, "before": "", "token": "f", "after": "gh"}
     assert second.plain() == {"value": 3.0, "before": "mn", "token": "o", "after": ""}
+    low, *_ = most_moving(-values, ids, TOKENIZER, count=1, context=0)
+    assert (low.value, low.token) == (-9.0, "f")
+    far, *_ = most_moving(values, ids, TOKENIZER, count=1, context=0, usual=7.0)
+    assert (far.value, far.token) == (0.0, "a")
     assert in_context({**first.plain(), "after": "\n"}) == "«f»\\n"
 
 
@@ -79,6 +83,8 @@ def test_only_what_leads_straight_to_the_head_speaks_for_tokens():
         assert direction_of(model, point, unit) is unit
     for model, point in ((transformer, "block.0.attention.input"), (lstm, "block.0.output"), (lstm, "embedding")):
         assert direction_of(model, point, unit) is None
+    with pytest.raises(ConfigError, match="128 units, and this process holds 64"):
+        direction_of(transformer, "block.0.feed_forward.hidden", torch.ones(64))
     assert listed({}, "raised") == "-"
     assert listed({"raised": ["a", "\n"]}, "raised") == "'a' '\\n'"
 

@@ -189,7 +189,8 @@ class Neurons(Analysis):
         return {unit: np.concatenate(some) for unit, some in parts.items()}
 
     def _dashboard(self, values: np.ndarray, ids: np.ndarray, tokenizer: Tokenizer) -> dict[str, Any]:
-        top = most_moving(values, ids, tokenizer, count=self.config.texts, context=self.config.context)
+        count, context = self.config.texts, self.config.context
+        top = most_moving(values, ids, tokenizer, count=count, context=context, usual=float(values.mean()))
         return {"texts": [one.plain() for one in top], "histogram": histogram(values.ravel())}
 
     def tables(self, measured: Measured) -> list[Table]:
@@ -211,7 +212,7 @@ class Neurons(Analysis):
         units = measured.outcomes[0].record["units"][:MOST_DRAWN]
         columns = min(4, len(units))
         rows = -(-len(units) // columns)
-        figure.set_size_inches(3.0 * columns, 1.9 * rows)
+        figure.set_size_inches(3.0 * columns, 2.1 * rows)
         for place, one in enumerate(units):
             _draw_unit(figure.add_subplot(rows, columns, place + 1), one)
         return True
@@ -259,8 +260,5 @@ def _draw_unit(axes: Any, one: Mapping[str, Any]) -> None:
     axes.bar([low + width * (place + 0.5) for place in range(len(counts))], counts, width=width, color="#4c78a8")
     axes.set_yscale("log")
     axes.tick_params(colors=GREY, labelsize=6)
-    axes.set_title(_name(one), loc="left", fontsize=7, color=INK, parse_math=False)
-    if "raised" in one:
-        tokens = " ".join(shown(token) for token in one["raised"][:5])
-        where = {"transform": axes.transAxes, "ha": "right", "va": "top"}
-        axes.text(0.98, 0.93, tokens, **where, fontsize=6, color=INK, parse_math=False)
+    tokens = f"\nraises {' '.join(shown(token) for token in one['raised'][:5])}" if "raised" in one else ""
+    axes.set_title(_name(one) + tokens, loc="left", fontsize=7, color=INK, parse_math=False)

@@ -16,10 +16,10 @@ from prospero.evaluation.tasks.text import EncodedText
 from prospero.model.base import LanguageModel
 from prospero.model.hooks import record
 
-MOST_TOKENS = 512
-"""Of one document: its beginning."""
-CHARACTERS = 16 * MOST_TOKENS
-"""Of which its tokens are made."""
+TOKENS_OF_A_DOCUMENT = range(256, 4097)
+"""Its beginning counts: few tokens of many documents rather than many of few, where there are many."""
+CHARACTERS_PER_TOKEN = 16
+"""More than a token has: of how much text the tokens are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +33,18 @@ class ProbedDocument:
     """Property -> the class of each token, int64 [tokens]; NONE where it has none."""
 
 
-def texts_of(text: EncodedText) -> Iterator[str]:
-    """Yield the documents of encoded text, spread evenly over it: the first of each half, quarter, eighth ..."""
+def tokens_of_each(documents: int, wanted: int) -> int:
+    """Return how many tokens of each document make `wanted` of them all, within bounds."""
+    least, most = TOKENS_OF_A_DOCUMENT[0], TOKENS_OF_A_DOCUMENT[-1]
+    return min(most, max(least, -(-wanted // max(1, documents))))
+
+
+def texts_of(text: EncodedText, most: int) -> Iterator[str]:
+    """Yield the documents of encoded text, `most` tokens of each, spread evenly: the first of each half, quarter ..."""
     ends, n = text.shards.document_ends, text.shards.n_documents
     for place in _spread(n):
         start = int(ends[place - 1]) if place else 1
-        stop = min(int(ends[place]), start + MOST_TOKENS)
+        stop = min(int(ends[place]), start + most)
         yield text.tokenizer.decode(text.shards.tokens(start, stop).tolist())
 
 
@@ -51,12 +57,12 @@ def _spread(n: int) -> Iterator[int]:
             yield place
 
 
-def probed(text: str, tokenizer: Tokenizer, properties: Sequence[TextProperty]) -> ProbedDocument:
-    """Return a document with its properties; a token has that of its last character."""
-    text = text[:CHARACTERS]
+def probed(text: str, tokenizer: Tokenizer, properties: Sequence[TextProperty], most: int) -> ProbedDocument:
+    """Return a document of `most` tokens with its properties; a token has that of its last character."""
+    text = text[: CHARACTERS_PER_TOKEN * most]
     encoding = tokenizer.inner.encode(text, add_special_tokens=False)
-    ids = np.array(encoding.ids[:MOST_TOKENS], dtype=np.int64)
-    ends = np.array([end for _, end in encoding.offsets[:MOST_TOKENS]], dtype=np.int64)
+    ids = np.array(encoding.ids[:most], dtype=np.int64)
+    ends = np.array([end for _, end in encoding.offsets[:most]], dtype=np.int64)
     classes = {}
     for one in properties:
         of_characters = one.of_characters(text)

@@ -22,7 +22,7 @@ from prospero.analysis.base import Analysis, model_of
 from prospero.analysis.cells import cells_of, cells_with_intervals, largest_cell
 from prospero.analysis.logistic import fit_logistic
 from prospero.analysis.pictures import curves
-from prospero.analysis.probed_documents import ProbedDocument, Windows, probed, texts_of
+from prospero.analysis.probed_documents import ProbedDocument, Windows, probed, texts_of, tokens_of_each
 from prospero.analysis.reading import layer_points
 from prospero.analysis.text_properties import NONE, PROPERTIES
 from prospero.analysis.text_rows import TextRowsConfig
@@ -102,12 +102,13 @@ def _documents(config: ProbesConfig, name: str, facts: AnalysisFacts) -> _Split:
     text = found.text
     chosen, wanted = [PROPERTIES[one] for one in config.looked_for], {"train": fit, "test": fit // 2}
     sides: dict[str, list[ProbedDocument]] = {"train": [], "test": []}
-    for number, document in enumerate(texts_of(text)):
+    most = tokens_of_each(text.shards.n_documents, sum(wanted.values()))
+    for number, document in enumerate(texts_of(text, most)):
         if number == (config.limit or facts.limit or -1) or not any(left > 0 for left in wanted.values()):
             break
         side = "test" if coin.random() < config.test_share else "train"
         if wanted[side] > 0 and document:
-            one = probed(document, text.tokenizer, chosen)
+            one = probed(document, text.tokenizer, chosen, most)
             sides[side].append(one)
             wanted[side] -= len(one.ids)
     for prop in chosen:

@@ -29,7 +29,7 @@ BINS = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A token at which a unit is large, and the text around it."""
+    """A token at which a unit is far from what is usual, and the text around it."""
 
     value: float
     before: str
@@ -70,20 +70,22 @@ def check_has_units(point: str, setting: str) -> None:
         raise ConfigError(f"{setting}: '{point}' holds no vector of a token; choose points such as block.*.residual")
 
 
-def most_moving(values: np.ndarray, ids: np.ndarray, tokenizer: Tokenizer, *, count: int, context: int) -> list[Moved]:
-    """Return the places of rows ids [rows, T] where values [rows, T] are largest, one of each row at most.
+def most_moving(
+    values: np.ndarray, ids: np.ndarray, tokenizer: Tokenizer, *, count: int, context: int, usual: float = 0.0
+) -> list[Moved]:
+    """Return the places of rows ids [rows, T] where values [rows, T] are farthest from `usual`, one a row at most.
 
     What is shown around a place is `context` tokens to each side, inside its row.
     """
-    best = values.argmax(axis=1)
-    peaks = values[np.arange(len(values)), best]
+    far = np.abs(values - usual)
+    best = far.argmax(axis=1)
     found = []
-    for row in np.argsort(-peaks, kind="stable")[:count]:
+    for row in np.argsort(-far.max(axis=1), kind="stable")[:count]:
         place = int(best[row])
         before, after = ids[row, max(0, place - context) : place], ids[row, place + 1 : place + 1 + context]
         found.append(
             Moved(
-                value=float(peaks[row]),
+                value=float(values[row, place]),
                 before=tokenizer.decode(before.tolist()),
                 token=token_text(tokenizer, int(ids[row, place])),
                 after=tokenizer.decode(after.tolist()),
@@ -102,7 +104,8 @@ def direction_of(model: LanguageModel, point: str, unit: Tensor) -> Tensor | Non
     """Return what a vector `unit` of a point adds to what the last norm reads, [D]; None where no straight way leads.
 
     Of a hidden neuron that is its column of the down product; of the residual stream, and of what layers add to it, the
-    vector itself. The states of an RNN reach the head directly from its last layer alone.
+    vector itself. The states of an RNN reach the head directly from its last layer alone. ConfigError where the neurons
+    are shared out among processes.
     """
     block, name = (point.split(".", 2)[1:]) if point.startswith("block.") else ("", point)
     last = block == str(len(model.blocks) - 1)
@@ -115,6 +118,11 @@ def direction_of(model: LanguageModel, point: str, unit: Tensor) -> Tensor | Non
         weight = whole(down.get_parameter("weight"))  # [D, F]
         if isinstance(down, LoRALinear):
             weight = weight + down.scale * (whole(down.lora_B) @ whole(down.lora_A))
+        if weight.shape[1] != len(unit):
+            raise ConfigError(
+                f"{point} has {weight.shape[1]} units, and this process holds {len(unit)} of them; look at the "
+                "checkpoints afterwards with prospero analyse"
+            )
         return weight @ unit.to(weight)
     return unit if name in STRAIGHT else None
 
