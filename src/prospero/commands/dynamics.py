@@ -15,11 +15,7 @@ EXAMPLES = [
     ("prospero dynamics run=last", "the newest run, over the checkpoints that it keeps"),
     ("prospero dynamics run=first,second", "two runs, and how alike they have become"),
     ("prospero dynamics sweep=last tokens=0", "every job of the newest sweep, its weights alone"),
-    (
-        "python train.py callbacks.checkpoints.every_steps=50 callbacks.checkpoints.keep_last=1000 "
-        "callbacks.checkpoints.gradients=true",
-        "before that: a run that keeps what there is to see",
-    ),
+    ("prospero dynamics run=last points=[block.*.attention.output]", "what each layer of attention adds, compared"),
 ]
 KEEP_MORE = "keep more with callbacks.checkpoints.every_steps=50 callbacks.checkpoints.keep_last=1000"
 LEAST_ACTIVATIONS, MOST_ACTIVATIONS, FOR_EACH_DIMENSION = 2048, 4096, 4
