@@ -28,7 +28,10 @@ def test_a_run_of_before_the_callback_and_without_its_data(run, capsys, tmp_path
     text = said(capsys, "run=earlier", outputs)
     assert text.startswith(f"{run} has come to its end; 13 steps")
     assert "nothing was found by" in text
-    assert "dead_units (its prepared data are not under" in text and "rate_too_low (13 steps are too few (20))" in text
+    assert (
+        "dead_units (step_00000012 does not name the parts" in text
+        and "rate_too_low (13 steps are too few (20))" in text
+    )
     assert json.loads((run / "doctor.json").read_text())["findings"] == []
     assert "dead_units (the model was not opened" in said(capsys, "run=last", outputs, "probe=false")
 

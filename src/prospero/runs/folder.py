@@ -130,6 +130,7 @@ class RunFolder:
         """What came of it where the run repeats another."""
         return self.path / "repetition.json"
 
+    @property
     def doctor(self) -> Path:
         """What `prospero doctor` has found, with its numbers."""
         return self.path / "doctor.json"

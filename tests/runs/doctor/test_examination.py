@@ -67,6 +67,12 @@ def test_three_lines_at_the_end_of_a_run(monkeypatch):
     ]  # fmt: skip
 
 
+def test_files_that_cannot_be_read_do_not_fail_the_run(tmp_path):
+    assert examination.brief(tmp_path) == [
+        f"doctor: {tmp_path} is no run: it has no config.yaml; give the folder or the name of a run"
+    ]
+
+
 def test_numbers_as_they_are_printed():
     assert [shown(value) for value in (0.012345, 99.96, 1234567.0, 0.0)] == ["0.0123", "100", "1,234,567", "0"]
     assert Severity.problem.value > Severity.warning.value > Severity.note.value

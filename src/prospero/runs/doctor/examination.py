@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prospero.errors import DataError
 from prospero.runs.doctor.batch import batch_too_large, batch_too_small
 from prospero.runs.doctor.course import overfit, spike
 from prospero.runs.doctor.finding import CannotJudge, Finding, Severity
@@ -81,8 +82,14 @@ def examine(run: RunRecord) -> Examination:
 
 
 def brief(path: Path) -> list[str]:
-    """Return at most three lines on the run that has just ended in the folder `path`, from its files alone."""
-    found = examine(read_record(path, stage=Stage.ended))
+    """Return at most three lines on the run that has just ended in the folder `path`, from its files alone.
+
+    Files that cannot be read (the disk is full) are no reason for a run to fail at its end: the line says so.
+    """
+    try:
+        found = examine(read_record(path, stage=Stage.ended))
+    except DataError as error:
+        return [f"doctor: {error}"]
     serious = [finding for finding in found.findings if finding.severity is not Severity.note][:BRIEF]
     if not serious:
         return [f"doctor: nothing was found by {found.judged} rules; prospero doctor run={path} looks into the model"]

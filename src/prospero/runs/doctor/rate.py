@@ -23,7 +23,7 @@ EDGE = "edge of stability: Cohen et al. 2021, arXiv:2103.00065"
 
 def rate_too_high(run: RunRecord) -> Finding | None:
     """A step moves weights by more than they were, the run gave up, or the loss ends above where it began."""
-    advice = f"lower {rate_setting(run)} (now {rate(run):.3g}) tenfold, or find one: prospero find_lr"
+    advice = f"lower optimizer.lr (now {rate(run):.3g}) tenfold, or find one: prospero find_lr"
     what = "the learning rate is too high"
     if run.stage is Stage.diverged:
         times = float(len(run.rollbacks))
@@ -85,7 +85,7 @@ def rate_too_low(run: RunRecord) -> Finding | None:
 
 def _advice_too_low(run: RunRecord, travel: float) -> str:
     times = 10 ** math.ceil(math.log10(LEAST_TRAVEL / max(travel, 1e-9)))
-    more = f"raise {rate_setting(run)} (now {rate(run):.3g}) {min(times, 1000):,} times"
+    more = f"raise optimizer.lr (now {rate(run):.3g}) {min(times, 1000):,} times"
     return f"{more}, or find one: prospero find_lr"
 
 
@@ -105,11 +105,6 @@ def sharp(run: RunRecord) -> Finding | None:
         unit="is rate times curvature along the gradient", limit=10 * stable, source=EDGE,
         advice=f"lower optimizer.lr (now {rate(run):.3g}), or lengthen schedule.warmup_steps",
     )  # fmt: skip
-
-
-def rate_setting(run: RunRecord) -> str:
-    """Return the setting that the logged rate is."""
-    return "optimizer.lr"
 
 
 def rate(run: RunRecord) -> float:
