@@ -36,7 +36,8 @@ CASES = {
     "live": [*COMMON, *TEXT, *TEACHER],
     "stored": [*COMMON, *TEXT, "loss=distill"],
     "captions": [
-        "experiment=captions", "data.pictures=400", "tasks=[]", *COMMON, "model.prefix.kind=image", "model.dropout=0.1",
+        *COMMON, "data=shapes", "data.pictures=400", "rendering=caption", "split=hash", "packing=padded", "seq_len=16",
+        "tokenizer.vocab_size=320", "model.prefix.kind=image", "model.dropout=0.1",
     ],
 }  # fmt: skip
 
