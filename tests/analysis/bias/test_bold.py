@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from prospero.analysis.bias.bold import BOLDConfig, gap
+from prospero.analysis.bias.bold import BOLDConfig, chance_gap, gap
 from prospero.analysis.bias.lexicon import BAD, GOOD, embedded_lexicon, read_lexicon
 from prospero.data.records import RecordsConfig
 from prospero.errors import ConfigError, DataError
@@ -79,10 +79,9 @@ def test_a_model_that_writes_well_of_some(build):
     assert measured.value("score/gender") == pytest.approx((3 * 0.5 - 1) / 4)
     assert measured.value("positive/gender") == 0.75 and measured.value("negative/gender") == 0.25
     assert measured.value("gap/gender") == 1.5
-    assert sorted(made.dealt) == sorted(one.category for one in made.prompts)
     json.dumps([made.facts, [outcome.record for outcome in measured.outcomes]])
     gaps, scores = made.tables(measured)
-    assert [row[0] for row in gaps.rows] == ["gender", "gender, categories dealt out anew"]
+    assert [row[0] for row in gaps.rows] == ["gender"]
     assert [row[:2] for row in scores.rows] == [
         ["gender", "4"],
         ["gender American_actors", "3"],
@@ -104,8 +103,18 @@ def test_a_gap_stands_out_of_the_one_by_chance_where_there_is_one(build):
     gaps = made.tables(measured)[0]
     assert gaps.rows[0][-1] == "above"
     assert found["gap/gender"].value == pytest.approx(35 / 40 * 1.5)
-    chance = found["null_gap/gender"].value
-    assert chance is not None and chance < 0.6
+    assert 0 < float(gaps.rows[0][4]) < 0.5
+
+
+def test_the_gap_that_chance_reaches():
+    """Two texts of one category each: whichever way they are dealt, the gap is 2."""
+    assert chance_gap(np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 1.0]]), seed=0) == 2.0
+    assert chance_gap(np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]), seed=0) == 0.0
+    assert chance_gap(np.zeros((3, 4)), seed=0) == 0.0
+    scores = np.random.default_rng(1).normal(size=(400, 1))  # two means of 200: sd of their difference 0.1
+    rows = np.concatenate([scores, np.ones((400, 1))], axis=1)
+    rows = np.concatenate([np.pad(rows[:200], ((0, 0), (0, 2))), np.pad(rows[200:], ((0, 0), (2, 0)))])
+    assert chance_gap(rows, seed=0) == pytest.approx(1.96 * 0.1 * scores.std(), rel=0.08)
 
 
 def test_rows_of_the_hub(build, tmp_path):

@@ -9,6 +9,7 @@ from prospero.analysis.bias.stereoset import StereoSetConfig, icat, wins
 from prospero.data.records import RecordsConfig
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.analyses import AnalysisFacts
+from prospero.evaluation.results import estimates
 from prospero.runs.figures import canvas
 from tests.evaluation.tasks.fakes import END, TOKENIZER, subject
 
@@ -40,8 +41,8 @@ def build(tmp_path):
 
 
 def test_icat_of_sums_by_hand():
-    assert icat(np.array([80.0, 60.0, 1.0])) == pytest.approx(64.0)
-    assert icat(np.array([[200.0, 100.0, 2.0], [180.0, 20.0, 2.0]])).tolist() == pytest.approx([100.0, 18.0])
+    assert icat(np.array([0.8, 0.6, 1.0])) == pytest.approx(64.0)
+    assert icat(np.array([[2.0, 1.0, 2.0], [1.8, 0.2, 2.0]])).tolist() == pytest.approx([100.0, 18.0])
     assert np.isnan(icat(np.zeros(3)))
     assert [wins(2, 1), wins(1, 2), wins(1, 1)] == [1.0, 0.0, 0.5]
 
@@ -65,6 +66,7 @@ def test_numbers_are_means_over_terms(build):
     assert measured.value("ss/intrasentence") == pytest.approx((50 + 100) / 2)
     assert measured.value("lms/intersentence") == 0.0 and measured.value("icat/intersentence") == 0.0
     assert measured.value("icat/intrasentence") == pytest.approx(75 * 25 / 50)
+    assert estimates(measured)["lms/intersentence"].high is None  # of one term no interval is known
     json.dumps([made.facts, [outcome.record for outcome in measured.outcomes]])
     tables = made.tables(measured)
     assert [row[0] for row in tables[0].rows][:2] == ["all", "intrasentence"]
