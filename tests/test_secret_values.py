@@ -163,7 +163,8 @@ def place(tmp_path_factory):
     (folder / "text.txt").write_text("".join(lines))
     words = [
         "data=files", "data.path=text.txt", "tokenizer=byte", "model=tiny", "seq_len=32", "max_steps=2",
-        "global_batch_size=4", "trainer.log_every_steps=1", "trainer.val_sequences=8", "trainer.accelerator=cpu",
+        "global_batch_size=4", "trainer.log_every_steps=1", "trainer.val_sequences=8",
+        "trainer.test_sequences=8", "trainer.accelerator=cpu",
         "trainer.val_every_steps=1", "logger=wandb", "logger.wandb.mode=offline", "name=${oc.env:PLANTED}",
         "tags=['${oc.env:PLANTED}','${name}']", "logger.wandb.group=${oc.env:PLANTED}",
     ]  # fmt: skip

@@ -152,7 +152,8 @@ def test_a_hugging_face_folder_is_imported_once(config, place):
 SETTINGS = [
     "data=files", "data.path=text.txt", "split=tail", "dedup=none", "cleaning=none", "callbacks=[checkpoints]",
     "schedule=constant", "optimizer=adamw", "trainer.accelerator=cpu", "trainer.precision=float32", "seq_len=32",
-    "global_batch_size=4", "trainer.log_every_steps=1", "trainer.val_sequences=8", "init_from=source",
+    "global_batch_size=4", "trainer.log_every_steps=1", "trainer.val_sequences=8",
+    "trainer.test_sequences=8", "init_from=source",
     "adapter=lora", "adapter.rank=2",
 ]  # fmt: skip
 

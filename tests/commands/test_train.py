@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,13 +33,15 @@ def place(tmp_path_factory):
 SETTINGS = [
     "data=files", "data.path=text.txt", "tokenizer=byte", "model=tiny", "seq_len=32", "max_steps=4",
     "global_batch_size=4", "micro_batch_size=2", "trainer.log_every_steps=1", "trainer.val_sequences=8",
+    "trainer.test_sequences=8",
     "callbacks.samples.max_new_tokens=8",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def run(place):
-    done = program("train", *SETTINGS, "regularizers=[l2,z_loss]", "run_dir=outputs/a", folder=place)
+    words = [*SETTINGS, "regularizers=[l2,z_loss]", "run_dir=outputs/a"]
+    done = program("train", *words, folder=place, run=subprocess.run)  # a fresh Python; the others here are copies
     assert done.returncode == 0, done.stderr
     return place / "outputs" / "a", done
 
@@ -66,15 +70,18 @@ def test_every_part_of_the_loss_is_logged_by_name(run):
 
 def test_generate_writes_with_the_run_and_repeats_itself(run, place):
     words = ["run=last", "prompt=The ", "sampling.max_new_tokens=12"]
-    first, second = (program("generate", *words, folder=place) for _ in range(2))
+    first, second = (program("generate", *words, folder=place, run=run) for run in (subprocess.run, programs.run))
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("The ") and first.stdout == second.stdout
 
 
 def test_the_saved_config_runs_again_to_the_same_losses(run, place):
+    """And a copy says word for word what the fresh Python said, but for what is measured and the data, now found."""
     words = ["--config-dir", "outputs/a", "--config-name", "config", "run_dir=outputs/again"]
     done = program("train", *words, folder=place)
     assert done.returncode == 0, done.stderr
+    first, again = (re.sub(r"[\d.,:]+|outputs/a\w*", "", said).splitlines() for said in (run[1].stderr, done.stderr))
+    assert first[-20:] == again[-20:] and len(again) >= 20
     for name in ("val/loss", "test/loss"):
         first, again = (json.loads((place / f"outputs/{run}/result.json").read_text())[name] for run in ("a", "again"))
         assert first == again

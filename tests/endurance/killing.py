@@ -30,13 +30,16 @@ class Victim:
     starts: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def start(self) -> subprocess.Popen:
-        """Start the command in a process group of its own; what it says goes to console.log."""
+    def start(self, *, fresh: bool = False) -> subprocess.Popen:
+        """Start the command in a process group of its own, as a fresh Python or as a copy (tests/programs.py).
+
+        What it says goes to console.log.
+        """
         self.starts += 1
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PROSPERO_")}
         command = [sys.executable, str(ROOT / "train.py"), *self.words, f"run_dir={self.run_dir}", "resume=auto"]
         with open(self.place / f"console_{self.run_dir.name}.log", "ab") as console:
-            return Program(
+            return (subprocess.Popen if fresh else Program)(
                 command, cwd=self.place, env=environment, stdout=console, stderr=console, start_new_session=True
             )
 
@@ -46,13 +49,13 @@ class Victim:
         words = (self.place / f"console_{self.run_dir.name}.log").read_text(errors="replace")[-3000:]
         assert code == 0, f"exit code {code} after {self.starts} starts:\n{words}"
 
-    def killed_when(self, moment: Callable[["Victim"], bool], *, whole_group: bool = True) -> bool:
+    def killed_when(self, moment: Callable[["Victim"], bool], *, whole_group: bool = True, fresh: bool = False) -> bool:
         """Start it and kill it once `moment` holds; False when it ended before.
 
         `whole_group` False kills the main process alone, as the kernel does when memory is short; its children must
         not outlive it for long.
         """
-        process = self.start()
+        process = self.start(fresh=fresh)
         children: list[psutil.Process] = []
         deadline = time.monotonic() + LIMIT_SECONDS
         while process.poll() is None and time.monotonic() < deadline:

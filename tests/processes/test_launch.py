@@ -29,7 +29,7 @@ def place(tmp_path_factory):
 SETTINGS = [
     "data=files", "data.path=text.txt", "tokenizer=byte", "model=tiny", "seq_len=32", "max_steps=2",
     "global_batch_size=4", "trainer.log_every_steps=1", "trainer.val_sequences=8", "callbacks=[checkpoints]",
-    "trainer.accelerator=cpu", "trainer.precision=float32",
+    "trainer.accelerator=cpu", "trainer.precision=float32", "trainer.test_sequences=8",
 ]  # fmt: skip
 
 

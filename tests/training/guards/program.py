@@ -14,7 +14,8 @@ SETTINGS = [
     "data=files", "data.path=text.jsonl", "split=hash", "tokenizer=byte", "model=tiny", "seq_len=32",
     "global_batch_size=4", "schedule=constant", "optimizer.lr=1e-3", "trainer.accelerator=cpu",
     "trainer.precision=float32", "trainer.log_every_steps=1", "trainer.val_sequences=16", "trainer.val_every_steps=0",
-    "callbacks=[checkpoints,poison]", "plugins=[poison]", "callbacks.checkpoints.keep_last=9",
+    "trainer.test_sequences=16", "callbacks=[checkpoints,poison]", "plugins=[poison]",
+    "callbacks.checkpoints.keep_last=9",
 ]  # fmt: skip
 
 
