@@ -1,5 +1,7 @@
 """The batch against the noise scale."""
 
+from typing import Any
+
 import pytest
 
 from prospero.runs.doctor.batch import batch_too_large, batch_too_small, noise_of_rows
@@ -8,8 +10,8 @@ from prospero.runs.doctor.probe import NoiseScale
 from tests.runs.doctor.records import course, probe, record
 
 
-def of_noise(scale: float, sequences: int = 64, **changes):
-    return record(probe=probe(noise=NoiseScale(signal=1.0, noise=scale, sequences=sequences)), **changes)
+def of_noise(scale: float, **changes: Any):
+    return record(probe=probe(noise=NoiseScale(signal=1.0, noise=scale, sequences=64)), **changes)
 
 
 def test_between_the_bounds_nothing_is_said():
