@@ -27,15 +27,18 @@ def cells(analysis: Ablation, network: LanguageModel, part: str) -> np.ndarray:
 
 def test_by_zero_it_is_the_model_without_those_weights(tmp_path):
     analysis = built(tmp_path, by=Replacement.zero)
-    whole = loss(analysis, model())
-    rises = {part: cells(analysis, model(), part) for part in analysis.parts}
+    measured = analysis(subject(model()))
+    whole = measured.value("loss")
+    sums = {part: measured.statistics(part).sum(axis=0) for part in analysis.parts}
+    rises = {part: row[:-1] / row[-1] for part, row in sums.items()}
     assert rises["heads"].shape == (8,) and rises["attention"].shape == rises["feed_forward"].shape == (2,)
     with torch.no_grad():
         without_head, without_attention, without_feed_forward = model(), model(), model()
         without_head.blocks[1].attention.out.weight[:, 2 * 4 : 3 * 4] = 0  # head 2, of width 4
         without_attention.blocks[0].attention.out.weight[:] = 0
         without_feed_forward.blocks[1].feed_forward.down.weight[:] = 0
-    by_hand = [loss(analysis, one) - whole for one in (without_head, without_attention, without_feed_forward)]
+    cheap = built(tmp_path, parts=["attention"])
+    by_hand = [loss(cheap, one) - whole for one in (without_head, without_attention, without_feed_forward)]
     found = [rises["heads"][4 + 2], rises["attention"][0], rises["feed_forward"][1]]
     np.testing.assert_allclose(found, by_hand, atol=1e-5)
     assert min(map(abs, by_hand)) > 1e-3  # each of them matters
