@@ -17,6 +17,7 @@ class Analysis(Measurement):
     """A measurement of what happens inside a network."""
 
     needs_model = True
+    judged = False
 
     def __init__(self, name: str) -> None:
         self.name = name

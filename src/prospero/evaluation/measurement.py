@@ -96,6 +96,8 @@ class Measurement(ABC):
     """By which its numbers are published: `<name>/<quantity>`."""
     needs_model: bool = False
     """Whether it looks inside the network (`Subject.model`), not at what it writes and scores alone."""
+    judged: bool = True
+    """Whether a model is better or worse by its numbers; what describes a model is neither."""
     one_process: bool = False
     """Whether it cannot be done of a model that is spread over processes."""
     reads_retrieval: bool = False

@@ -90,8 +90,7 @@ def _numbers(numbers: Mapping[str, Estimate]) -> str:
     head = "".join(f"<th>{name}</th>" for name in ("", "value", f"{CONFIDENCE * 100:.0f} % interval", "items", ""))
     rows = []
     for name, one in numbers.items():
-        better = "higher is better" if one.higher_is_better else "lower is better"
-        cells = (name, shown(one.value), between(one), f"{one.samples:,}", better)
+        cells = (name, shown(one.value), between(one), f"{one.samples:,}", one.better)
         rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f"<div class=panel><table class=numbers><tr>{head}</tr>{body}</table></div>"

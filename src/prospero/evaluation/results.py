@@ -22,9 +22,15 @@ class Estimate:
     low: float | None
     """The lower end of the interval; None with fewer than two items."""
     high: float | None
-    higher_is_better: bool
+    higher_is_better: bool | None
+    """None where neither is."""
     samples: int
     """Items that have the number."""
+
+    @property
+    def better(self) -> str:
+        """Which way is better, in words; nothing where neither is."""
+        return "" if self.higher_is_better is None else "higher is better" if self.higher_is_better else "lower is better"
 
 
 def estimates(measured: Measured, *, seed: int = 0) -> dict[str, Estimate]:
@@ -39,7 +45,7 @@ def estimates(measured: Measured, *, seed: int = 0) -> dict[str, Estimate]:
             value=_known(measured.value(name)),
             low=_known(low),
             high=_known(high),
-            higher_is_better=quantity.higher_is_better,
+            higher_is_better=quantity.higher_is_better if measured.measurement.judged else None,
             samples=with_number or len(rows),
         )
     return found
@@ -120,8 +126,7 @@ def _list(found: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
     rows = [("", "value", _confidence(), "items", "")]
     for task, numbers in found.items():
         for name, one in numbers.items():
-            better = "higher is better" if one.higher_is_better else "lower is better"
-            rows.append((f"{task}/{name}", shown(one.value), between(one), f"{one.samples:,}", better))
+            rows.append((f"{task}/{name}", shown(one.value), between(one), f"{one.samples:,}", one.better))
     return _aligned(rows)
 
 
