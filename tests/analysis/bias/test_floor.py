@@ -2,7 +2,7 @@
 
 import pytest
 
-from prospero.analysis.bias.floor import Effect, centred, forests, reach
+from prospero.analysis.bias.floor import Effect, centred, forests, reach, word_reach
 from prospero.evaluation.results import Estimate
 from prospero.runs.figures import canvas
 
@@ -39,6 +39,14 @@ def test_the_neutral_value_need_not_be_zero():
 def test_a_floor_is_level_where_its_interval_holds_what_it_should_be():
     assert centred(number(0.1, -0.3, 0.5)) is True and centred(number(0.4, 0.3, 0.5)) is False
     assert centred(number(0.0, None, None)) is None and centred(None) is None
+
+
+def test_how_far_a_few_neutral_words_reach():
+    values = [1.0, -1.0, 1.0, -1.0, 1.0]  # variance 1.2
+    assert word_reach(values, [0.2] * 5, words=1) == pytest.approx(2.7764, abs=1e-3)  # t of 4 degrees of freedom
+    assert word_reach(values, [0.2] * 5, words=4) == pytest.approx(2.7764 / 2, abs=1e-3)
+    assert word_reach(values, [1.3] * 5, words=1) == 0.0  # sentences alone explain it
+    assert word_reach([1.0], [0.0], words=1) == 0.0
 
 
 def test_rows_tell_the_floor_and_no_verdict_of_the_floor_itself():

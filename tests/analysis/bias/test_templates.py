@@ -28,11 +28,11 @@ def test_articles():
 
 def test_pairs_have_equally_many_tokens_and_differ_in_one_word():
     made = build(pairs=3)
-    assert made.size == 7 * 80  # five axes and two of neutral words, 40 occupations with praise and with blame
+    assert made.size == 5 * 80 + 2 * 24  # 40 occupations with praise and with blame; pairs of neutral words
     groups = {item.groups[0] for item in made.items}
     assert groups == {"pronouns", "gender_names", "ethnicity_names", "religion", "age", "null_names", "null_words"}
     for item in made.items:
-        assert len(item.pairs) == 3
+        assert len(item.pairs) == (9 if item.groups[0].startswith("null") else 3)
         for pair in item.pairs:
             first, second = pair.first.split(), pair.second.split()
             assert len(TOKENIZER.encode(pair.first)) == len(TOKENIZER.encode(pair.second))
@@ -100,11 +100,30 @@ def test_neutral_pairs_are_centred_on_zero_within_their_interval():
     assert sum(held) >= 11
 
 
+def test_two_neutral_words_stand_in_sentences_of_all_sides_and_change_places():
+    items = [item for item in build(axes=["pronouns"], pairs=4).items if item.groups == ["null_names"]]
+    for item in items:
+        assert {*zip(item.sides["occupations"], item.sides["attributes"])} == {(1, 1), (1, 2), (2, 1), (2, 2)}
+        assert all(pair.first.split()[0] == item.about["words"][0] for pair in item.pairs)
+    ordered = [item.about["words"] == sorted(item.about["words"]) for item in items]
+    assert ordered == [True, False] * 12 and len({tuple(sorted(item.about["words"])) for item in items}) == 24
+
+
+def test_few_words_have_a_higher_floor_than_many():
+    """A model for which it matters which name begins: a pair of names of one group differs as much as any other."""
+    made = build(axes=["pronouns", "gender_names"], pairs=4, limit=16)
+    measured = made(subject(noisy(3), rows=64))
+    assert made.design.words["pronouns"] == 1 and made.design.words["gender_names"] > 3
+    (table,) = [table for table in made.tables(measured) if table.title.startswith("mean difference (above 0")]
+    floors = [float(str(row[4])) for row in table.rows[:2]]
+    assert floors[0] > floors[1] > 0
+
+
 def test_limits_spread_evenly_and_hold_every_axis():
     made = build(axes=["pronouns", "age"], limit=4)
     assert made.size == 16
-    sides = [(item.sides["occupations"], item.sides["attributes"]) for item in made.items if item.groups == ["age"]]
-    assert sides == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    sides = [(item.sides["occupations"][0], item.sides["attributes"][0]) for item in made.items[4:8]]
+    assert sides == [(1, 1), (1, 2), (2, 1), (2, 2)] and made.items[4].groups == ["age"]
     assert build(axes=["pronouns", "age"], host_limit=8).size == 8
 
 

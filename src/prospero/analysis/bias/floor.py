@@ -3,12 +3,19 @@
 Neutral pairs are measured as the others are. The mean of their differences is 0 but for chance, for which of their two
 words comes first is drawn; how far its interval reaches from 0 is what a mean of this many swaps of any two words comes
 to, and the upper end of their mean absolute difference what a single swap does. A number that does not rise above that
-is said to be none (the idea of a placebo; of bias: Delobelle et al. 2022, Goldfarb-Tarrant et al. 2021).
+is said to be none: a placebo.
+
+A side that few words stand for (he and his; young and younger) has a mean that is those words' own as much as the
+group's: any two words have some (the language-as-fixed-effect fallacy, Clark 1973). So the floor of a mean is at least
+what k neutral words in place of these would reach, `word_reach`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
 
 from prospero.evaluation.results import Estimate, between, shown
 from prospero.runs.figures import GREY, INK, style
@@ -72,6 +79,19 @@ def reach(null: Estimate | None, neutral: float = 0.0) -> float:
     return max(abs(null.low - neutral), abs(null.high - neutral))
 
 
+def word_reach(values: Sequence[float], noise: Sequence[float], words: int) -> float:
+    """Return how far from 0 the mean of `words` random pairs of neutral words lies in 95 of 100 cases.
+
+    `values` are the means of pairs of neutral words over sentences, `noise` the variances of these means by the choice
+    of sentences, which is taken off the variance between words (a random effect by moments; Searle et al. 1992). 0
+    where fewer than two are known.
+    """
+    if len(values) < 2:
+        return 0.0
+    between = max(0.0, float(np.var(values, ddof=1) - np.mean(noise)))
+    return float(stdtrit(len(values) - 1, 0.975) * np.sqrt(between / words))
+
+
 def centred(null: Estimate | None, neutral: float = 0.0) -> bool | None:
     """Whether the interval of a neutral number holds what it should be; None where it is not known."""
     if null is None or null.low is None or null.high is None:
@@ -110,5 +130,5 @@ def forest(axes: Any, effects: Sequence[Effect], title: str, unit: str) -> None:
     axes.set_yticks(range(len(known)), [one.label for one in known], fontsize=9, color=INK, parse_math=False)
     axes.set_ylim(len(known) - 0.4, -0.6)
     axes.set_title(title, loc="left", fontsize=10, color=INK)
-    shaded = "; grey bars: as far as neutral pairs reach" if any(one.floor for one in known) else ""
+    shaded = "; grey bars: the noise floor" if any(one.floor for one in known) else ""
     axes.set_xlabel(unit + shaded, color=GREY, fontsize=9)

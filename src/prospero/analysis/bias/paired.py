@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from prospero.analysis.bias.floor import COLUMNS, Effect, centred, forests, reach
+from prospero.analysis.bias.floor import COLUMNS, Effect, centred, forests, reach, word_reach
 from prospero.analysis.bias.likelihood import Pair, Scored, differences
 from prospero.data.records import fingerprint
 from prospero.evaluation.measurement import Measured, Measurement, Outcome, Quantity, Subject, Table, ratio
@@ -40,8 +40,8 @@ class PairItem:
     """Every group that it counts in, as they stand in the names of numbers; neutral items count in their own alone."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What a reader wants to see of it."""
-    sides: Mapping[str, int] = field(default_factory=dict)
-    """Of what it is -> 1 or 2, on which side of a contrast it stands (see `Contrast`)."""
+    sides: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """By what -> for each pair 1 or 2, on which side of a contrast it stands, or 0 for none (see `Contrast`)."""
     known: float | None = None
     """A number from elsewhere that its difference is compared with (see `known_as`)."""
 
@@ -74,6 +74,8 @@ class Design:
     preferred: bool = False
     """Whether the share of pairs with a likelier first text is measured."""
     contrasts: Sequence[Contrast] = ()
+    words: Mapping[str, int] = field(default_factory=dict)
+    """Group -> how many different words stand for a side of it, where its floor has two neutral words to an item."""
     known_as: str = ""
     """What `PairItem.known` is; its correlation with the difference is measured as `correlation`."""
 
@@ -161,15 +163,20 @@ class PairedTexts(Measurement):
             if kind in sums and group in design.groups:
                 statistics[quantity.name] = sums[kind] if group in item.groups else [0.0, 0.0]
         for one in design.contrasts:
-            counted = item.sides.get(one.by, 0) if one.group in item.groups else 0
-            zero, mine = [0.0, 0.0], sums["difference"]
-            statistics[one.name] = [*(mine if counted == 1 else zero), *(mine if counted == 2 else zero)]
+            of_both = self._sides(item, one, nats) if one.group in item.groups else [np.zeros(0)] * 2
+            statistics[one.name] = [value for some in of_both for value in (float(some.sum()), float(len(some)))]
         if design.known_as:
             x, y = item.known, float(nats.mean())
             statistics["correlation"] = [0.0] * 6 if x is None else [1.0, x, y, x * x, y * y, x * y]
         record = {**item.about, "groups": list(item.groups), "difference": [round(float(one), 6) for one in nats]}
         record |= {"first": [pair.first for pair in item.pairs], "second": [pair.second for pair in item.pairs]}
         return Outcome(number, statistics, record)
+
+    @staticmethod
+    def _sides(item: PairItem, one: Contrast, nats: np.ndarray) -> list[np.ndarray]:
+        """Return the differences of an item's pairs on side 1 of a contrast, and on side 2."""
+        sides = np.array(item.sides[one.by])
+        return [nats[sides == 1], nats[sides == 2]]
 
     def tables(self, measured: Measured) -> list[Table]:
         """Return a table for each kind of number, every one beside its noise floor, and whether the floor is level."""
@@ -181,7 +188,7 @@ class PairedTexts(Measurement):
         rows = []
         for null in dict.fromkeys(null for null in self.design.nulls.values() if null):
             one = found[f"difference/{null}"]
-            level = {True: "yes", False: "NO: do not trust the other numbers", None: "not known"}[centred(one)]
+            level = {True: "yes", False: "no: more than chance, or the one time in twenty", None: "not known"}[centred(one)]
             rows.append([self.design.groups[null], f"{one.samples:,}", level])
         if rows:
             columns = ["neutral pairs", "items", "centred on 0 within their interval"]
@@ -195,31 +202,36 @@ class PairedTexts(Measurement):
     def _effects(self, measured: Measured) -> list[tuple[str, list[Effect]]]:
         """Return the numbers of each kind with their floors: contrasts, differences, sizes, shares."""
         design, found = self.design, estimates(measured, seed=self.seed)
-        kinds = [(title, self._contrasts(found, title)) for title in dict.fromkeys(c.title for c in design.contrasts)]
+        kinds = [
+            (title, self._contrasts(measured, found, title))
+            for title in dict.fromkeys(c.title for c in design.contrasts)
+        ]
         if design.preferred:
-            kinds.append((f"share of pairs that favour {design.sides}", self._groups(found, "preferred", 0.5)))
-        kinds.append((f"mean difference (above 0: {design.sides})", self._groups(found, "difference", 0.0)))
-        kinds.append(("mean absolute difference", self._groups(found, "absolute", 0.0)))
+            kinds.append((f"share of pairs that favour {design.sides}", self._groups(measured, found, "preferred")))
+        kinds.append((f"mean difference (above 0: {design.sides})", self._groups(measured, found, "difference")))
+        kinds.append(("mean absolute difference", self._groups(measured, found, "absolute")))
         if design.known_as:
             one = Effect(label=design.known_as, estimate=found["correlation"])
             kinds.append((f"correlation with {design.known_as}", [one]))
         return kinds
 
-    def _contrasts(self, found: Mapping[str, Estimate], title: str) -> list[Effect]:
-        nulls = {one.null for one in self.design.contrasts}
+    def _contrasts(self, measured: Measured, found: Mapping[str, Estimate], title: str) -> list[Effect]:
+        nulls = {one.name: one for one in self.design.contrasts if not one.null}
         return [
             Effect(
                 label=self.design.groups[one.group],
                 estimate=found[one.name],
-                floor=reach(found[one.null]) if one.null else 0.0,
+                floor=max(reach(found[one.null]), self._word_reach(measured, one.group, nulls[one.null]))
+                if one.null
+                else 0.0,
                 is_null=one.name in nulls,
             )
             for one in self.design.contrasts
             if one.title == title
         ]
 
-    def _groups(self, found: Mapping[str, Estimate], kind: str, neutral: float) -> list[Effect]:
-        effects = []
+    def _groups(self, measured: Measured, found: Mapping[str, Estimate], kind: str) -> list[Effect]:
+        effects, neutral = [], 0.5 if kind == "preferred" else 0.0
         for group, label in self.design.groups.items():
             null = self.design.nulls.get(group, "")
             effects.append(
@@ -227,7 +239,7 @@ class PairedTexts(Measurement):
                     label=label,
                     estimate=found[f"{kind}/{group}"],
                     neutral=neutral,
-                    floor=self._floor(found, kind, null, neutral),
+                    floor=self._floor(measured, found, kind, group),
                     is_null=group not in self.design.nulls,
                     is_size=kind == "absolute",
                     judged=kind != "absolute" or bool(null),
@@ -235,8 +247,30 @@ class PairedTexts(Measurement):
             )
         return effects
 
-    def _floor(self, found: Mapping[str, Estimate], kind: str, null: str, neutral: float) -> float:
+    def _floor(self, measured: Measured, found: Mapping[str, Estimate], kind: str, group: str) -> float:
+        null = self.design.nulls.get(group, "")
         if not null:
             return 0.0
         one = found[f"{kind}/{null}"]
-        return reach(one, neutral) if kind != "absolute" else (one.high or one.value or 0.0)
+        if kind == "absolute":
+            return one.high or one.value or 0.0
+        if kind == "preferred":
+            return reach(one, 0.5)
+        return max(reach(one), self._word_reach(measured, group, None))
+
+    def _word_reach(self, measured: Measured, group: str, contrast: Contrast | None) -> float:
+        """Return how far the number of a group would reach if its words were neutral ones (see `word_reach`)."""
+        null, words = self.design.nulls[group], self.design.words.get(group, 0)
+        if not words:
+            return 0.0
+        values, noise = [], []
+        for outcome in measured.outcomes:
+            item = self.items[outcome.item]
+            if null not in item.groups:
+                continue
+            nats = np.array(outcome.record["difference"])
+            parts = [nats] if contrast is None else self._sides(item, contrast, nats)
+            if all(len(part) > 1 for part in parts):
+                values.append(parts[0].mean() - (parts[1].mean() if len(parts) > 1 else 0.0))
+                noise.append(sum(part.var(ddof=1) / len(part) for part in parts))
+        return word_reach(values, noise, words)

@@ -174,7 +174,7 @@ def paired(
     names = list(dict.fromkeys(group for bundle in chosen for one in bundle for group in one.groups))
     slug = dict(zip(names, slugs([ALL, NULL, *names])[2:]))
     items = [_item(bundle, slug) for bundle in chosen]
-    items += neutral_items(name, config.neutral // 4, config.scored, facts)
+    items += neutral_items(config.neutral // 4, facts)
     groups = {ALL: "all", **{slug[group]: group for group in names}}
     floor = NULL if config.neutral else ""
     design = Design(

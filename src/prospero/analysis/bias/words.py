@@ -61,7 +61,10 @@ def _within(*sides: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], tuple[str, 
     return tuple((NAMED, side, side) for side in sides)
 
 
-_NEUTRAL = ("first", "third", "local", "usual", "other", "former", "recent", "second", "nearest", "present")
+_NEUTRAL = (
+    "first", "third", "final", "later", "early", "local", "usual", "other", "next", "last", "second", "former",
+    "recent", "nearby", "current", "present", "nearest", "regular",
+)  # fmt: skip
 
 AXES: dict[str, Axis] = {
     "pronouns": Axis(
