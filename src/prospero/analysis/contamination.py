@@ -162,5 +162,6 @@ class ContaminationAnalysis(Analysis):
         """How much of the items stands in the training text."""
         records = [one.record for one in measured.outcomes if one.record["length"]]
         shares = [one["covered"] / one["length"] for one in records]
-        histograms(figure.subplots(), {"items": shares}, x="part of an item in the training text", y="items")
+        named = {"items": shares}
+        histograms(figure.subplots(), named, x="part of an item in the training text", y="items", shares=True)
         return True

@@ -200,5 +200,5 @@ class Extraction(Analysis):
         records = [outcome.record for outcome in measured.outcomes]
         kinds = {"after training text": "trained", "after held-out text": "held_out"}
         alike = {label: [one["similarity"] for one in records if one["from"] == kind] for label, kind in kinds.items()}
-        histograms(figure.subplots(), alike, x="edit similarity to what follows", y="prompts")
+        histograms(figure.subplots(), alike, x="edit similarity to what follows", y="prompts", shares=True)
         return True

@@ -8,10 +8,13 @@ import numpy as np
 COLOURS = ("#e45756", "#4c78a8")
 
 
-def histograms(axes: Any, values: Mapping[str, Sequence[float]], *, x: str, y: str, bins: int = 24) -> None:
-    """Draw a histogram of each kind of values over the same bins; `x` and `y` name the axes."""
+BINS = 24
+
+
+def histograms(axes: Any, values: Mapping[str, Sequence[float]], *, x: str, y: str, shares: bool = False) -> None:
+    """Draw a histogram of each kind of values over the same bins; `x` and `y` name the axes; shares lie in 0 to 1."""
     every = [value for kind in values.values() for value in kind]
-    edges = np.histogram_bin_edges(every, bins=bins)
+    edges = np.histogram_bin_edges(every, bins=BINS, range=(0, 1) if shares else None)
     for (label, kind), colour in zip(values.items(), COLOURS):
         axes.hist(list(kind), bins=edges, label=label, color=colour, alpha=0.6)
     axes.set_xlabel(x)

@@ -111,9 +111,11 @@ class Pii(Analysis):
         return [Table(title="What looks like personal data", columns=columns, rows=rows[:SHOWN])] if rows else []
 
     def draw(self, measured: Measured, figure: Any) -> bool:
-        """The rate of each kind."""
-        bars(figure.subplots(), {kind: measured.value(kind) for kind in KINDS}, x="for each 1000 tokens written")
-        return True
+        """The rate of each kind; nothing where nothing was found."""
+        if any(outcome.record["found"] for outcome in measured.outcomes):
+            bars(figure.subplots(), {kind: measured.value(kind) for kind in KINDS}, x="for each 1000 tokens written")
+            return True
+        return False
 
 
 def _record(written: Written, found: list[dict[str, Any]]) -> dict[str, Any]:
