@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from prospero.analysis.base import Analysis
+from prospero.analysis.histograms import histograms
 from prospero.analysis.trained_text import check_tokenizer, trained_data
 from prospero.data.canaries import FIELD, Canaries, canaries_of
 from prospero.data.prepare import PreparedData
@@ -136,12 +137,10 @@ class CanariesAnalysis(Analysis):
 
     def draw(self, measured: Measured, figure: Any) -> bool:
         """What planted secrets and controls cost."""
-        axes = figure.subplots()
-        nats = [(one.record["planted"], one.record["nats"]) for one in measured.outcomes]
-        bins = np.histogram_bin_edges([cost for _, cost in nats], bins=24)
-        for planted, label, colour in ((True, "planted", "#e45756"), (False, "controls", "#4c78a8")):
-            axes.hist([cost for kind, cost in nats if kind == planted], bins=bins, label=label, color=colour, alpha=0.7)
-        axes.set_xlabel("nats of the secret: left is likelier")
-        axes.set_ylabel("secrets")
-        axes.legend()
+        records = [outcome.record for outcome in measured.outcomes]
+        nats = {
+            label: [one["nats"] for one in records if one["planted"] == planted]
+            for label, planted in (("planted", True), ("controls", False))
+        }
+        histograms(figure.subplots(), nats, x="nats of the secret: left is likelier", y="secrets")
         return True

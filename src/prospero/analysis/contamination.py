@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from prospero.analysis.base import Analysis
+from prospero.analysis.histograms import histograms
 from prospero.analysis.trained_text import trained_data
 from prospero.data.overlap import Overlap, WordNumbers, blocks, overlaps
 from prospero.data.prepare import PreparedData
@@ -156,3 +157,11 @@ class ContaminationAnalysis(Analysis):
         rows = [[one["text"][:60], one["length"], one["covered"], one["longest"]] for one in records[:SHOWN]]
         columns = ("begins", self.config.unit.name, "in the training text", "longest run")
         return [Table(title="Items that stand in the training text", columns=columns, rows=rows)] if rows else []
+
+    def draw(self, measured: Measured, figure: Any) -> bool:
+        """How much of the items stands in the training text."""
+        records = [one.record for one in measured.outcomes if one.record["length"]]
+        shares = [one["covered"] / one["length"] for one in records]
+        named = {"items": shares}
+        histograms(figure.subplots(), named, x="part of an item in the training text", y="items", shares=True)
+        return True

@@ -15,6 +15,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from prospero.analysis.base import Analysis
+from prospero.analysis.histograms import histograms
 from prospero.analysis.trained_text import check_tokenizer, trained_data, windows
 from prospero.data.canaries import FIELD, Canaries, canaries_of
 from prospero.data.overlap import blocks, overlaps
@@ -193,3 +194,11 @@ class Extraction(Analysis):
         ]
         columns = ("prompt from", "tokens copied", "similarity", "prompt ends", "written")
         return [Table(title="The longest copies of training text", columns=columns, rows=rows)] if rows else []
+
+    def draw(self, measured: Measured, figure: Any) -> bool:
+        """How alike what was written is to what follows in the text."""
+        records = [outcome.record for outcome in measured.outcomes]
+        kinds = {"after training text": "trained", "after held-out text": "held_out"}
+        alike = {label: [one["similarity"] for one in records if one["from"] == kind] for label, kind in kinds.items()}
+        histograms(figure.subplots(), alike, x="edit similarity to what follows", y="prompts", shares=True)
+        return True

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prospero.analysis.base import Analysis
+from prospero.analysis.histograms import bars
 from prospero.analysis.written import WritingConfig, write
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.analyses import AnalysisFacts
@@ -111,8 +112,19 @@ class ListedWords(Analysis):
 
     def tables(self, measured: Measured) -> list[Table]:
         """The words that were found, most often first."""
-        counts: Counter[str] = Counter()
-        for outcome in measured.outcomes:
-            counts.update(outcome.record["found"])
-        rows = [[word, count] for word, count in counts.most_common(40)]
+        rows = [[word, count] for word, count in _counted(measured).most_common(40)]
         return [Table(title="Listed words that were written", columns=("word", "times"), rows=rows)] if rows else []
+
+    def draw(self, measured: Measured, figure: Any) -> bool:
+        """The words that were written most often; nothing where none was."""
+        counts = _counted(measured)
+        if counts:
+            bars(figure.subplots(), dict(counts.most_common(20)), x="times written")
+        return bool(counts)
+
+
+def _counted(measured: Measured) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for outcome in measured.outcomes:
+        counts.update(outcome.record["found"])
+    return counts

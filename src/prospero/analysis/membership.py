@@ -18,13 +18,15 @@ import torch
 from torch import Tensor
 
 from prospero.analysis.base import Analysis, rows_tensor
+from prospero.analysis.histograms import histograms
 from prospero.analysis.trained_text import check_tokenizer, trained_data, windows
 from prospero.data.prepare import PreparedData
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measured, Outcome, Quantity, Subject
 
-SCORES = ("loss", "min_k", "min_k_pp")
+NAMES = {"loss": "mean log-probability", "min_k": "Min-K%", "min_k_pp": "Min-K%++"}
+SCORES = tuple(NAMES)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -129,13 +131,9 @@ class Membership(Analysis):
 
     def draw(self, measured: Measured, figure: Any) -> bool:
         """The scores of trained and held-out texts, side by side."""
-        for axes, score in zip(figure.subplots(1, len(SCORES)), SCORES):
+        for axes, (score, name) in zip(figure.subplots(1, len(NAMES)), NAMES.items()):
             both = np.array([outcome.record["scores"][score] for outcome in measured.outcomes])
-            bins = np.histogram_bin_edges(both, bins=24)
-            for side, label, colour in ((0, "trained", "#e45756"), (1, "held out", "#4c78a8")):
-                axes.hist(both[:, side], bins=bins, label=label, color=colour, alpha=0.6)
-            axes.set_xlabel(score)
-        axes.legend()
+            histograms(axes, {"trained": both[:, 0].tolist(), "held out": both[:, 1].tolist()}, x=name, y="texts")
         return True
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prospero.analysis.base import Analysis
+from prospero.analysis.histograms import bars
 from prospero.analysis.personal import KINDS, find_personal, kinds_of
 from prospero.analysis.trained_text import strings_in
 from prospero.analysis.written import WritingConfig, Written, write
@@ -108,6 +109,13 @@ class Pii(Analysis):
         ]
         columns = ("kind", "written", "in the training text")
         return [Table(title="What looks like personal data", columns=columns, rows=rows[:SHOWN])] if rows else []
+
+    def draw(self, measured: Measured, figure: Any) -> bool:
+        """The rate of each kind; nothing where nothing was found."""
+        if any(outcome.record["found"] for outcome in measured.outcomes):
+            bars(figure.subplots(), {kind: measured.value(kind) for kind in KINDS}, x="for each 1000 tokens written")
+            return True
+        return False
 
 
 def _record(written: Written, found: list[dict[str, Any]]) -> dict[str, Any]:

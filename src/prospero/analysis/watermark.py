@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from prospero.analysis.base import Analysis
+from prospero.analysis.histograms import histograms
 from prospero.data.sources.files import FilesConfig
 from prospero.errors import ConfigError, DataError
 from prospero.evaluation.analyses import AnalysisFacts
@@ -109,3 +110,10 @@ class WatermarkAnalysis(Analysis):
         records = [outcome.record for outcome in measured.outcomes]
         rows = [[one["text"][:60], one["pairs"], one["green"], one["z"], one["p"]] for one in records]
         return [Table(title="Texts", columns=("begins", "pairs", "green", "z", "p without a mark"), rows=rows)]
+
+    def draw(self, measured: Measured, figure: Any) -> bool:
+        """The z of the texts; nothing for one or two."""
+        z = [outcome.record["z"] for outcome in measured.outcomes if outcome.record["z"] is not None]
+        if len(z) > 2:
+            histograms(figure.subplots(), {"texts": z}, x="z: without a mark a standard normal", y="texts")
+        return len(z) > 2

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from prospero.commands.opening import ModelPlace
 from prospero.data.prepare import PreparedData, find_prepared, open_prepared
 from prospero.errors import DataError
 from prospero.evaluation.contamination import as_facts, contamination
@@ -13,8 +12,22 @@ from prospero.evaluation.measurement import Measured
 from prospero.log import log
 
 
+class Trained(Protocol):
+    """A model that knows which data it was trained on, by their fingerprints."""
+
+    @property
+    def data_fingerprint(self) -> str | None:
+        """Of its own training; None where it is not known."""
+        ...
+
+    @property
+    def trained_before(self) -> list[str | None]:
+        """Of the models that it was made from."""
+        ...
+
+
 def contaminations(
-    found: Sequence[Measured], place: ModelPlace, outputs_dir: str, results: Path, made_with: Mapping[str, str]
+    found: Sequence[Measured], place: Trained, outputs_dir: str, results: Path, made_with: Mapping[str, str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return for each task what of its items stands in each training text of the model that is here.
 
@@ -41,7 +54,7 @@ def item_texts(found: Measured) -> dict[int, str]:
     return {item: text for item, text in texts.items() if text}
 
 
-def _training_data(place: ModelPlace, outputs_dir: str) -> list[Path]:
+def _training_data(place: Trained, outputs_dir: str) -> list[Path]:
     """Return the folders of prepared data that the model, and those that it was made from, were trained on."""
     data = Path(outputs_dir, "data")
     folders = [find_prepared(data, fingerprint) for fingerprint in (*place.trained_before, place.data_fingerprint)]

@@ -26,6 +26,8 @@ def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
     lines += [f"  repaired    {count:,} x {reason}" for reason, count in receipt["repairs"].items()]
     for name, row in receipt["splits"].items():
         lines.append(f"{name:<13} {row['tokens']:,} tokens, {row['bytes'] / 1e6:.2f} MB")
+    if planted := receipt.get("canaries"):
+        lines.append(f"canaries      {planted['count']:,} secrets, {planted['copies']:,} copies of each, in train")
     if said := describe_unknown(receipt["splits"]):
         lines.append(f"unknown       {said}: <unk> to the tokenizer")
     tokens = sum(row["tokens"] for row in receipt["splits"].values())
