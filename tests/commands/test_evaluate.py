@@ -163,7 +163,7 @@ def test_one_evaluation_at_a_time_works_in_a_folder():
     handle = try_lock(EvaluationFolder(Path("out_a")).lock)
     assert handle is not None
     try:
-        with pytest.raises(ConfigError, match=r"another evaluation works in .*out_a; wait for it"):
+        with pytest.raises(ConfigError, match=r"another command works in .*out_a; wait for it"):
             run("out=out_a", "limit=2")
     finally:
         os.close(handle)
