@@ -30,7 +30,9 @@ class Estimate:
     @property
     def better(self) -> str:
         """Which way is better, in words; nothing where neither is."""
-        return "" if self.higher_is_better is None else "higher is better" if self.higher_is_better else "lower is better"
+        if self.higher_is_better is None:
+            return ""
+        return "higher is better" if self.higher_is_better else "lower is better"
 
 
 def estimates(measured: Measured, *, seed: int = 0) -> dict[str, Estimate]:

@@ -188,7 +188,9 @@ class PairedTexts(Measurement):
         rows = []
         for null in dict.fromkeys(null for null in self.design.nulls.values() if null):
             one = found[f"difference/{null}"]
-            level = {True: "yes", False: "no: more than chance, or the one time in twenty", None: "not known"}[centred(one)]
+            level = {True: "yes", False: "no: more than chance, or the one time in twenty", None: "not known"}[
+                centred(one)
+            ]
             rows.append([self.design.groups[null], f"{one.samples:,}", level])
         if rows:
             columns = ["neutral pairs", "items", "centred on 0 within their interval"]
