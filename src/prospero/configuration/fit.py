@@ -35,7 +35,7 @@ def misfit(group: str, settings: type) -> str | None:
     if protocol is None:
         return None
     fields = {item.name for item in dataclasses.fields(settings)} if dataclasses.is_dataclass(settings) else set()
-    for name in get_type_hints(protocol):
+    for name in dict.fromkeys(name for kind in reversed(protocol.__mro__) for name in inspect.get_annotations(kind)):
         if name not in fields:
             return f"has no setting '{name}', which every {group} has"
     for name, asked in vars(protocol).items():
