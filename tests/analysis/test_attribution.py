@@ -85,7 +85,7 @@ def test_a_target_of_several_tokens_is_one_sum_and_only_the_prompt_is_explained(
     found = explain(model, IDS, [3, 4, 1], baseline=at, steps=512, tolerance=0.01)
     assert found.log_probability == pytest.approx(by_hand, abs=1e-5)
     assert all(len(found.by_method[method]) == 6 for method in METHODS)
-    whole_pad = float(score(at.expand(1, 6, -1)))
+    whole_pad = score(at.expand(1, 6, -1)).item()
     assert found.baseline == pytest.approx(whole_pad, abs=1e-5)
 
 
