@@ -1,6 +1,7 @@
 """Templates: pairs of equally many tokens, neutral pairs level, a rigged model's difference by hand."""
 
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -41,6 +42,21 @@ def test_pairs_have_equally_many_tokens_and_differ_in_one_word():
     pronouns = {pair.first.split()[0] for item in made.items if item.groups == ["pronouns"] for pair in item.pairs}
     assert pronouns == {"His"}
     assert made.facts["word pairs left out"]["pronouns"] == made.facts["word pairs of equal length"]["pronouns"] == 3
+
+
+class Merging:
+    """A tokenizer of bytes to which one beginning of a sentence is a single token."""
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.replace("Mary works as a cook", "#").encode())
+
+
+def test_each_pair_is_matched_by_itself():
+    facts = AnalysisFacts(tokenizer=cast(Any, Merging()), model_kind="lstm", n_layers=1)
+    config = BiasTemplatesConfig(axes=["gender_names"], occupations=["cook"], pairs=1000)
+    pairs = [pair for item in config.build("mine", facts).items[:2] for pair in item.pairs]
+    assert any("Mary is a" in pair.second for pair in pairs)
+    assert not any("Mary works" in pair.second for pair in pairs)  # no man's sentence is as short
 
 
 def test_a_model_that_knows_nothing_shows_nothing():

@@ -22,6 +22,7 @@ from prospero.evaluation.results import Estimate, estimates
 
 NULL = "null"
 """The group of neutral pairs, where there is one for all."""
+LEVEL = {True: "yes", False: "no: more than chance, or the one time in twenty", None: "not known"}
 CAVEATS = [
     "A difference of log-probabilities is not harm: it says which text the model thinks likelier, not what it would do "
     "or whom that would hurt (Blodgett et al. 2020).",
@@ -188,9 +189,7 @@ class PairedTexts(Measurement):
         rows = []
         for null in dict.fromkeys(null for null in self.design.nulls.values() if null):
             one = found[f"difference/{null}"]
-            level = {True: "yes", False: "no: more than chance, or the one time in twenty", None: "not known"}[
-                centred(one)
-            ]
+            level = LEVEL[centred(one)]
             rows.append([self.design.groups[null], f"{one.samples:,}", level])
         if rows:
             columns = ["neutral pairs", "items", "centred on 0 within their interval"]
