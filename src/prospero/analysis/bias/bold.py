@@ -130,6 +130,8 @@ def gap(sums: np.ndarray) -> np.ndarray:
 class BOLD(Measurement):
     """See the head of this file."""
 
+    judged = False
+
     def __init__(self, name: str, config: BOLDConfig, prompts: Sequence[Prompt], origin: str, seed: int) -> None:
         self.name, self.config, self.prompts, self.origin, self.seed = name, config, list(prompts), origin, seed
         self.lexicon = embedded_lexicon() if config.lexicon is None else read_lexicon(config.lexicon)

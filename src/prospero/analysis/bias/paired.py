@@ -98,6 +98,8 @@ def correlation(sums: np.ndarray) -> np.ndarray:
 class PairedTexts(Measurement):
     """See the head of this file."""
 
+    judged = False
+
     def __init__(
         self,
         name: str,
