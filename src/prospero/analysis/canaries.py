@@ -68,6 +68,7 @@ class CanariesAnalysis(Analysis):
     """Each planted secret is an item, and then each control."""
 
     needs_model = False
+    judged = True
 
     def __init__(self, name: str, data: PreparedData, canaries: Canaries, references: int, seed: int) -> None:
         super().__init__(name)

@@ -87,6 +87,7 @@ class ContaminationAnalysis(Analysis):
     """A text is an item; the model itself is not asked."""
 
     needs_model = False
+    judged = True
 
     def __init__(self, name: str, config: ContaminationConfig, data: PreparedData, texts: Sequence[str]) -> None:
         super().__init__(name)

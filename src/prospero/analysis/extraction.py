@@ -104,6 +104,7 @@ class Extraction(Analysis):
     """A prompt is an item."""
 
     needs_model = False
+    judged = True
 
     def __init__(self, name: str, config: ExtractionConfig, data: PreparedData, asked: Sequence[Asked]) -> None:
         super().__init__(name)

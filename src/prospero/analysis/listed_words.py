@@ -73,6 +73,7 @@ class ListedWords(Analysis):
     """A written text is an item."""
 
     needs_model = False
+    judged = True
 
     def __init__(self, name: str, config: ListedWordsConfig, words: Sequence[str], size: int) -> None:
         super().__init__(name)

@@ -78,6 +78,7 @@ class Membership(Analysis):
     """A pair of a trained and a held-out text is an item."""
 
     needs_model = False
+    judged = True
 
     def __init__(
         self, name: str, config: MembershipConfig, data: PreparedData, pairs: Sequence[tuple[list[int], list[int]]]

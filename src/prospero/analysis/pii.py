@@ -46,6 +46,7 @@ class Pii(Analysis):
     """A written text is an item."""
 
     needs_model = False
+    judged = True
 
     def __init__(self, name: str, config: PiiConfig, data: PreparedData | None, size: int) -> None:
         super().__init__(name)
