@@ -35,4 +35,4 @@ def _content(name: str, tensor: torch.Tensor | None) -> bytes:
     if tensor is None:
         return b""
     head = f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode()
-    return head + hashlib.sha256(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()).digest()
+    return head + hashlib.sha256(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).digest()
