@@ -51,6 +51,15 @@ def test_a_model_that_has_not_seen_them_exposes_neither():
     assert found.value("planted") < 3.5 and found.value("control") < 3.5
 
 
+@pytest.mark.parametrize("share", [0.25, 1.0, None])
+def test_copies_that_the_model_has_not_read_yet_are_said(share):
+    copies = data().receipt["canaries"]["copies"]
+    tokens = None if share is None else round(share * data().splits["train"].n_tokens)
+    said = CanariesAnalysisConfig().build("canaries", facts(tokens=tokens)).caveats[2:]
+    wanted = f"has read 0.25 of its training text, so about {copies / 4:.0f} of the {copies} copies"
+    assert (wanted in said[0]) if share == 0.25 else not said
+
+
 def test_data_without_canaries_or_no_data_are_said(tmp_path):
     path = write_corpus(tmp_path, sentences(100))
     prepared = prepare(settings(path, tmp_path, tokenizer=ByteTokenizerConfig()), progress=False)

@@ -45,7 +45,8 @@ class CanariesAnalysisConfig:
             raise ConfigError(
                 f"analyses.{name}: no canaries were planted into the model's data; train with data.canaries.count=20"
             )
-        return CanariesAnalysis(name, data, canaries, self.references or (200 if facts.training else 1000), facts.seed)
+        references = self.references or (200 if facts.training else 1000)
+        return CanariesAnalysis(name, data, canaries, references, facts.seed, facts.tokens)
 
 
 def exposure_by_rank(nats: float, references: np.ndarray) -> float:
@@ -70,8 +71,11 @@ class CanariesAnalysis(Analysis):
     needs_model = False
     judged = True
 
-    def __init__(self, name: str, data: PreparedData, canaries: Canaries, references: int, seed: int) -> None:
+    def __init__(
+        self, name: str, data: PreparedData, canaries: Canaries, references: int, seed: int, tokens: int | None = None
+    ) -> None:
         super().__init__(name)
+        self.epochs = None if tokens is None else tokens / data.splits["train"].n_tokens
         self.data, self.canaries, self.secrets = data, canaries, [*canaries.planted, *canaries.controls]
         self.others = canaries.others(references, seed)
         self._known: tuple[Subject, np.ndarray] | None = None
@@ -101,6 +105,17 @@ class CanariesAnalysis(Analysis):
             f"A secret that was never seen has 1.44 bits in the mean and over 3 once in eight; by rank none has more "
             f"than {math.log2(len(self.others) + 1):.1f}.",
             "It is the exposure of this line, so often in the text: what stands there once is memorised otherwise.",
+            *self._read_so_far(),
+        ]
+
+    def _read_so_far(self) -> list[str]:
+        """How often the model has read a secret, where it has not read all of its text once."""
+        if self.epochs is None or self.epochs >= 1:
+            return []
+        copies = self.data.receipt["canaries"]["copies"]
+        return [
+            f"The model has read {self.epochs:.2f} of its training text, so about {self.epochs * copies:.0f} of the "
+            f"{copies} copies of each secret; train longer (max_tokens=) for all of them."
         ]
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:

@@ -19,6 +19,7 @@ from prospero.interop.import_folder import describe_foreign, is_foreign, load_fo
 from prospero.log import log
 from prospero.runs import find as find_run
 from prospero.runs.folder import RunFolder
+from prospero.runs.result import read_result
 
 if TYPE_CHECKING:
     from prospero.data.tokenizer.tokenizer import Tokenizer
@@ -81,6 +82,17 @@ class ModelPlace:
         return trained or self.description["model"].get("max_seq_len")
 
     @property
+    def tokens(self) -> int | None:
+        """Tokens that it was trained on by its own run, as far as its weights go; None where that is not known."""
+        facts = self.description["facts"]
+        if "tokens" in facts or self.run is None:
+            return facts.get("tokens")
+        result, step = read_result(self.run.path), str(facts.get("checkpoint", "")).removeprefix("step_")
+        if not step.isdigit() or not result.get("steps"):
+            return None
+        return round(result["tokens"] * int(step) / result["steps"])
+
+    @property
     def document_ids(self) -> bool:
         """Whether the model tells documents apart that stand in one sequence."""
         return bool((self.description["model"].get("settings") or {}).get("document_attention"))
@@ -97,6 +109,7 @@ class ModelPlace:
             n_layers=int(settings["n_layers"]),
             n_heads=settings.get("n_heads"),
             seq_len=self.seq_len,
+            tokens=self.tokens,
             data=find_prepared(Path(outputs_dir, "data"), facts.get("data_fingerprint")),
             run=None if self.run is None else self.run.path,
             seed=seed,

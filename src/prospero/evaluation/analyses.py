@@ -24,6 +24,8 @@ class AnalysisFacts:
     """Attention heads of a block; None without attention."""
     seq_len: int | None = None
     """Tokens of a sequence in the model's training, or those that it reads at once; None where it is not known."""
+    tokens: int | None = None
+    """Tokens that the model was trained on so far, by its own training; None where it is not known."""
     data: Path | None = None
     """The folder of the prepared data that the model was trained on, where they are there."""
     run: Path | None = None
