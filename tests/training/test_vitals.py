@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from prospero.runs.metrics import metric_series
+from prospero.training.callbacks.checkpoints import CheckpointsConfig
 from prospero.training.callbacks.vitals import Vitals, watched_matrices
 from prospero.training.loggers.metrics_file import MetricsFile
+from prospero.training.run_facts import RunFacts
 from tests.training.tiny import TinyData, TinyModel, collate, sequence, tiny_module, tiny_trainer
 
 
@@ -81,3 +83,24 @@ def test_a_model_of_zeros_has_nothing_to_compare_with(tmp_path):
     trainer.fit(module, datamodule=TinyData())
     series = metric_series(tmp_path / "metrics.csv")
     assert "train/loss_max" in series and "train/update_ratio" not in series
+
+
+def test_a_run_that_goes_on_writes_the_rows_of_one_that_was_never_stopped(tmp_path):
+    """Rows of two steps, stopped within one: the losses before the stop and the weights at the start are remembered."""
+    whole, _ = fit_with_saves(tmp_path / "whole", 6)
+    fit_with_saves(tmp_path / "stopped", 3)
+    (saved,) = (tmp_path / "stopped" / "checkpoints").glob("step_00000003")
+    again, _ = fit_with_saves(tmp_path / "again", 6, resume=str(saved))
+    for name in ("train/weight_growth", "train/update_ratio", "train/loss_max"):
+        later = [point for point in whole[name] if point[0] > 3]
+        assert later and again[name] == later, name
+
+
+def fit_with_saves(folder, max_steps, resume=None):
+    saves = CheckpointsConfig(every_steps=3, keep_last=9).build(RunFacts(run_dir=folder))
+    module = tiny_module(dropout=0.0)
+    trainer = tiny_trainer(
+        folder, max_steps=max_steps, callbacks=[saves, Vitals(16)], loggers=[MetricsFile(folder)], log_every_steps=2
+    )
+    trainer.fit(module, datamodule=TinyData(micro_batch_size=4), ckpt_path=resume)
+    return metric_series(folder / "metrics.csv"), module

@@ -51,8 +51,8 @@ class Vitals(StepCallback):
 
     def __init__(self, matrices: int) -> None:
         self.matrices = matrices
-        self._watched: list[nn.Parameter] = []
-        self._at_start: list[float] = []
+        self._watched: dict[str, nn.Parameter] = {}
+        self._at_start: dict[str, float] = {}
         self._before: list[Tensor] | None = None
         self._micro_grad_norm: Tensor | None = None
         self._seen_step = 0
@@ -63,11 +63,24 @@ class Vitals(StepCallback):
         """Choose the matrices."""
         self._module = module = training_module(pl_module)
         watched = watched_matrices(module.model, self.matrices)
-        sizes = _rms([_part(p) for p in watched])
-        self._watched = [p for p, size in zip(watched, sizes) if size > 0]
-        self._at_start = [size for size in sizes if size > 0]
+        names = {id(p): name for name, p in module.model.named_parameters()}
+        sizes = {names[id(p)]: size for p, size in zip(watched, _rms([_part(p) for p in watched]))}
+        if self._at_start.keys() != sizes.keys():  # else a run goes on: its weights have grown since it began
+            self._at_start = sizes
+        self._watched = {names[id(p)]: p for p in watched if self._at_start[names[id(p)]] > 0}
         self._before = self._micro_grad_norm = None
         self._seen_step = module.step
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sizes of the weights at the start, and the losses that no row has taken yet."""
+        if self._module is not None:
+            self._take_losses(self._module)
+        return {"at_start": dict(self._at_start), "losses": list(self._losses)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the checkpoint stood."""
+        self._at_start = {str(name): float(size) for name, size in state_dict["at_start"].items()}
+        self._losses = [float(loss) for loss in state_dict["losses"]]
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -86,10 +99,13 @@ class Vitals(StepCallback):
         """Remember the weights before a step that is logged."""
         module = training_module(pl_module)
         if module.logs_step(module.step + 1):
-            self._before = [_part(p).clone() for p in self._watched]
+            self._before = [_part(p).clone() for p in self._watched.values()]
 
     def on_step_end(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Take the numbers of the steps that have been read since the last call."""
+        self._take_losses(module)
+
+    def _take_losses(self, module: TrainingModule) -> None:
         for record in module.watch.guard.records:
             if record.step > self._seen_step:
                 self._losses.append(record.loss)
@@ -98,15 +114,16 @@ class Vitals(StepCallback):
     def step_metrics(self) -> dict[str, float]:
         """Return the vital signs since the last row."""
         assert self._module is not None, "training has begun"
-        self.on_step_end(self._module.trainer, self._module)
+        self._take_losses(self._module)
         metrics: dict[str, float] = {}
         if self._losses:
             metrics["train/loss_max"] = max(self._losses)
         if self._before:
-            now = [_part(p) for p in self._watched]
+            now = [_part(p) for p in self._watched.values()]
             moved, sizes = _rms([a - b for a, b in zip(now, self._before)]), _rms(now)
             metrics["train/update_ratio"] = median(far / size if size else 0.0 for far, size in zip(moved, sizes))
-            metrics["train/weight_growth"] = median(size / start for size, start in zip(sizes, self._at_start))
+            starts = [self._at_start[name] for name in self._watched]
+            metrics["train/weight_growth"] = median(size / start for size, start in zip(sizes, starts))
         if self._micro_grad_norm is not None:
             metrics["train/micro_grad_norm"] = float(self._micro_grad_norm)
         self._losses, self._before, self._micro_grad_norm = [], None, None
