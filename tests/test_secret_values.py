@@ -49,7 +49,8 @@ def test_no_setting_of_ours_looks_like_a_secret():
         for name, path in parts.items():
             names += [f"{group}.{name}.{field}" for field in schema(path).__dataclass_fields__]
     assert len(names) > 100
-    assert [name for name in names if is_secret(name)] == []
+    meant = ["analyses.watermark.key"]  # whoever knows it can take the mark out of a text
+    assert [name for name in names if is_secret(name)] == meant
 
 
 def test_scrub_takes_out_every_form_of_a_value():

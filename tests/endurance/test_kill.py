@@ -18,7 +18,7 @@ SETTINGS = [
     "model.n_heads=2", "model.dropout=0.1", "seq_len=32", "global_batch_size=8",
     "micro_batch_size=2", "trainer.log_every_steps=1", "trainer.val_every_steps=20", "trainer.val_sequences=8",
     "trainer.num_threads=1",
-    "trainer.test_sequences=8", "callbacks=[checkpoints,throughput]", "callbacks.checkpoints.every_steps=7",
+    "trainer.test_sequences=8", "callbacks=[checkpoints,throughput,vitals]", "callbacks.checkpoints.every_steps=7",
     "callbacks.checkpoints.keep_last=2", "seed=7",
 ]  # fmt: skip
 WAYS = {

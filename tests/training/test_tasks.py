@@ -62,7 +62,7 @@ def test_the_shorter_spelling(word, spelt):
             [PLUGIN, "evaluation.tasks=[counting]"],
             "add it: callbacks=[checkpoints,throughput,vitals,samples,progress",
         ),
-        (["callbacks=[default,evaluation]"], "has no task to measure; choose evaluation.tasks=[...]"),
+        (["callbacks=[default,evaluation]"], "has nothing to measure; choose evaluation.tasks=[...]"),
         ([*CHOSEN, "+trainer.lightning.limit_val_batches=0"], "of which trainer.lightning.limit_val_batches=0 makes"),
     ],
 )

@@ -13,6 +13,7 @@ from typing import Any
 
 from prospero.errors import DataError
 from prospero.paths import write_text
+from prospero.plain import from_plain
 from prospero.secret_values import scrub
 
 FORMAT = 3
@@ -63,6 +64,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def settings_of(kind: type, written: Mapping[str, Any]) -> Any:
+    """Return settings of `kind` as `plain` wrote them; DataError for a setting that it does not have."""
+    return from_plain(kind, _without_classes(written))
+
+
+def _without_classes(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_classes(item) for name, item in value.items() if name != "class"}
+    return [_without_classes(item) for item in value] if isinstance(value, list) else value
 
 
 def digest(value: Any) -> str:

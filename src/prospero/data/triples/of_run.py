@@ -4,10 +4,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from prospero.data.receipt import read_receipt
+from prospero.data.receipt import read_receipt, settings_of
 from prospero.data.sources.triples import KnowledgeBase, TriplesConfig
 from prospero.errors import ConfigError, DataError
-from prospero.plain import from_plain
 
 
 @lru_cache(maxsize=2)
@@ -27,7 +26,7 @@ def knowledge_of(prepared: Path | None, instead: str) -> KnowledgeBase:
 
 
 def _opened(settings: dict[str, Any], description: str, instead: str) -> KnowledgeBase:
-    config = from_plain(TriplesConfig, {name: value for name, value in settings.items() if name != "class"})
+    config = settings_of(TriplesConfig, settings)
     found = config.build()
     if found.describe() != description:
         raise DataError(

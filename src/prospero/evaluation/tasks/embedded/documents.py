@@ -18,12 +18,11 @@ from prospero.data.cleaning.pipeline import CleaningPipeline
 from prospero.data.cleaning.step import Drop
 from prospero.data.document import Document
 from prospero.data.material import Entry, Examples, Texts
-from prospero.data.receipt import read_receipt
+from prospero.data.receipt import read_receipt, settings_of
 from prospero.data.sources.embedded_records import FILE
 from prospero.data.sources.stdlib import StdlibConfig, python_identity
 from prospero.data.split import CorpusSize, HashSplitConfig
 from prospero.errors import DataError
-from prospero.plain import from_plain
 
 OF_DOCSTRINGS = "#docs"
 """The end of the ids of documents that hold a file's docstrings alone."""
@@ -143,9 +142,8 @@ def _file_of(document: Document) -> str:
 
 def _part(group: str, settings: Mapping[str, Any]) -> Any:
     """Return the settings of a part as the receipt holds them; LookupError where no part of ours has such."""
-    values = {name: value for name, value in settings.items() if name != "class"}
     for name in registry.names(group):
         kind = registry.config_class(group, name)
         if kind.__name__ == settings["class"]:
-            return from_plain(kind, values)
+            return settings_of(kind, settings)
     raise LookupError(settings["class"])
