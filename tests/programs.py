@@ -23,7 +23,9 @@ ZYGOTE = Path(__file__).with_name("zygote.py")
 READ_LATE = (
     *("PROSPERO_", "PYTEST_", "SLURM_", "PYTHONPATH", "PYTHONUNBUFFERED"),
     *("RANK", "WORLD_SIZE", "LOCAL_", "GROUP_RANK", "NODE_", "MASTER_", "TORCHELASTIC_"),
-    *("HYDRA_FULL_ERROR", "TORCHINDUCTOR_CACHE_DIR", "TOKENIZERS_PARALLELISM", "GLOO_"),  # set by programs in tests
+    # What programs, and libraries at their import, set in the process of the tests itself; a copy imports them too.
+    *("HYDRA_FULL_ERROR", "TORCHINDUCTOR_CACHE_DIR", "TOKENIZERS_PARALLELISM", "GLOO_", "PL_", "HF_XET_", "KMP_"),
+    "PYTORCH_NVML_BASED_CUDA_CHECK",
 )
 """Beginnings of the variables that nothing reads while it is imported (Lightning's rank is set anew in a copy)."""
 PR_SET_CHILD_SUBREAPER = 36
