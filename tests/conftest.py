@@ -40,8 +40,9 @@ def long_form(request: pytest.FixtureRequest) -> bool:
     return request.config.getoption("--long")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _environment_of_programs() -> None:
+    """Take what earlier tests and the libraries they imported left in the environment as given; see programs.py."""
     from tests import programs  # imports torch, which is to read what stands at the top here
 
     programs.begin()

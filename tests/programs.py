@@ -89,7 +89,7 @@ def _early(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def begin() -> None:
-    """Remember the environment, before a test changes it: programs that are started with it can be copies."""
+    """Remember the environment before a test changes it: programs that it starts with that one can be copies."""
     _Zygote.environment = _early(os.environ)
 
 

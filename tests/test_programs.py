@@ -77,6 +77,16 @@ def test_what_a_program_sees_is_what_a_fresh_python_shows(tmp_path, given):
     assert set(drawn.split()).isdisjoint(drawn_again.split()), "what Python, NumPy and torch draw by chance"
 
 
+@pytest.fixture(autouse=True)
+def _copies(request):
+    if request.function is not test_the_environment_of_these_tests_allows_copies and not allowed():
+        pytest.skip("programs are fresh Pythons here: OMP_NUM_THREADS is not 1, or there is a GPU")
+
+
+def allowed() -> bool:
+    return programs.can_be_copied([sys.executable, "x.py"], dict(os.environ))
+
+
 def test_the_environment_of_these_tests_allows_copies():
     """Or all programs of the suite are fresh Pythons, and nobody sees why it is slow."""
     allowed = programs.can_be_copied([sys.executable, "x.py"], {**os.environ, "OMP_NUM_THREADS": "1"})

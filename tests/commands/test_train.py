@@ -80,7 +80,9 @@ def test_the_saved_config_runs_again_to_the_same_losses(run, place):
     words = ["--config-dir", "outputs/a", "--config-name", "config", "run_dir=outputs/again"]
     done = program("train", *words, folder=place)
     assert done.returncode == 0, done.stderr
-    first, again = (re.sub(r"[\d.,:]+|outputs/a\w*", "", said).splitlines() for said in (run[1].stderr, done.stderr))
+    first, again = (
+        re.sub(r"[\d.,:]+( ?k\b)?|outputs/a\w*", "", said).splitlines() for said in (run[1].stderr, done.stderr)
+    )
     assert first[-20:] == again[-20:] and len(again) >= 20
     for name in ("val/loss", "test/loss"):
         first, again = (json.loads((place / f"outputs/{run}/result.json").read_text())[name] for run in ("a", "again"))
