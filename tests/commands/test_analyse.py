@@ -88,7 +88,7 @@ def test_a_checkpoint_and_an_exported_folder_are_opened_too():
     [
         (["analyses=[]"], r"analyses=\[\] looks at nothing"),
         (["analyses=[activation]"], r"activation.*Did you mean 'activations'"),
-        (["analyses=[activations]", "analyses.activations.limit=0"], "must be at least 1"),
+        (["analyses=[activations]", "analyses.activations.limit=0"], "limit=0 leaves nothing"),
         (["analyses=[activations]", "trainer.precision=bf16"], r"trainer\.precision does not act"),
         (["analyses=[activations]", "run=frist"], "frist"),
     ],

@@ -13,45 +13,35 @@ from typing import Any
 
 import torch
 
-from prospero.analysis.base import Analysis, model_of, rows_tensor
-from prospero.analysis.texts import Rows, held_out_rows
-from prospero.errors import ConfigError
+from prospero.analysis.base import Analysis, model_of
+from prospero.analysis.reading import layer_points, read
+from prospero.analysis.text_rows import TextRows, TextRowsConfig
+from prospero.batch import IGNORE_INDEX
 from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measured, Outcome, Quantity, Subject, Table
-from prospero.model.hooks import points, record
+from prospero.model.hooks import record
 
 
 @dataclass(kw_only=True, slots=True)
-class ActivationsConfig:
+class ActivationsConfig(TextRowsConfig):
     """Size and kurtosis of the residual stream by layer."""
 
-    limit: int | None = None
-    """Rows of text at most; null: 32, inside training 8."""
-    seq_len: int | None = None
-    """Tokens of a row; null: those of the model's training, at most 512."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("limit", 1), ("seq_len", 2)):
-            if (value := getattr(self, name)) is not None and value < least:
-                raise ConfigError(f"analyses.activations.{name}={value} must be at least {least}")
-
     def build(self, name: str, facts: AnalysisFacts) -> "Activations":
-        """Return the analysis, its texts read."""
-        limit = self.limit or facts.limit or (8 if facts.training else 32)
-        return Activations(name, held_out_rows(name, facts, limit=limit, seq_len=self.seq_len), facts.n_layers)
+        """Return the analysis, its texts found."""
+        return Activations(name, self.rows(name, facts), facts.n_layers)
 
 
 class Activations(Analysis):
     """See the head of this file."""
 
-    def __init__(self, name: str, rows: Rows, n_layers: int) -> None:
+    def __init__(self, name: str, rows: TextRows, n_layers: int) -> None:
         super().__init__(name)
         self.rows, self.n_layers = rows, n_layers
 
     @property
     def size(self) -> int:
         """One item a row of text."""
-        return len(self.rows.ids)
+        return self.rows.size
 
     @property
     def quantities(self) -> list[Quantity]:
@@ -75,14 +65,17 @@ class Activations(Analysis):
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
         """Read the rows side by side; the statistics are the sums of the second and fourth powers, and their count."""
+        self.rows.check(subject)
         model = model_of(subject)
-        names = [name for name in points(model) if name.endswith((".residual", ".output")) and name.count(".") == 2]
+        names = layer_points(model)
         with torch.no_grad(), record(model, names) as found:
-            model(rows_tensor([self.rows.ids[item].tolist() for item in items], model.device), logits=False)
+            rows = self.rows.read(items).to(model.device)
+            read(model, rows)
+        asked = rows.labels != IGNORE_INDEX  # the last row of a text is filled up
         for place, item in enumerate(items):
             statistics = {}
             for layer, name in enumerate(names):
-                values = found[name][place].double()
+                values = found[name][place][asked[place]].double()
                 square = values.square()
                 sums = [float(square.sum()), float(square.square().sum()), float(values.numel())]
                 statistics[f"rms/{layer}"] = statistics[f"kurtosis/{layer}"] = sums
