@@ -45,5 +45,6 @@ def test_memory_is_flat_over_validation_batches(long_form):
     command = [sys.executable, "-c", PROGRAM, str(batches)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
-    growth = float(done.stdout)  # in MiB; a small tensor kept of each batch cost 0.8 a batch
-    assert growth < 0.1 * batches, f"{growth:.0f} MiB more after {batches} batches"
+    growth = float(done.stdout)  # in MiB; 0.8 kept of each batch show as 73
+    once = 40  # the allocator may hold one freed block of logits (32 MiB) more at one of the two moments
+    assert growth < once + 0.1 * batches, f"{growth:.0f} MiB more after {batches} batches"
