@@ -4,6 +4,7 @@ A changed setting or weight, two processes, a run that was killed, one that the 
 off: pytest tests/commands/test_repeat.py --long
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -14,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from prospero.commands.repeat import RepeatConfig, compared, repeat
@@ -60,6 +62,15 @@ def run(place):
 def copied(run, name):
     shutil.copytree(run, run.parent / name)
     return RunFolder(run.parent / name)
+
+
+def in_group(leader):
+    """The processes of a group that are still there."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError):
+            found += [process] if os.getpgid(process.pid) == leader else []
+    return found
 
 
 def changed(file, old, new):
@@ -213,3 +224,20 @@ def test_a_repetition_that_is_broken_off_says_so_and_leaves_no_process(place):
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM and "broken off: " in said
     assert "metrics: the same digit for digit" in said
+
+
+@pytest.mark.deep
+def test_the_training_of_a_repetition_that_is_killed_saves_and_leaves(place):
+    run = trained(place, "long", "max_steps=400", "trainer.log_every_steps=1")
+    words = ["-m", "prospero", "repeat", f"run={run}", "run_dir=outputs/orphan"]
+    process = subprocess.Popen([sys.executable, *words], start_new_session=True)
+    metrics = place / "outputs/orphan/metrics.csv"
+    while not metrics.is_file() or metrics.read_bytes().count(b"\n") < 5:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    while in_group(process.pid):
+        time.sleep(0.1)  # the timeout of the tests ends a wait for ever
+    assert metrics.read_bytes().count(b"\n") < 400  # it did not run to its end
+    assert list((place / "outputs/orphan/checkpoints").glob("step_*"))

@@ -151,7 +151,7 @@ def _train(config: str, code: Path, run: "Repeatable", new: "RunFolder") -> int:
     from prospero.runs.folder import RunFolder
 
     paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), signals.STARTED_BY: str(os.getpid())}
     if (threads := threads_of(run)) is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory(prefix="prospero-repeat-") as folder:

@@ -23,6 +23,9 @@ from prospero.processes import ranks
 SIGNALS = (signal.SIGTERM, signal.SIGINT, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
 GRACE_SECONDS = 5.0
 """How long the main thread may take to notice a signal that should end the program at once."""
+STARTED_BY = "PROSPERO_STARTED_BY"
+"""Environment variable: the pid of a command that started this one for itself. When it is gone, this one saves and
+leaves."""
 _POLL_SECONDS = 1.0
 
 
@@ -97,7 +100,9 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def watched() -> Iterator[SignalWatch]:
-    """Catch the signals inside the block, and end this process when the one that launched it as a rank is gone.
+    """Catch the signals inside the block, and end this process when the one that started it for itself is gone.
+
+    That is the launcher of a rank, or the command that STARTED_BY names.
 
     Outside of the main thread the owner of the process handles signals, and nothing is caught.
     """
@@ -131,14 +136,19 @@ def watched() -> Iterator[SignalWatch]:
 
 
 def _listen(reader: int, stop: threading.Event) -> None:
-    parent = os.getppid() if ranks.is_launched_child() else None
+    launched = ranks.is_launched_child()
+    parent = os.getppid() if launched else int(os.environ.get(STARTED_BY) or 0)
     while not stop.is_set():
-        readable, _, _ = select.select([reader], [], [], _POLL_SECONDS if parent is not None else None)
+        readable, _, _ = select.select([reader], [], [], _POLL_SECONDS if parent else None)
         if readable:
             for number in os.read(reader, 64):
                 if number in SIGNALS:
                     watch.arrived(number)
-        if parent is not None and os.getppid() != parent:
+        if parent and os.getppid() != parent:
+            if not launched:
+                parent = 0
+                os.kill(os.getpid(), signal.SIGTERM)
+                continue
             time.sleep(_POLL_SECONDS)  # a whole run that leaves together needs no help
             sys.stdout.flush()
             os._exit(128 + signal.SIGTERM)
