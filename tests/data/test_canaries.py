@@ -51,7 +51,10 @@ def test_each_stands_in_the_training_text_as_often_as_asked_and_nowhere_else(tmp
         assert secret not in text_of(prepared, "val") + text_of(prepared, "test")
     for secret in found.controls:
         assert not any(secret in text_of(prepared, split) for split in prepared.splits)
-    stated = {"file": "canaries.json", "count": 3, "copies": 4, "planted": 12}
+    plain = prepare(corpus(tmp_path, canaries=CanariesConfig()), progress=False)
+    added = prepared.receipt["splits"]["train"]["characters"] - plain.receipt["splits"]["train"]["characters"]
+    stated = {"file": "canaries.json", "count": 3, "copies": 4, "planted": 12, "characters": added}
+    assert added >= 12 * len(found.line(found.planted[0]) + "\n")
     assert prepared.receipt["canaries"] == stated and "canaries.json" in prepared.receipt["files"]
     assert found.planted[0] not in json.dumps(prepared.receipt)
     prepared.verify()

@@ -115,7 +115,8 @@ class Planting:
         Raises DataError when the tokenizer cannot write the canaries, or they would outweigh the text.
         """
         self.canaries, self.characters = draw_canaries(config), characters
-        self.total, self.done = config.count * config.copies, 0
+        self.total, self.done, self.added = config.count * config.copies, 0, 0
+        """Copies in all, those planted, and the characters that came into the text with them."""
         self._order = random.Random(f"order {config.seed}")
         self._round: list[str] = []
         lines = [self.canaries.line(secret) for secret in (*self.canaries.planted, *self.canaries.controls)]
@@ -151,7 +152,9 @@ class Planting:
             parts += [text[behind:cut], "" if begins_line else "\n", self._next(), "\n"]
             behind = cut
             self.done += 1
-        return "".join((*parts, text[behind:]))
+        planted = "".join((*parts, text[behind:]))
+        self.added += len(planted) - len(text)
+        return planted
 
     def _next_place(self) -> int:
         """The character of the training text from which the next copy is planted: in the middle of its share."""
@@ -167,7 +170,8 @@ class Planting:
         """Keep the secrets in `folder`; return what the receipt says, without them."""
         assert self.done == self.total, f"{self.done} of {self.total} canaries were planted"
         write_text(folder / FILE, json.dumps(asdict(self.canaries), indent=1, ensure_ascii=False) + "\n")
-        return {"file": FILE, "count": len(self.canaries.planted), "copies": self.canaries.copies, "planted": self.done}
+        kinds, copies = len(self.canaries.planted), self.canaries.copies
+        return {"file": FILE, "count": kinds, "copies": copies, "planted": self.done, "characters": self.added}
 
 
 def _end_of_line(text: str, place: int) -> int:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from prospero.data.canaries import CanariesConfig
 from prospero.data.cleaning.white_space import WhiteSpaceConfig
 from prospero.data.dedup.exact import ExactDedupConfig
 from prospero.data.prepare import prepare
@@ -53,6 +54,14 @@ def test_what_a_run_held_out_is_what_its_token_files_hold(tmp_path):
     assert 0 < len(topics) < len(language_topics()) / 2
     assert len(found.documents) - len(topics) == len([file for file in stdlib_files() if file.size])  # never read
     assert found.facts["records"] == f"{len(found.documents)} documents of the standard library"
+
+
+def test_planted_canaries_do_not_hide_what_was_held_out(tmp_path):
+    canaries = CanariesConfig(count=2, copies=3)
+    data = prepared(tmp_path, data=StdlibConfig(sources=False, canaries=canaries))
+    found = unseen_documents(data.directory)
+    assert found == unseen_documents(prepared(tmp_path).directory)
+    assert found.facts["contamination"] == "held out from the data of this run"
 
 
 def test_a_split_by_position_holds_out_whole_documents_alone(tmp_path):

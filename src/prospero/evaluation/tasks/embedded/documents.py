@@ -124,6 +124,7 @@ def _trained_on(prepared: Path, fingerprint: str) -> frozenset[str] | None:
             trained.add(name)  # as its twin perhaps was
     size = CorpusSize(documents=len(kept), characters=sum(len(entry.content) for entry in kept))
     start, counted = 0, dict.fromkeys(receipt["splits"], 0)
+    counted["train"] = (receipt.get("canaries") or {}).get("characters", 0)  # lines that no document holds
     for entry in kept:
         for piece in material.pieces(split, entry.content, start, size):
             counted[piece.split] = counted.get(piece.split, 0) + sum(map(len, material.texts(piece)))
