@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prospero.analysis.base import Analysis, model_of, needs_attention
+from prospero.analysis.base import model_of, needs_attention
 from prospero.analysis.cells import cells_of, cells_with_intervals, largest_cell, row_of
 from prospero.analysis.pictures import curves, heat_map
 from prospero.analysis.reading import Rows, check_all_heads, nats_of, read
-from prospero.analysis.text_rows import TextRows, TextRowsConfig
+from prospero.analysis.text_rows import RowAnalysis, TextRows, TextRowsConfig
 from prospero.errors import ConfigError, suggest
 from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measured, Outcome, Quantity, Subject, Table
@@ -68,26 +68,21 @@ class AblationConfig(TextRowsConfig):
         return Ablation(name, self.rows(name, facts), self.by, list(dict.fromkeys(self.parts)), shape)
 
 
-class Ablation(Analysis):
+class Ablation(RowAnalysis):
     """Measures the loss of each row, whole and with one thing at a time taken away."""
 
     def __init__(
         self, name: str, rows: TextRows, by: Replacement, parts: Sequence[str], shape: tuple[int, int]
     ) -> None:
-        super().__init__(name)
-        self.rows, self.by, self.parts, self.shape = rows, by, parts, shape
-        """Rows of text, what replaces what, and the layers and heads of the model."""
+        super().__init__(name, rows)
+        self.by, self.parts, self.shape = by, parts, shape
+        """What replaces what, and the layers and heads of the model."""
 
     @property
     def quantities(self) -> list[Quantity]:
         """The loss of the whole model, and the largest rise that any head, or any layer, makes."""
         rises = [Quantity(name=part, finish=largest_cell) for part in self.parts]
         return [Quantity(name="loss", higher_is_better=False), *rises]
-
-    @property
-    def size(self) -> int:
-        """How many rows of text are read."""
-        return self.rows.size
 
     @property
     def facts(self) -> dict[str, Any]:

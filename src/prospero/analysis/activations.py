@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from prospero.analysis.base import Analysis, model_of
+from prospero.analysis.base import model_of
 from prospero.analysis.reading import layer_points, read
-from prospero.analysis.text_rows import TextRows, TextRowsConfig
+from prospero.analysis.text_rows import RowAnalysis, TextRows, TextRowsConfig
 from prospero.batch import IGNORE_INDEX
 from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measured, Outcome, Quantity, Subject, Table
@@ -31,17 +31,12 @@ class ActivationsConfig(TextRowsConfig):
         return Activations(name, self.rows(name, facts), facts.n_layers)
 
 
-class Activations(Analysis):
+class Activations(RowAnalysis):
     """See the head of this file."""
 
     def __init__(self, name: str, rows: TextRows, n_layers: int) -> None:
-        super().__init__(name)
-        self.rows, self.n_layers = rows, n_layers
-
-    @property
-    def size(self) -> int:
-        """One item a row of text."""
-        return self.rows.size
+        super().__init__(name, rows)
+        self.n_layers = n_layers
 
     @property
     def quantities(self) -> list[Quantity]:
@@ -52,11 +47,6 @@ class Activations(Analysis):
             for kind, finish in kinds
             for layer in range(self.n_layers)
         ]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The texts."""
-        return dict(self.rows.facts)
 
     @property
     def caveats(self) -> list[str]:

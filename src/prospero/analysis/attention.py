@@ -19,11 +19,11 @@ from prospero.analysis.attention_measures import (
     rollout,
     sink_mass,
 )
-from prospero.analysis.base import Analysis, model_of, needs_attention
+from prospero.analysis.base import model_of, needs_attention
 from prospero.analysis.cells import cells_of, largest_cell, mean_cell, row_of
 from prospero.analysis.pictures import heat_map, mosaic
 from prospero.analysis.reading import Rows, check_all_heads, read_attention, rows_at_once
-from prospero.analysis.text_rows import TextRows, TextRowsConfig
+from prospero.analysis.text_rows import RowAnalysis, TextRows, TextRowsConfig
 from prospero.batch import IGNORE_INDEX
 from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measured, Outcome, Quantity, Subject, Table
@@ -45,13 +45,13 @@ class AttentionConfig(TextRowsConfig):
         return AttentionPatterns(name, self.rows(name, facts), (facts.n_layers, facts.n_heads or 0))
 
 
-class AttentionPatterns(Analysis):
+class AttentionPatterns(RowAnalysis):
     """Reads the weights of every head over rows of text."""
 
     def __init__(self, name: str, rows: TextRows, shape: tuple[int, int]) -> None:
-        super().__init__(name)
-        self.rows, self.shape = rows, shape
-        """Rows of text; layers and heads of each."""
+        super().__init__(name, rows)
+        self.shape = shape
+        """Layers, and heads of each."""
 
     @property
     def quantities(self) -> list[Quantity]:
@@ -64,16 +64,6 @@ class AttentionPatterns(Analysis):
             Quantity(name="rollout_first", higher_is_better=False),
             Quantity(name="rollout_distance"),
         ]
-
-    @property
-    def size(self) -> int:
-        """How many rows of text are read."""
-        return self.rows.size
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Which text was read."""
-        return dict(self.rows.facts)
 
     @property
     def caveats(self) -> list[str]:

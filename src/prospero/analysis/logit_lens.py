@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from prospero.analysis.base import Analysis, model_of
+from prospero.analysis.base import model_of
 from prospero.analysis.cells import cells_of, cells_with_intervals, last_cell, mean_but_last, row_of
 from prospero.analysis.lens import LensNumbers, lens, lens_points
 from prospero.analysis.pictures import curves
 from prospero.analysis.reading import read
-from prospero.analysis.text_rows import TextRows, TextRowsConfig
+from prospero.analysis.text_rows import RowAnalysis, TextRows, TextRowsConfig
 from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measured, Outcome, Quantity, Subject, Table
 from prospero.generation.decoder import evaluating
@@ -29,12 +29,12 @@ class LogitLensConfig(TextRowsConfig):
         return LogitLens(name, self.rows(name, facts), blocks if facts.n_heads is None else ["embedding", *blocks])
 
 
-class LogitLens(Analysis):
+class LogitLens(RowAnalysis):
     """Reads the residual stream after each layer through the last norm and the head."""
 
     def __init__(self, name: str, rows: TextRows, places: Sequence[str]) -> None:
-        super().__init__(name)
-        self.rows, self.places = rows, places
+        super().__init__(name, rows)
+        self.places = places
         """Names of the places of the stream: the numbers of blocks, before them `embedding` where it is one."""
 
     @property
@@ -49,16 +49,6 @@ class LogitLens(Analysis):
             Quantity(name="settled", higher_is_better=False),
             *(Quantity(name=f"kl/{place}", higher_is_better=False) for place in self.places[:-1]),
         ]
-
-    @property
-    def size(self) -> int:
-        """How many rows of text are read."""
-        return self.rows.size
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Which text was read."""
-        return dict(self.rows.facts)
 
     @property
     def caveats(self) -> list[str]:

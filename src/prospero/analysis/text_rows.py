@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from prospero.analysis.base import Analysis
 from prospero.analysis.reading import Rows
 from prospero.data.document import Document
 from prospero.data.packing.evaluation import evaluation_packing
@@ -138,3 +139,21 @@ class TextRows:
                 f"analyses.{self.name}.seq_len={self.packing.seq_len}: the model reads {window:,} tokens at once"
             )
         self._checked = subject
+
+
+class RowAnalysis(Analysis):
+    """An analysis whose items are rows of text."""
+
+    def __init__(self, name: str, rows: TextRows) -> None:
+        super().__init__(name)
+        self.rows = rows
+
+    @property
+    def size(self) -> int:
+        """How many rows of text are read."""
+        return self.rows.size
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Which text was read."""
+        return dict(self.rows.facts)
