@@ -8,8 +8,9 @@ import pytest
 from tests.data.shard_making import sentences, settings, write_corpus
 
 from prospero.commands import contamination_check
-from prospero.commands.contamination_check import contaminations, item_texts
+from prospero.commands.contamination_check import contaminations
 from prospero.data.prepare import prepare
+from prospero.evaluation.contamination import item_texts
 from prospero.evaluation.measurement import Measured, Measurement, Outcome, Quantity, Subject
 
 PLANTED = "This sentence of the evaluation set stands in the training text too, word for word."

@@ -1,11 +1,13 @@
 """Tasks inside training: when they are measured, with which weights, who judges by them, and what a kill leaves."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from prospero.checkpoints.run_checkpoints import RunCheckpoints
+from prospero.data.prepare import prepare
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.errors import ConfigError
 from prospero.evaluation.measurement import Subject
@@ -29,6 +31,7 @@ from prospero.training.loggers.metrics_file import MetricsFile
 from prospero.training.module import TrainingModule
 from prospero.training.optimization import Optimization
 from prospero.training.run_facts import RunFacts
+from tests.data.shard_making import sentences, settings, write_corpus
 from tests.training.number_task import Given, NextNumber
 from tests.training.tiny import SEQ_LEN, VOCAB, Fall, TinyData, tiny_metrics, tiny_trainer
 
@@ -252,6 +255,31 @@ def test_samples_are_shown_in_the_file_the_loggers_and_the_report(tmp_path):
 def test_the_result_says_which_way_is_better(tmp_path):
     measures = evaluation(tmp_path, [NextNumber(), Given([], higher_is_better=False)])
     assert measures.result() == {"higher_is_better": ["next_number/right", "next_number/never"]}
+
+
+QUOTED = "This sentence of the evaluation set stands in the training text too, word for word."
+
+
+class Quoted(NextNumber):
+    """Its items ask what the training text says."""
+
+    def outcomes(self, subject, items):
+        for outcome in super().outcomes(subject, items):
+            yield replace(outcome, record={"prompt": QUOTED})
+
+
+def test_items_that_stand_in_the_training_text_are_said_once_and_in_the_result(tmp_path, caplog):
+    corpus = write_corpus(tmp_path / "corpus", [*sentences(100), *(f"{QUOTED} {n}" for n in range(5))])
+    data = prepare(settings(corpus, tmp_path), progress=False)
+    facts = RunFacts(
+        run_dir=tmp_path, tokenizer=ByteTokenizerConfig().build(lambda: iter(())), tasks=[Quoted()],
+        trained_on=[data.directory],
+    )  # fmt: skip
+    measures = EvaluationConfig(every_steps=4).build(facts)
+    fit(tmp_path, [measures], max_steps=8)
+    assert sum("items stand in the training text" in line for line in caplog.messages) == 1
+    (found,) = measures.result()["contamination"]["next_number"]
+    assert found["data"] == data.fingerprint and found["contained"] == Quoted().size
 
 
 def test_without_samples_there_is_no_file(tmp_path):

@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from prospero.data.prepare import PreparedData, find_prepared, open_prepared
-from prospero.errors import DataError
-from prospero.evaluation.contamination import as_facts, contamination
+from prospero.data.prepare import find_prepared
+from prospero.evaluation.contamination import as_facts, contamination, item_texts, open_training_text
 from prospero.evaluation.measurement import Measured
-from prospero.log import log
 
 
 class Trained(Protocol):
@@ -39,7 +37,7 @@ def contaminations(
     earlier = _earlier(results, made_with)
     checked: dict[str, list[dict[str, Any]]] = {name: [] for name in asked}
     for folder in _training_data(place, outputs_dir):
-        data = _opened(folder)
+        data = open_training_text(folder)
         if data is None:
             continue
         for name, texts in asked.items():
@@ -48,25 +46,11 @@ def contaminations(
     return {name: facts for name, facts in checked.items() if facts}
 
 
-def item_texts(found: Measured) -> dict[int, str]:
-    """Return what each item says, where it says something."""
-    texts = {one.item: found.measurement.item_text(one.record) for one in found.outcomes}
-    return {item: text for item, text in texts.items() if text}
-
-
 def _training_data(place: Trained, outputs_dir: str) -> list[Path]:
     """Return the folders of prepared data that the model, and those that it was made from, were trained on."""
     data = Path(outputs_dir, "data")
     folders = [find_prepared(data, fingerprint) for fingerprint in (*place.trained_before, place.data_fingerprint)]
     return list(dict.fromkeys(folder for folder in folders if folder is not None))
-
-
-def _opened(folder: Path) -> PreparedData | None:
-    try:
-        return open_prepared(folder)
-    except DataError as error:
-        log.warning("Whether the items stand in the training text was not looked at: %s", error)
-        return None
 
 
 def _earlier(results: Path, made_with: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:

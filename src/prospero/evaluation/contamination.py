@@ -8,12 +8,16 @@ text where a share of its tokens lies in such runs. Items shorter than n tokens 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from prospero.data.overlap import Overlap, blocks, overlaps
-from prospero.data.prepare import PreparedData
+from prospero.data.prepare import PreparedData, open_prepared
+from prospero.errors import DataError
+from prospero.evaluation.measurement import Measured
+from prospero.log import log
 
 RUN = 13
 """Tokens of a run at least; n of GPT-3's authors, who counted words."""
@@ -46,8 +50,23 @@ class Contamination:
             return None
         return (
             f"{task}: {len(self.contained):,} of {self.judged:,} items stand in the training text ({SHARE:.0%} of "
-            f"their tokens or more, in runs of {self.n}), so their numbers may be memory; results.json names them"
+            f"their tokens or more, in runs of {self.n}), so their numbers may be memory; the results name them"
         )
+
+
+def item_texts(found: Measured) -> dict[int, str]:
+    """Return what each item says, where it says something."""
+    texts = {one.item: found.measurement.item_text(one.record) for one in found.outcomes}
+    return {item: text for item, text in texts.items() if text}
+
+
+def open_training_text(folder: Path) -> PreparedData | None:
+    """Return the prepared data in `folder`; None, said, where they cannot be read."""
+    try:
+        return open_prepared(folder)
+    except DataError as error:
+        log.warning("Whether the items stand in the training text was not looked at: %s", error)
+        return None
 
 
 def contamination(texts: Mapping[int, str], data: PreparedData) -> Contamination:

@@ -27,7 +27,7 @@ from prospero.training.run_data import build_data, prepare_data
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
 from prospero.training.settings import TrainConfig
-from prospero.training.tasks import build_analyses, build_tasks
+from prospero.training.tasks import build_analyses, build_tasks, trained_before
 
 
 @dataclass(slots=True)
@@ -124,6 +124,7 @@ def build_trainer(session: Session, prepared: PreparedData, module: TrainingModu
         config=session.plain_config,
         tokenizer=prepared.tokenizer,
         data_fingerprint=prepared.fingerprint,
+        trained_on=[*(folder for folder in trained_before(config, session.source) if folder), prepared.directory],
         tokens_per_step=config.global_batch_size * config.seq_len,
         flops_per_token=flops_per_token(module.model, config.seq_len),
         precision=session.hardware.precision.name,

@@ -30,6 +30,8 @@ class RunFacts:
     """The run's tokenizer; None in tests of parts that write no text."""
     data_fingerprint: str = ""
     """Of the prepared data; numbers of different data are not compared."""
+    trained_on: Sequence[Path] = ()
+    """Folders of prepared data: the run's own, and those of the models that it began from, where they are here."""
     tokens_per_step: int = 0
     """Tokens that one optimiser step reads: global batch times sequence length."""
     flops_per_token: float = 0.0

@@ -24,6 +24,11 @@ def evaluation_of(config: "TrainConfig") -> EvaluationConfig | None:
     return next((part for part in config.callbacks.values() if isinstance(part, EvaluationConfig)), None)
 
 
+def trained_before(config: "TrainConfig", source: Source | None) -> list[Path | None]:
+    """Return the folders of what the models were trained on that the run begins from; None: not here."""
+    return [find_prepared(config.data_dir, known) for known in (source.trained_on if source else ())]
+
+
 def build_tasks(
     config: "TrainConfig", prepared: PreparedData, source: Source | None = None, *, document_ids: bool = False
 ) -> list[Measurement]:
@@ -44,7 +49,7 @@ def build_tasks(
         token_metrics={name: part for name, part in chosen.items() if name not in texts},
         rewards=config.reward,
         validation=prepared.directory,
-        trained_before=[find_prepared(config.data_dir, known) for known in (source.trained_on if source else ())],
+        trained_before=trained_before(config, source),
         tokenizer=prepared.tokenizer,
         seq_len=config.seq_len,
         document_ids=document_ids,

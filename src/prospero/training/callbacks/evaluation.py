@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from prospero.errors import ConfigError
+from prospero.evaluation.contamination import as_facts, contamination, item_texts, line_of, open_training_text
 from prospero.evaluation.measurement import Measured, Measurement, Outcome, Subject
 from prospero.evaluation.run_tasks import blocks
 from prospero.generation.generate import decoder_of
@@ -73,6 +74,8 @@ class Evaluation(StepCallback):
         self.config, self.run = config, run
         self.measurements: Sequence[Measurement] = run.tasks
         self.file = SideFile(RunFolder(run.run_dir).evaluation)
+        self.contamination: dict[str, list[dict[str, Any]]] | None = None
+        """Task -> what of its items stands in each training text; None before the first evaluation."""
         self._found: list[Measured] = []
         self._measured_at = self._began_at = -1
         self._ending = False
@@ -149,6 +152,7 @@ class Evaluation(StepCallback):
         if not found or not trainer.is_global_zero:
             return
         self._show(found, trainer)
+        self._look_for_items(found)
         values = [f"{key} {value:.4g}" for measured in found for key, value in measured.values().items()]
         seconds = module.state.metrics.get(self.SECONDS, 0.0)
         log.info("step %d: tasks %s (%.1f s)", trainer.global_step, ", ".join(values), seconds)
@@ -165,10 +169,26 @@ class Evaluation(StepCallback):
                 self.file.append("".join(_section(trainer.global_step, measured.name, row) for row in rows))
                 log_table(trainer.loggers, f"evaluation/{measured.name}", _aligned(rows), trainer.global_step)
 
+    def _look_for_items(self, found: Sequence[Measured]) -> None:
+        """Say once which tasks ask what stands in the training text."""
+        if self.contamination is not None:
+            return
+        asked = {one.name: texts for one in found if (texts := item_texts(one))}
+        self.contamination = {name: [] for name in asked}
+        for folder in self.run.trained_on if asked else ():
+            if (data := open_training_text(folder)) is None:
+                continue
+            for name, texts in asked.items():
+                facts = as_facts(contamination(texts, data), data)
+                self.contamination[name].append(facts)
+                if (line := line_of(name, facts)) is not None:
+                    log.warning("%s", line)
+
     def result(self) -> dict[str, Any]:
-        """Return of which numbers the larger is the better, for comparisons of runs."""
+        """Return of which numbers the larger is the better, for comparisons of runs, and what stands in the text."""
         numbers = [(one.name, number) for one in self.measurements for number in one.quantities]
-        return {"higher_is_better": [f"{task}/{number.name}" for task, number in numbers if number.higher_is_better]}
+        better = [f"{task}/{number.name}" for task, number in numbers if number.higher_is_better]
+        return {"higher_is_better": better, **({"contamination": self.contamination} if self.contamination else {})}
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure the last step, unless it is measured or the run is to be continued."""
