@@ -2,11 +2,14 @@
 
 import logging
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a job in the background; programs of tests would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers that share the cores take one each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

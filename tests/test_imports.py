@@ -9,7 +9,7 @@ SOURCE = ROOT / "prospero"
 FILES = sorted(ROOT.rglob("*.py"))
 OURS = [path for path in FILES if path.is_relative_to(SOURCE)]
 
-GROUND = {"registry", "errors", "log", "paths", "secret_values", "plain", "batch", "printable"}
+GROUND = {"registry", "errors", "log", "paths", "secret_values", "plain", "batch", "printable", "spread"}
 """What imports nothing of ours but each other."""
 MAY_IMPORT = {
     "configuration": GROUND | {"data", "training", "evaluation"},  # fit.py reads the Protocols of the roots' groups
@@ -42,6 +42,7 @@ FOREIGN_GETATTR = {
     "training/callbacks/samples.py": "torch.compiler",
     "training/trainer.py": "torch.cpu and torch.ops",
     "training/guards/step_watch.py": "torch's optimisers",
+    "training/deferred_compiler.py": "torch's optimisers",
     "checkpoints/writing.py": "an exception",
     "checkpoints/plain_tree.py": "torch's dtypes",
     "checkpoints/pieces.py": "torch's placements",

@@ -22,7 +22,8 @@ from prospero.checkpoints.manifest import verify_folder
 from prospero.checkpoints.pieces import local_tensor
 from prospero.errors import DataError
 from prospero.model.transformer import TransformerConfig
-from prospero.training.parallel import Layout, parallelize
+from prospero.training.layout import Layout
+from prospero.training.parallel import parallelize
 
 LAYOUTS = {
     "warm": (1, Layout()),

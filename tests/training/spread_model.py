@@ -27,7 +27,8 @@ from prospero.optim.lion import LionConfig
 from prospero.optim.muon import MuonConfig
 from prospero.optim.schedule_free import ScheduleFreeConfig
 from prospero.optim.soap import SOAPConfig
-from prospero.training.parallel import Layout, parallelize
+from prospero.training.layout import Layout
+from prospero.training.parallel import parallelize
 from tests.objective.fakes import batch_of, part
 
 TERMS = {name: registry.config_class("regularizers", name)(weight=0.1) for name in registry.names("regularizers")} | {

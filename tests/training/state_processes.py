@@ -20,7 +20,7 @@ from prospero.optim.evaluation_weights import HasEvaluationWeights
 from prospero.optim.schedule_free import ScheduleFreeConfig
 from prospero.optim.sharded import local, local_grad
 from prospero.optim.soap import SOAPConfig
-from prospero.training.parallel import Layout
+from prospero.training.layout import Layout
 from prospero.training.strategies import CopiesStrategy, FSDP2Strategy, OneDeviceStrategy
 from tests.training.spread_model import whole
 

@@ -11,9 +11,9 @@ from prospero.model.layers.attention import QKNormWidth
 from prospero.model.rnn import LSTMConfig
 from prospero.model.transformer import TransformerConfig
 from prospero.training import tensor_parallel, trainer
-from prospero.training.parallel import Layout, reshard, sync_gradients
+from prospero.training.gathered import reshard, sync_gradients
+from prospero.training.layout import Layout, check_tensor_parallel
 from prospero.training.strategies import FSDP2Strategy
-from prospero.training.tensor_parallel import check_tensor_parallel
 from prospero.training.trainer import Accelerator, Precision, StrategyName, TrainerConfig
 
 

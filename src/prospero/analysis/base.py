@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from prospero.errors import ConfigError
 from prospero.evaluation.analyses import AnalysisFacts
 from prospero.evaluation.measurement import Measurement, Subject
 from prospero.model.base import LanguageModel
+from prospero.spread import is_spread
 
 
 class Analysis(Measurement):
@@ -37,7 +37,7 @@ def model_of(subject: Subject) -> LanguageModel:
 def whole(parameter: Tensor) -> Tensor:
     """Return a parameter, gathered from all processes where it is spread (a collective then), without its gradient."""
     value = parameter.detach()
-    return value.full_tensor() if isinstance(value, DTensor) else value
+    return value.full_tensor() if is_spread(value) else value
 
 
 def rows_tensor(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

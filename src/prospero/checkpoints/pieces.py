@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
+
+from prospero.spread import is_spread
 
 Box = tuple[slice, ...]
 
@@ -28,7 +29,7 @@ class Piece:
 
 def local_tensor(tensor: Tensor) -> Tensor:
     """Return what this process holds of `tensor`, sharing its memory."""
-    if isinstance(tensor, DTensor):
+    if is_spread(tensor):
         with torch.no_grad():
             return tensor.to_local()
     return tensor.detach()
@@ -36,7 +37,7 @@ def local_tensor(tensor: Tensor) -> Tensor:
 
 def pieces_of(tensor: Tensor) -> list[Piece]:
     """Return the boxes this process holds of `tensor`; one for a plain tensor, none for an empty part."""
-    if not isinstance(tensor, DTensor):
+    if not is_spread(tensor):
         box = tuple(slice(0, size) for size in tensor.shape)
         return [Piece(box, box)] if tensor.numel() else []
     coordinate = tensor.device_mesh.get_coordinate()
@@ -54,11 +55,11 @@ def pieces_of(tensor: Tensor) -> list[Piece]:
 
 def writes(tensor: Tensor, rank: int) -> bool:
     """Whether this process writes its part: of processes that hold the same, the first of each mesh dimension does."""
-    if not isinstance(tensor, DTensor):
+    if not is_spread(tensor):
         return rank == 0
     coordinate = tensor.device_mesh.get_coordinate()
     return coordinate is not None and all(
-        place == 0 for place, placement in zip(coordinate, tensor.placements) if isinstance(placement, Replicate)
+        place == 0 for place, placement in zip(coordinate, tensor.placements) if placement.is_replicate()
     )
 
 
@@ -77,7 +78,7 @@ def _positions(size: int, dim: int, mesh: Sequence[int], coordinate: Sequence[in
     """Return the indices along `dim` that the process at `coordinate` holds, in the order in which it holds them."""
     held = torch.arange(size)
     for processes, place, placement in zip(mesh, coordinate, placements):
-        if isinstance(placement, Partial):
+        if placement.is_partial():
             raise RuntimeError("a tensor that is a sum over processes cannot be saved; reduce it first")
         if getattr(placement, "dim", None) == dim:
             held = _along_one_dimension(placement)._split_tensor(held, processes, with_padding=False)[0][place]
@@ -86,6 +87,8 @@ def _positions(size: int, dim: int, mesh: Sequence[int], coordinate: Sequence[in
 
 def _along_one_dimension(placement: Any) -> Any:
     """Return the placement as it acts on a vector."""
+    from torch.distributed.tensor import Shard
+
     if hasattr(placement, "split_factor"):
         return type(placement)(0, split_factor=placement.split_factor)
     return Shard(0)

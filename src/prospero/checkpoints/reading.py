@@ -5,17 +5,20 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from prospero.checkpoints.pieces import Box, local_tensor, moved, pieces_of, shared
 from prospero.checkpoints.plain_tree import decode
 from prospero.checkpoints.tensor_file import DTYPES, PIECES
 from prospero.errors import DataError
+from prospero.spread import is_spread
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 STATE = "state.json"
 
@@ -56,7 +59,7 @@ class StoredTensor:
         """
         if tuple(target.shape) != self.shape:
             raise DataError(f"'{self.name}' has the saved shape {list(self.shape)}, here it is {list(target.shape)}")
-        if not isinstance(target, DTensor):
+        if not is_spread(target):
             return self.whole().to(target.device)
         local = torch.empty(local_tensor(target).shape, dtype=self.dtype)
         for piece in pieces_of(target):
@@ -140,7 +143,7 @@ def laid_out_like(state: Any, like: Any) -> Any:
         return state.like(like) if isinstance(like, Tensor) else state.whole()
     if not isinstance(state, Tensor) or not isinstance(like, Tensor) or tuple(state.shape) != tuple(like.shape):
         return state
-    if not isinstance(like, DTensor):
+    if not is_spread(like):
         return state.to(like.device)
     local = torch.empty(local_tensor(like).shape, dtype=state.dtype, device=state.device)
     for piece in pieces_of(like):
@@ -148,8 +151,10 @@ def laid_out_like(state: Any, like: Any) -> Any:
     return _as_part_of(local.to(like.device), like)
 
 
-def _as_part_of(local: Tensor, target: DTensor) -> DTensor:
-    return DTensor.from_local(
+def _as_part_of(local: Tensor, target: "DTensor") -> "DTensor":
+    from torch.distributed import tensor
+
+    return tensor.DTensor.from_local(
         local, target.device_mesh, target.placements, run_check=False, shape=target.shape, stride=target.stride()
     )
 

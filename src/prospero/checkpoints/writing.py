@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from prospero.checkpoints.folders import publish, remove_folder
 from prospero.checkpoints.manifest import describe_file, write_manifest
@@ -27,6 +26,7 @@ from prospero.checkpoints.reading import STATE
 from prospero.checkpoints.tensor_file import Part, write_tensors
 from prospero.errors import DataError
 from prospero.paths import write_text
+from prospero.spread import is_spread
 
 WAIT_SECONDS = 600.0
 """How long the first process waits for the parts of the others."""
@@ -180,7 +180,7 @@ class _Collected:
             "name": name,
             "shape": list(tensor.shape),
             "dtype": str(tensor.dtype).removeprefix("torch."),
-            "sharded": isinstance(tensor, DTensor),
+            "sharded": is_spread(tensor),
         }
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from prospero.optim.sharded import local
+from prospero.spread import is_spread
 
 
 @torch.no_grad()
@@ -37,12 +37,12 @@ def _total_norm(grads: list[Tensor]) -> Tensor:
     """Return the 2-norm of all gradients, with one collective per kind of sharding."""
     kinds: dict[Any, list[Tensor]] = {}
     for grad in grads:
-        kind = (grad.device_mesh, grad.placements) if isinstance(grad, DTensor) else None
+        kind = (grad.device_mesh, grad.placements) if is_spread(grad) else None
         kinds.setdefault((kind, grad.device), []).append(grad)
     norms = []
     for members in kinds.values():
         norm = torch.nn.utils.get_total_norm(members, foreach=None)
-        norms.append(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        norms.append(norm.full_tensor() if is_spread(norm) else norm)
     if len(norms) == 1:
         return norms[0]
     return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))

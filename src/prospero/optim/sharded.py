@@ -1,16 +1,20 @@
 """Plain views of sharded tensors, for the arithmetic of optimisers and clipping, and sums over their parts."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard, distribute_tensor
+
+from prospero.spread import is_spread
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import Placement
 
 
 def local(tensor: Tensor) -> Tensor:
     """Return this rank's part of a tensor, sharing its memory; a plain tensor is returned itself."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if is_spread(tensor) else tensor
 
 
 def local_grad(parameter: Tensor) -> Tensor:
@@ -18,15 +22,17 @@ def local_grad(parameter: Tensor) -> Tensor:
     grad = parameter.grad
     if grad is None:
         raise ValueError("the parameter has no gradient")
-    if isinstance(grad, DTensor) and isinstance(parameter, DTensor) and grad.placements != parameter.placements:
+    if is_spread(grad) and is_spread(parameter) and grad.placements != parameter.placements:
         grad = grad.redistribute(placements=parameter.placements)
     return local(grad)
 
 
 def gather(parameter: Tensor, part: Tensor) -> Tensor:
     """Return the whole of a tensor that is laid out as `parameter` is, given this rank's part of it. A collective."""
-    if not isinstance(parameter, DTensor):
+    if not is_spread(parameter):
         return part
+    from torch.distributed.tensor import DTensor
+
     mesh, placements = parameter.device_mesh, parameter.placements
     shape, stride = parameter.shape, parameter.stride()
     return DTensor.from_local(part, mesh, placements, run_check=False, shape=shape, stride=stride).full_tensor()
@@ -34,8 +40,10 @@ def gather(parameter: Tensor, part: Tensor) -> Tensor:
 
 def part_of(parameter: Tensor, whole: Tensor) -> Tensor:
     """Return this rank's part of a whole tensor, laid out as `parameter` is; no communication."""
-    if not isinstance(parameter, DTensor):
+    if not is_spread(parameter):
         return whole
+    from torch.distributed.tensor import distribute_tensor
+
     whole = whole.contiguous()
     return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None).to_local()
 
@@ -43,8 +51,10 @@ def part_of(parameter: Tensor, whole: Tensor) -> Tensor:
 def sum_along(parameter: Tensor, part: Tensor, dim: int) -> Tensor:
     """Return the sums along `dim` of a matrix laid out as `parameter` is, whole on every rank. A collective."""
     sums = part.sum(dim)
-    if not isinstance(parameter, DTensor):
+    if not is_spread(parameter):
         return sums
+    from torch.distributed.tensor import DTensor, Partial
+
     placements = [Partial() if _cuts(p, dim) else _on_a_vector(p, 1 - dim) for p in parameter.placements]
     shape = torch.Size([parameter.shape[1 - dim]])
     mesh = parameter.device_mesh
@@ -53,8 +63,10 @@ def sum_along(parameter: Tensor, part: Tensor, dim: int) -> Tensor:
 
 def part_of_vector(parameter: Tensor, vector: Tensor, dim: int) -> Tensor:
     """Return what this rank needs of `vector`, which has an entry for each index of `parameter` along `dim`."""
-    if not isinstance(parameter, DTensor):
+    if not is_spread(parameter):
         return vector
+    from torch.distributed.tensor import distribute_tensor
+
     placements = [_on_a_vector(p, dim) for p in parameter.placements]
     return distribute_tensor(vector.contiguous(), parameter.device_mesh, placements, src_data_rank=None).to_local()
 
@@ -67,8 +79,12 @@ def sums_of_parts(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> lis
     results = list(values)
     kinds: dict[Any, list[int]] = {}
     for i, p in enumerate(parameters):
-        if isinstance(p, DTensor):
+        if is_spread(p):
             kinds.setdefault((p.device_mesh, p.placements, values[i].device), []).append(i)
+    if not kinds:
+        return results
+    from torch.distributed.tensor import DTensor, Partial, Replicate
+
     for (mesh, placements, _), members in kinds.items():
         summed = [Partial() if _cuts(p) else Replicate() for p in placements]
         together = DTensor.from_local(torch.stack([values[i] for i in members]), mesh, summed, run_check=False)
@@ -77,18 +93,22 @@ def sums_of_parts(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> lis
     return results
 
 
-def _cuts(placement: Placement, dim: int | None = None) -> bool:
+def _cuts(placement: "Placement", dim: int | None = None) -> bool:
     """Whether `placement` cuts a tensor (along `dim`), also a dimension that tensor parallelism has cut before.
 
     That second kind of cut, which FSDP2 then makes, is no `Shard` to torch, and its `is_shard` says False.
     """
+    from torch.distributed.tensor import Shard
+
     cut: Any = placement
     where = cut.dim if isinstance(placement, Shard) or hasattr(placement, "split_factor") else None
     return where is not None if dim is None else where == dim
 
 
-def _on_a_vector(placement: Placement, dim: int) -> Placement:
+def _on_a_vector(placement: "Placement", dim: int) -> "Placement":
     """Return how a vector along dimension `dim` of a tensor with `placement` is laid out."""
+    from torch.distributed.tensor import Replicate, Shard
+
     if not _cuts(placement, dim):
         return Replicate()
     cut: Any = placement

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from prospero.errors import DataError
 from prospero.optim.sharded import local
-from prospero.training.parallel import reshard
+from prospero.spread import is_spread
+from prospero.training.gathered import reshard
 
 EVALUATION_WEIGHTS = "evaluation_weights"
 
@@ -62,8 +63,8 @@ def restore(weights: Mapping[str, Tensor], saved: Mapping[str, Any]) -> None:
 
 def _cut_like(tensor: Tensor, like: Tensor) -> Tensor:
     """Return a tensor laid out as `like` is; of a whole one every process has the same."""
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    if not isinstance(like, DTensor) or isinstance(tensor, DTensor):
+    if not is_spread(like) or is_spread(tensor):
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)

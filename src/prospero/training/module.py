@@ -22,6 +22,7 @@ from prospero.optim.clipping import clip_grad_norm_
 from prospero.training.batch_maker import BatchMaker
 from prospero.training.checkpoint_io import folder_strategy
 from prospero.training.divergence import SkippedStep, diverged
+from prospero.training.gathered import reshard, sync_gradients
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.step_guard import StepRecord
 from prospero.training.guards.step_watch import StepWatch
@@ -33,7 +34,6 @@ from prospero.training.lightning_seams import (
 )
 from prospero.training.optimization import Optimization
 from prospero.training.optimizer_state import take_changed_settings
-from prospero.training.parallel import reshard, sync_gradients
 from prospero.training.state import RunState
 from prospero.training.step_numbers import StepNumbers
 from prospero.training.strategies import FSDP2Strategy

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from prospero.checkpoints.model_folder import describe_model
 from prospero.data.prepare import PreparedData
@@ -16,10 +15,11 @@ from prospero.log import log
 from prospero.model.adapters.none import NoAdapterConfig
 from prospero.model.base import LanguageModel
 from prospero.model.numerics import NumericsChoice, apply_numerics, keep_freed_memory, measure_numerics
+from prospero.spread import is_spread
 from prospero.training.initial_weights import InitialWeights
+from prospero.training.layout import check_tensor_parallel
 from prospero.training.session import Session
 from prospero.training.settings import TrainConfig
-from prospero.training.tensor_parallel import check_tensor_parallel
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ def _without_memory(config: TrainConfig, sizes: dict[str, int]) -> LanguageModel
 def _fill(initial: InitialWeights | None, model: LanguageModel, *, on_cpu: bool) -> None:
     """Give a network that is spread its memory, and its first weights; without `initial` a checkpoint brings them."""
     if any(parameter.is_meta for parameter in model.parameters()):
-        spread = next(p for p in model.parameters() if isinstance(p, DTensor))
+        spread = next(p for p in model.parameters() if is_spread(p))
         device = "cpu" if on_cpu else spread.device_mesh.device_type
         model._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)
     if initial is not None:

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from prospero.errors import ConfigError
 from prospero.plain import from_plain, plain
+from prospero.spread import is_spread
 from prospero.training.parts import OptimizerSettings
 
 
@@ -82,15 +82,15 @@ def check_can_be_saved(optimizer: torch.optim.Optimizer, names: Mapping[int, str
     collective that reads the plain state once.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if not any(isinstance(p, DTensor) for p in parameters):
+    if not any(is_spread(p) for p in parameters):
         return
     kind = type(optimizer).__name__
     entries: list[_Entry] = []
     for number, parameter in enumerate(parameters):
-        if not isinstance(parameter, DTensor):
+        if not is_spread(parameter):
             continue
         for key, value in optimizer.state.get(parameter, {}).items():
-            if not isinstance(value, Tensor) or isinstance(value, DTensor):
+            if not isinstance(value, Tensor) or is_spread(value):
                 continue
             shape = tuple(value.shape)
             if shape == tuple(parameter.shape) and value.ndim:

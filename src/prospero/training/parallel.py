@@ -12,38 +12,16 @@ With tensor parallelism every parameter is a `DTensor`, those that are not cut a
 that optimisers and clipping see one kind of tensor on one mesh.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 
 from prospero.model.base import LanguageModel
+from prospero.training.layout import REPLICATE, SHARD, TENSOR
 from prospero.training.tensor_parallel import tensor_parallelize
-
-REPLICATE, SHARD, TENSOR = "replicate", "shard", "tensor_parallel"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How many processes share in each way; their product is the number of processes."""
-
-    replicas: int = 1
-    shards: int = 1
-    tensor_parallel: int = 1
-
-    @property
-    def data_parallel(self) -> int:
-        """Number of processes (or groups of them) that read different data."""
-        return self.replicas * self.shards
-
-    def mesh(self, device_type: str) -> DeviceMesh:
-        """Return the mesh of all processes; neighbouring ranks share tensors, distant ones hold copies. Collective."""
-        sizes = {REPLICATE: self.replicas, SHARD: self.shards, TENSOR: self.tensor_parallel}
-        sizes = {name: size for name, size in sizes.items() if size > 1 or name == SHARD}
-        return init_device_mesh(device_type, tuple(sizes.values()), mesh_dim_names=tuple(sizes))
 
 
 def parallelize(
@@ -77,20 +55,3 @@ def shard(model: nn.Module, mesh: DeviceMesh, *, bf16_gathers: bool = False, cpu
     for block in model.blocks if isinstance(model, LanguageModel) else []:
         fully_shard(block, **blocks)
     fully_shard(model, **everywhere)
-
-
-def sync_gradients(model: nn.Module, last_micro_step: bool) -> None:
-    """Let a sharded `model` reduce its gradients only in the last micro-step of an accumulation."""
-    if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(last_micro_step)
-
-
-def reshard(model: nn.Module) -> None:
-    """Drop the gathered parameters of a sharded `model`.
-
-    FSDP2 keeps those of the root (embedding, norm, head) after a forward pass that no backward pass follows; whoever
-    then changes the weights, or loads others, would go on computing with the old ones.
-    """
-    for module in model.modules():
-        if isinstance(module, FSDPModule):
-            module.reshard()

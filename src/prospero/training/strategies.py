@@ -6,7 +6,7 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Sin
 from torch import nn
 
 from prospero.training.checkpoint_io import FolderCheckpoints
-from prospero.training.parallel import Layout, parallelize
+from prospero.training.layout import Layout
 
 
 class OneDeviceStrategy(FolderCheckpoints, SingleDeviceStrategy):
@@ -63,6 +63,8 @@ class FSDP2Strategy(FolderCheckpoints, ModelParallelStrategy):
 
     def parallelize(self, model: nn.Module) -> None:
         """Spread `model` over the mesh, in place."""
+        from prospero.training.parallel import parallelize
+
         parallelize(
             model, self.device_mesh, bf16_gathers=self.bf16_gathers, cpu_offload=self.cpu_offload, fsdp=self.fsdp
         )

@@ -4,7 +4,7 @@ Shoeybi et al. 2019, arXiv:1909.08053. Every parameter becomes a `DTensor`, thos
 is Replicate), so that optimisers and clipping see one kind of tensor on one mesh.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,52 +19,11 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from prospero.errors import ConfigError
 from prospero.model.adapters.lora import LoRALinear
 from prospero.model.base import LanguageModel
-from prospero.model.layers.attention import QKNormWidth
 from prospero.model.layers.block import Block
 from prospero.model.transformer import Transformer
-
-
-def check_tensor_parallel(model: nn.Module, size: int) -> None:
-    """Raise ConfigError when `model` cannot be cut into `size` parts; nothing to check at 1."""
-    if size == 1:
-        return
-    if not isinstance(model, Transformer):
-        raise ConfigError(
-            f"trainer.tensor_parallel={size} cuts the heads of a Transformer; {type(model).__name__} has none: use "
-            "trainer=ddp or trainer=fsdp"
-        )
-    if model.image_shape is not None:
-        raise ConfigError(
-            f"trainer.tensor_parallel={size} cuts the heads of a text model, and model.prefix.kind=image has more; "
-            "use trainer=ddp or trainer=fsdp"
-        )
-    c, feed_forward = model.config, next(_blocks(model)).feed_forward
-    if c.qk_norm and c.qk_norm_width is QKNormWidth.all_heads:
-        raise ConfigError(
-            f"trainer.tensor_parallel={size} cuts the heads, and model.qk_norm_width=all_heads normalises over all of "
-            "them; use trainer=ddp or trainer=fsdp"
-        )
-    widths = {
-        "model.n_heads": c.n_heads,
-        "model.n_kv_heads": c.n_kv_heads or c.n_heads,
-        "model.d_ff": feed_forward.up.out_features,
-    }
-    for name, width in widths.items():
-        if width % size:
-            allowed = ", ".join(str(n) for n in range(1, width + 1) if _divides(n, *widths.values()))
-            raise ConfigError(f"trainer.tensor_parallel={size} does not divide {name}={width}; choose from {allowed}")
-    if model.vocab_size % size and model.d_model % size:
-        raise ConfigError(
-            f"trainer.tensor_parallel={size} divides neither the vocabulary of {model.vocab_size} nor "
-            f"model.d_model={model.d_model}; choose a divisor of one of them"
-        )
-
-
-def _divides(n: int, *widths: int) -> bool:
-    return all(width % n == 0 for width in widths)
+from prospero.training.layout import blocks_of, check_tensor_parallel
 
 
 def tensor_parallelize(model: LanguageModel, mesh: DeviceMesh) -> None:
@@ -75,7 +34,7 @@ def tensor_parallelize(model: LanguageModel, mesh: DeviceMesh) -> None:
     """
     check_tensor_parallel(model, mesh.size())
     assert isinstance(model, Transformer)
-    for block in _blocks(model):
+    for block in blocks_of(model):
         plan, added = _block_plan(block), _taken_off(block)
         parallelize_module(block, mesh, plan)
         for name, pair in added.items():
@@ -95,10 +54,6 @@ def tensor_parallelize(model: LanguageModel, mesh: DeviceMesh) -> None:
         if any(not isinstance(p, DTensor) for p in module.parameters(recurse=False)):
             parallelize_module(module, mesh, Replicated())
     _project_locally(model, mesh)
-
-
-def _blocks(model: Transformer) -> Iterator[Block]:
-    return (block for block in model.blocks if isinstance(block, Block))
 
 
 def _block_plan(block: Block) -> dict[str, ParallelStyle]:

@@ -25,9 +25,9 @@ from prospero.training.cluster import cluster_environment
 from prospero.training.compilation import EARLIER, CompileChoice, check_compilation, check_mode
 from prospero.training.guards.settings import GuardsConfig
 from prospero.training.guards.watchdog import Watchdog
+from prospero.training.layout import Layout
 from prospero.training.lightning_seams import take_over_signals
 from prospero.training.loop import StepLoop
-from prospero.training.parallel import Layout
 from prospero.training.strategies import CopiesStrategy, FSDP2Strategy, OneDeviceStrategy
 
 

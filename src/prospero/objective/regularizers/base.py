@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Partial, Replicate
 
 from prospero.batch import Batch
 from prospero.errors import ConfigError
 from prospero.objective.terms import TokenTerm
+from prospero.spread import is_spread
 
 
 @dataclass(kw_only=True, slots=True)
@@ -116,22 +116,27 @@ def sum_over_mesh(terms: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     plain: list[Tensor] = []
     sharded: dict[Any, list[Tensor]] = {}
     for parameter, scalar in terms:
-        if isinstance(parameter, DTensor):
+        if is_spread(parameter):
             sharded.setdefault((parameter.device_mesh, parameter.placements), []).append(scalar)
         else:
             plain.append(scalar)
     for (mesh, placements), scalars in sharded.items():
-        kinds = [Replicate() if placement.is_replicate() else Partial() for placement in placements]
-        total = DTensor.from_local(torch.stack(scalars).sum(), mesh, kinds, run_check=False)
-        plain.append(total.full_tensor())
+        plain.append(_sum_of_all_ranks(torch.stack(scalars).sum(), mesh, placements))
     return torch.stack(plain).sum()
+
+
+def _sum_of_all_ranks(scalar: Tensor, mesh: Any, placements: Any) -> Tensor:
+    from torch.distributed.tensor import DTensor, Partial, Replicate
+
+    kinds = [Replicate() if placement.is_replicate() else Partial() for placement in placements]
+    return DTensor.from_local(scalar, mesh, kinds, run_check=False).full_tensor()
 
 
 def local_part(parameter: Tensor) -> Tensor:
     """Return this rank's part of a parameter, connected to the graph; the parameter itself when it is not sharded."""
-    return parameter.to_local() if isinstance(parameter, DTensor) else parameter
+    return parameter.to_local() if is_spread(parameter) else parameter
 
 
 def whole(parameter: Tensor) -> Tensor:
     """Return the whole parameter, gathered when it is sharded, connected to the graph."""
-    return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+    return parameter.full_tensor() if is_spread(parameter) else parameter

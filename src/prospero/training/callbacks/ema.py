@@ -12,8 +12,8 @@ from prospero.errors import ConfigError
 from prospero.optim.sharded import local
 from prospero.training.callbacks.base import StepCallback
 from prospero.training.evaluation_weights import EVALUATION_WEIGHTS, WeightSwap, restore
+from prospero.training.gathered import reshard
 from prospero.training.module import TrainingModule, training_module
-from prospero.training.parallel import reshard
 from prospero.training.run_facts import RunFacts
 
 CHECKPOINT_KEY = "ema"

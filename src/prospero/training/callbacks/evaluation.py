@@ -22,11 +22,11 @@ from prospero.processes.ranks import any_rank
 from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.base import StepCallback
 from prospero.training.callbacks.samples import forget_after, is_sharded, writing
+from prospero.training.gathered import reshard
 from prospero.training.guards.watchdog import Watchdog
 from prospero.training.lightning_seams import also_validate_every, callbacks_of, is_fitting, validate_now
 from prospero.training.loggers import log_table
 from prospero.training.module import TrainingModule, training_module
-from prospero.training.parallel import reshard
 from prospero.training.run_facts import RunFacts
 from prospero.training.side_file import SideFile
 

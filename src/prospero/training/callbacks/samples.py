@@ -17,9 +17,9 @@ from prospero.paths import write_text
 from prospero.printable import printable_lines
 from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.base import StepCallback
+from prospero.training.gathered import reshard
 from prospero.training.loggers import log_text
 from prospero.training.module import TrainingModule, training_module
-from prospero.training.parallel import reshard
 from prospero.training.run_facts import RunFacts
 from prospero.training.side_file import SideFile
 

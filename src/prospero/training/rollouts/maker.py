@@ -27,10 +27,10 @@ from prospero.processes.ranks import sum_over_ranks
 from prospero.training.batch_maker import BatchMaker
 from prospero.training.callbacks.samples import is_sharded, writing
 from prospero.training.checkpoint_io import folder_strategy
+from prospero.training.gathered import reshard
 from prospero.training.guards.watchdog import Watchdog
 from prospero.training.lightning_seams import callbacks_of
 from prospero.training.module import TrainingModule
-from prospero.training.parallel import reshard
 from prospero.training.rollouts.advantages import group_advantages, token_weights, without_signal
 from prospero.training.rollouts.drawing import Drawn, draw
 from prospero.training.rollouts.reference import Reference

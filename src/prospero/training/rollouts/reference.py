@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prospero.checkpoints import laid_out_like
 from prospero.optim.sharded import local
-from prospero.training.parallel import reshard
+from prospero.training.gathered import reshard
 
 
 class Reference:
