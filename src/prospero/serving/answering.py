@@ -63,19 +63,11 @@ class Writing:
 
     async def pieces(self) -> AsyncGenerator[list[Piece]]:
         """Yield what comes until all texts have ended; Problem where there is nothing to tell when the time is up."""
-        finished = False
-        try:
-            while not self.done:
-                events = await self._next()
-                if self.first is None:
-                    self.first = time.perf_counter() - self.begun
-                ended_by = "time" if self.late else None
-                yield merged([self.choices[place].take(event, ended_by=ended_by) for place, event in events])
-            finished = True
-        finally:
-            if not self.done:
-                self.worker.drop(self.job)
-            self._note("done" if finished else "left")
+        while not self.done:
+            events = await self._next()
+            if self.first is None:
+                self.first = time.perf_counter() - self.begun
+            yield merged([self.choices[place].take(event) for place, event in events])
 
     async def _next(self) -> list[Any]:
         left = self.begun + self.seconds - time.perf_counter()
@@ -90,7 +82,10 @@ class Writing:
                 self.worker.end(self.job)
         return await self.job.next()
 
-    def _note(self, outcome: str) -> None:
+    def close(self) -> str:
+        """Take out what is still being written, count what was, and return its sizes for the log."""
+        if not self.done:
+            self.worker.drop(self.job)
         m, usage, labels = self.metrics, self.usage, {"model": self.worker.model.name}
         m.count("prospero_prompt_tokens_total", "Tokens of prompts.", labels, usage["prompt_tokens"])
         m.count("prospero_completion_tokens_total", "Tokens written.", labels, usage["completion_tokens"])
@@ -98,12 +93,8 @@ class Writing:
         m.observe("prospero_request_seconds", "From the request to its end.", {**labels, "kind": self.kind}, seconds)
         if self.first is not None:
             m.observe("prospero_first_token_seconds", "From the request to its first token.", labels, self.first)
-        if outcome == "left":
+        if not self.done:
             m.count("prospero_abandoned_total", "Requests whose client left, or that failed.", labels)
-
-    def sizes(self) -> str:
-        """Return what is noted of it: numbers, and never a text."""
-        usage = self.usage
         ends = ",".join(sorted({choice.ended_by or "left" for choice in self.choices}))
         first = "" if self.first is None else f", first {self.first:.3f} s"
         name, rows = self.worker.model.name, len(self.choices)
@@ -120,10 +111,9 @@ async def whole(writing: Writing, answer: ChatAnswer | TextAnswer) -> dict[str, 
 
 async def streamed(writing: Writing, answer: ChatAnswer | TextAnswer) -> AsyncGenerator[bytes]:
     """Yield the answer as events; what goes wrong on the way is one of them, and then no [DONE] comes."""
-    pieces = writing.pieces()
     try:
         yield b"".join(as_event(opening) for opening in answer.opening(len(writing.choices)))
-        async for found in pieces:
+        async for found in writing.pieces():
             yield b"".join(as_event(value) for value in answer.pieces(found))
         yield (as_event(answer.closing(writing.usage)) if answer.usage else b"") + DONE
     except Problem as problem:
@@ -131,8 +121,6 @@ async def streamed(writing: Writing, answer: ChatAnswer | TextAnswer) -> AsyncGe
     except Exception as error:
         log.error("a stream failed: %s", where(error))
         yield as_event(internal().body)
-    finally:
-        await pieces.aclose()
 
 
 async def unless_left(receive: Receive, work: Awaitable[Any]) -> Any:
@@ -170,10 +158,10 @@ class EventStream(Response):
             async with asyncio.timeout(self.writing.seconds + LAST_WORDS_SECONDS):
                 await unless_left(receive, self._send(events, send))
         except (ClientLeft, TimeoutError):
-            scope["state"]["status"] = GONE
+            pass  # nobody reads what could be said
         finally:
             await events.aclose()
-            scope["state"]["sizes"] = self.writing.sizes()
+            scope["state"]["sizes"] = self.writing.close()
 
     async def _send(self, events: AsyncGenerator[bytes], send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

@@ -84,7 +84,7 @@ class Service:
         except ClientLeft:
             return Response(status_code=GONE)
         finally:
-            request.scope["state"]["sizes"] = writing.sizes()
+            request.scope["state"]["sizes"] = writing.close()
         return Response(as_json(found), media_type="application/json")
 
     async def list_models(self) -> Response:
@@ -124,7 +124,7 @@ def create_app(service: Service, access: Access | None = None) -> ASGIApp:
     app.add_api_route("/metrics", service.measured, methods=["GET"])
 
     def told(request: Request, problem: Problem) -> Response:
-        kind = request.url.path if request.url.path in KNOWN else "other"
+        kind = request.scope["path"] if request.scope["path"] in KNOWN else "other"
         labels = {"path": kind, "status": str(problem.status)}
         service.metrics.count("prospero_errors_total", "Requests that were refused or failed.", labels)
         return Response(as_json(problem.body), problem.status, problem.headers, "application/json")
@@ -135,7 +135,8 @@ def create_app(service: Service, access: Access | None = None) -> ASGIApp:
 
     async def of_route(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        message = f"{request.method} {request.url.path[:100]} is nothing that this server offers"
+        path = request.scope["path"][:100]
+        message = f"{request.method} {path} is nothing that this server offers"
         problem = Problem(error.status_code, message, code="not_found" if error.status_code == 404 else None,
                           headers=dict(error.headers or {}))  # fmt: skip
         return told(request, problem)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from prospero.generation.engine import Event, Likely
 from prospero.generation.turns import without
 
-FINISH = {"separator": "stop", "stop": "stop", "length": "length"}
+FINISH = {"separator": "stop", "stop": "stop", "length": "length", "time": "length", "shutdown": "length"}
 """Why a text ended in our words -> in OpenAI's."""
 
 
@@ -32,14 +32,14 @@ class Choice:
         self.tokens: list[Likely] = []
         self.finish: str | None = None
         self.ended_by = ""
-        """separator, stop or length; time where the server has ended it."""
+        """separator, stop or length; time or shutdown where the server has ended it."""
         self.count = 0
         """Tokens drawn."""
         self._lead, self._length = lead, 0  # characters that have come, the lead included
         self._held: deque[Likely] = deque()
 
-    def take(self, event: Event, *, ended_by: str | None = None) -> Piece:
-        """Take the next event; `ended_by` says why the text ended where the model has not ended it."""
+    def take(self, event: Event) -> Piece:
+        """Take the next event and return what it adds."""
         piece, done = Piece(self.index), event.completion
         new = event.text if done is None else done.text[self._length :]
         self._length += len(new)
@@ -48,7 +48,7 @@ class Choice:
             self._held.append(event.likely)
         if done is not None:
             self.count = len(done.ids)
-            self.ended_by = ended_by or done.ended_by
+            self.ended_by = done.ended_by
             self.finish = piece.finish = FINISH[done.ended_by]
         else:
             self.count += 1

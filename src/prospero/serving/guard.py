@@ -86,7 +86,7 @@ class Guard:
                 421, f"This server is not called {host[:100]!r}; allowed_hosts= lists the names it may be called by",
                 code="host_not_allowed",
             )  # fmt: skip
-        if origin is not None and origin not in self.access.origins and urlsplit(origin).netloc != host:
+        if origin is not None and origin not in self.access.origins and _place_of(origin) != host:
             raise Problem(
                 403, f"Pages of {origin[:100]!r} may not speak to this server; allowed_origins= lists those that may",
                 code="origin_not_allowed",
@@ -100,7 +100,7 @@ class Guard:
             name = urlsplit(f"//{host}").hostname
         except ValueError:
             return False
-        if not name:
+        if not name or any(sign in host for sign in "/@?#\\"):
             return False
         try:
             ipaddress.ip_address(name)
@@ -118,6 +118,14 @@ class Guard:
         kind, _, key = headers.get("authorization", "").partition(" ")
         wanted = self.access.api_key or ""
         return kind.lower() == "bearer" and hmac.compare_digest(key.strip().encode(), wanted.encode())
+
+
+def _place_of(origin: str) -> str | None:
+    """Return the host and port of an origin; None where it names none, as `null` does."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 def _preflight() -> Response:

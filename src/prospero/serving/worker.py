@@ -11,7 +11,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prospero.generation.engine import Engine, Event
 from prospero.log import log
@@ -56,6 +56,9 @@ class _Order:
     what: str
     """add, drop (nobody reads it any more), end (tell what is there), or stop (the thread)."""
     job: Job | None = None
+    """Whose rows; None: those of all."""
+    why: str = ""
+    """Of an end: time or shutdown."""
 
 
 @dataclass(slots=True)
@@ -123,12 +126,12 @@ class Worker:
         self._orders.put(_Order("drop", job))
 
     def end(self, job: Job) -> None:
-        """Have a job's rows end where they are; their completions are delivered."""
-        self._orders.put(_Order("end", job))
+        """Have a job's rows end where they are, since its time is up; their completions are delivered."""
+        self._orders.put(_Order("end", job, "time"))
 
     def end_all(self) -> None:
-        """Have the rows of all jobs end where they are."""
-        self._orders.put(_Order("end"))
+        """Have the rows of all jobs end where they are, since the server ends."""
+        self._orders.put(_Order("end", None, "shutdown"))
 
     def _run(self) -> None:
         with self.model.decoder.session():
@@ -156,7 +159,7 @@ class Worker:
         if order.what == "add" and order.job is not None:
             self._add(order.job)
         elif order.what != "stop":
-            self._remove(order.job, tell=order.what == "end")
+            self._remove(order.job, order.why)
 
     def _add(self, job: Job) -> None:
         engine, handles = self._engine, self.load.handles
@@ -166,20 +169,20 @@ class Worker:
                 handles[handle] = (job, place)
         except Exception as error:
             log.error("%s: a text could not be begun: %s", self.model.name, where(error))
-            self._remove(job, tell=False)
+            self._remove(job)
             _call(job.loop, lambda: job.fail(internal()))
         with self._lock:
             self._ordered -= len(job.rows)
         self.load.waiting = engine.waiting
 
-    def _remove(self, job: Job | None, *, tell: bool) -> None:
-        """Take out the rows of a job, or of all; `tell` it what they have written."""
+    def _remove(self, job: Job | None, why: str = "") -> None:
+        """Take out the rows of a job, or of all; with `why` it is told what they have written, and why they ended."""
         for handle, (owner, place) in list(self.load.handles.items()):
             if job is None or owner is job:
                 completion = self._engine.remove(handle)
                 del self.load.handles[handle]
-                if tell and completion is not None:
-                    self._tell({owner: [(place, Event(handle, "", completion))]})
+                if why and completion is not None:
+                    self._tell({owner: [(place, Event(handle, "", replace(completion, ended_by=why)))]})
 
     def _step(self) -> None:
         begun = time.perf_counter()
