@@ -1,12 +1,13 @@
 """What a user types wrong comes back as one readable line and exit code 2; what is asked for help is answered fast."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from prospero import cli, registry
+from prospero import cli, registry, secret_values
 
 ROOT = Path(__file__).parent.parent
 
@@ -162,6 +163,16 @@ def test_options_stand_anywhere(capsys):
     code, out, errors = run("model=tiny", "--cfg", "job", "max_steps=5", "--resolve", "seed=3", capsys=capsys)
     assert code == 0, errors
     assert "n_layers: 2" in out and "max_steps: 5" in out and "seed: 3" in out
+
+
+def test_printed_settings_hold_no_secret_and_models_have_names_of_their_own(capsys, monkeypatch):
+    monkeypatch.setattr(secret_values, "_known", {})
+    words = ["api_key=nobody-knows-this", "models.small=outputs/a,b", "models.x-1=last", "--cfg", "job"]
+    code, out, errors = run(*words, verb="serve", capsys=capsys)
+    assert code == 0, errors
+    assert "models:\n  small: outputs/a,b\n  x-1: last\n" in out and "nobody-knows" not in out
+    _, out, _ = run("--help", verb="serve", capsys=capsys)
+    assert re.search(r"\n  limits\.seconds=300\.0 +Time of one request", out)
 
 
 def test_a_verb_that_extends_another_keeps_its_root(capsys):

@@ -5,6 +5,7 @@ Hydra composes the settings; this file turns whatever goes wrong on the way into
 
 import contextlib
 import importlib
+import io
 import os
 import shlex
 import signal
@@ -245,14 +246,28 @@ def _leave_to_hydra(root: str, given: list[str]) -> None:
         raise ConfigError("this launcher runs jobs inside one process; use hydra/launcher=process")
 
     program, sys.argv = sys.argv, [sys.argv[0], *given]
+    run_hydra = hydra.main(version_base="1.3", config_path=str(paths.config_dir()), config_name=root)(task)
     try:
-        hydra.main(version_base="1.3", config_path=str(paths.config_dir()), config_name=root)(task)()
+        if any(option in given for option in EACH_ALONE[0]):
+            _print_scrubbed(run_hydra)
+        else:
+            run_hydra()
     except SystemExit as left:
         if left.code == 1 and any(option in given for option in EACH_ALONE[0]):
             raise SystemExit(ProsperoError.exit_code) from left  # it has said that there is no such package
         raise
     finally:
         sys.argv = program
+
+
+def _print_scrubbed(printing: Callable[[], Any]) -> None:
+    """Print what `printing` prints, without the secrets among the settings."""
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(shown):
+            printing()
+    finally:
+        print(secret_values.scrub(shown.getvalue()), end="")
 
 
 def _help(verb: str, root: str, words: list[str], *, swept: bool) -> int:

@@ -261,6 +261,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.chat:ChatConfig",
         "talk with a model in the terminal",
     ),
+    "serve": Verb(
+        "prospero.commands.serve:serve",
+        "prospero.commands.serve:ServeConfig",
+        "answer requests in OpenAI's interface, and show a page to talk with the models",
+    ),
     "evaluate": Verb(
         "prospero.commands.evaluate:evaluate",
         "prospero.commands.evaluate:EvaluateConfig",

@@ -35,6 +35,10 @@ READ = [
     ("train", "~callbacks.ema", "~callbacks.ema"),
     ("generate", 'prompt="Hello," she said', "prompt='\"Hello,\" she said'"),
     ("generate", "prompt=echo ${name}", "prompt='echo \\${name}'"),
+    ("serve", "models.small=a,b", "++models.small='a,b'"),
+    ("serve", "models.old-2=1.10", "++models.old-2='1.10'"),
+    ("serve", "+models.small=x=y", "+models.small='x=y'"),
+    ("serve", "limits.body_bytes=1e6", "limits.body_bytes=1000000"),
 ]
 
 

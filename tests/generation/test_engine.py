@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from prospero.errors import ConfigError
+from prospero.generation import engine as engine_module
 from prospero.generation.decoder import ModelDecoder
 from prospero.generation.engine import Engine
-from prospero.generation.sampling import SamplingConfig
+from prospero.generation.sampling import SamplingConfig, choose
 from prospero.generation.settings import Context
 from prospero.model.base import LanguageModel
 from tests.generation.presets import TOKENIZER, presets, tiny
@@ -117,3 +118,48 @@ def test_what_is_refused(engine):
     sliding.add("y" + "x" * 32, GREEDY)
     engine.add("x" * 32, GREEDY)
     assert run(sliding) == run(engine)
+
+
+def test_a_row_that_asks_is_told_its_tokens_and_the_most_probable_ones(engine):
+    model = engine.decoder.model
+    asking = engine.add("ab", SamplingConfig(temperature=1.0, seed=3, max_new_tokens=5), top=3)
+    silent = engine.add("ab", SamplingConfig(temperature=1.0, seed=3, max_new_tokens=5))
+    events = []
+    while not engine.idle:
+        events += engine.step()
+    assert all(event.likely is None for event in events if event.row == silent)
+    told = [event.likely for event in events if event.row == asking]
+    ended = {event.row: event.completion for event in events if event.completion is not None}
+    assert [likely.id for likely in told] == ended[asking].ids == ended[silent].ids
+    ids = TOKENIZER.encode("ab")
+    for likely in told:
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        best = logits[: TOKENIZER.vocab_size].topk(3)
+        assert [id_ for id_, _ in likely.top] == best.indices.tolist()
+        assert [value for _, value in likely.top] == pytest.approx(best.values.tolist(), abs=1e-5)
+        assert likely.log_probability == pytest.approx(float(logits[likely.id]), abs=1e-5)
+        ids.append(likely.id)
+    assert told[0].start == 0 and (engine.running, engine.waiting) == (0, 0)
+
+
+def test_a_row_may_have_ends_of_its_own(engine):
+    ids = reference(engine.decoder.model, "a", 9)
+    handles = [engine.add("a", GREEDY, ends=[ids[2]]), engine.add("a", GREEDY)]
+    ended = run(engine)
+    assert ended == {handles[0]: ids[: ids.index(ids[2])], handles[1]: ids}
+
+
+def test_rows_of_equal_rules_are_drawn_for_together(engine, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        engine_module, "choose", lambda logits, *rest: drawn.append(len(logits)) or choose(logits, *rest)
+    )
+    engine.add("a", SamplingConfig(seed=1, max_new_tokens=2, stop=["x"]))
+    engine.add("b", SamplingConfig(seed=2, max_new_tokens=3))
+    engine.step()
+    assert drawn == [2]
+    engine.remove(1)
+    engine.add("b", SamplingConfig(top_k=2, max_new_tokens=3))
+    engine.step()
+    assert drawn == [2, 1, 1]

@@ -57,7 +57,10 @@ def of_verb(verb: str, root: str, words: list[str]) -> str:
         lines += _wrapped(f"  {group + several:<24}", names)
     lines += [f"      * chosen{'' if named else ' by default'}", "", "settings (name=value):"]
     for name, text in docs.items():
-        if name not in registry.PARTS:
+        inner = OmegaConf.get_type(cfg, name) if isinstance(cfg.get(name), DictConfig) else None
+        if dataclasses.is_dataclass(inner) and name not in registry.PARTS:
+            lines += [*_wrapped(f"  {name:<24}", text), *_fields(cfg._get_node(name), inner, name)]
+        elif name not in registry.PARTS:
             lines += _wrapped(f"  {f'{name}={_shown(cfg, name, name)}':<24}", text)
     for group, names in named.items():
         lines += ["", *_chosen(cfg, group, names)]

@@ -92,13 +92,15 @@ def _for_hydra(verb: str, word: str, swept: bool) -> str:
     found = _WORD.fullmatch(word)
     if found is None:
         return word if word.startswith("~") and _is_readable(word) else _refuse(word)
-    key, value = found["key"], found["value"]
+    key, value, sign = found["key"], found["value"], found["sign"]
+    if not sign and _names_an_entry(verb, key):
+        sign = "++"  # any name may stand there, and Hydra adds none by itself
     hint = None if found["sign"] == "~" else hint_of(verb, key)
     kinds = _kinds(hint)
     name = key.rpartition(".")[2]
     if kinds - {NoneType} == {str}:
         if name in FOR_THE_MODEL:
-            return f"{found['sign']}{key}={quoted(_escaped(value))}"
+            return f"{sign}{key}={quoted(_escaped(value))}"
         value = _each(value, swept, lambda text: _text(text, null=NoneType in kinds))
     elif list[str] in kinds:
         value = _each(value, swept, lambda text: _texts(key, text, prompts=name in FOR_THE_MODEL))
@@ -106,7 +108,15 @@ def _for_hydra(verb: str, word: str, swept: bool) -> str:
         value = _each(value, swept, _whole)
     elif _is_group(key):
         value = _each(value, swept, lambda text: _choice(key, text))
-    return _readable(found["sign"], key, value)
+    return _readable(sign, key, value)
+
+
+def _names_an_entry(verb: str, key: str) -> bool:
+    """Whether a key names an entry of a setting that holds values by names of the user's own: `models.small`."""
+    name, _, entry = key.partition(".")
+    settings = registry.VERBS[verb].settings
+    hints = {} if settings is None or not entry else get_type_hints(schema(settings))
+    return any(get_origin(kind) is dict for kind in _kinds(hints.get(name)))
 
 
 def spelt_out(verb: str, words: list[str]) -> list[str]:
@@ -165,7 +175,7 @@ def hint_of(verb: str, key: str) -> Any:
     if settings is None or name not in (hints := get_type_hints(schema(settings))):
         return None
     if not path or name not in registry.PARTS:
-        return hints[name] if not path else _element(hints[name], path)
+        return _hint_in(hints[name], path)
     parts: dict[str, Any] = {other: schema(place) for other, place in registry.PARTS[name].items()}
     parts |= registry.ADDED.get(name, {})
     if name in registry.MULTIPLE:
@@ -187,7 +197,10 @@ def _hint_in(part: Any, path: list[str]) -> Any:
 
 
 def _element(hint: Any, path: list[str]) -> Any:
-    """Return the hint of `tags.0`: of one text among several."""
+    """Return the hint of `tags.0`, of one text among several, or of `models.small`, an entry by a name."""
+    by_name = next((kind for kind in _kinds(hint) if get_origin(kind) is dict), None)
+    if by_name is not None and len(path) == 1:
+        return get_args(by_name)[1]
     return str if list[str] in _kinds(hint) and len(path) == 1 and path[0].isdecimal() else None
 
 

@@ -5,30 +5,16 @@ the oldest turns leave; the system prompt stays.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
-from prospero.data.rendering.chat_template import BUILT_IN, ChatTemplate, Frame, ids_of
+from prospero.data.rendering.chat_template import ChatTemplate
 from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError, DataError
 from prospero.generation.decoder import Decoder
 from prospero.generation.engine import Engine
 from prospero.generation.sampling import SamplingConfig
 from prospero.generation.text import Completion
-
-MARKS_OF_OTHERS = {"plain": ["\nUser:", "\nSystem:", "\nTool:"], "python_prompt": ["\n>>>", ">>>"]}
-"""How a model that reads marks of text goes on with somebody else's turn, which is no part of its answer."""
-
-
-@dataclass(slots=True)
-class Fitted:
-    """The part of a dialogue that a model reads, and how long its answer may become."""
-
-    ids: list[int]
-    left_out: int
-    """Messages at the beginning that no longer fit."""
-    room: int
-    """Tokens for the answer."""
+from prospero.generation.turns import Fitted, Turns, without
 
 
 class Chat:
@@ -45,7 +31,7 @@ class Chat:
     ) -> None:
         """Begin without a message; `template` None: the tokenizer's own, else plain. ConfigError for several texts."""
         self.decoder, self.tokenizer = decoder, tokenizer
-        self.template = template or ChatTemplate.of(tokenizer)
+        self.turns = Turns(tokenizer, template)
         self.sampling = checked(sampling)
         self.system = system
         self.messages: list[dict[str, str]] = []
@@ -81,17 +67,17 @@ class Chat:
         return self._written(fitted)
 
     def _written(self, fitted: Fitted) -> Generator[str]:
-        engine = Engine(self.decoder, self.tokenizer, max_rows=1, ends=self._ends)
-        sampling = replace(self.sampling, max_new_tokens=fitted.room, stop=self._stop())
+        engine = Engine(self.decoder, self.tokenizer, max_rows=1, ends=self.turns.ends)
+        sampling = replace(self.sampling, max_new_tokens=fitted.room, stop=[*self.sampling.stop, *self.turns.marks])
         handle = engine.add(fitted.ids, sampling, row=len(self.messages) // 2)
-        lead, done, shown = self.frame.lead, None, ""
+        lead, done, shown = self.turns.frame.lead, None, ""
         try:
             while not engine.idle:
                 with self.decoder.session():
                     events = engine.step()
                 for event in events:
                     done = event.completion or done
-                    piece, lead = _without(event.text, lead)
+                    piece, lead = without(event.text, lead)
                     shown += piece
                     if piece:
                         yield piece
@@ -100,55 +86,11 @@ class Chat:
             self.messages.append({"role": "assistant", "content": shown})
 
     def _fitted(self) -> Fitted:
-        """Return what of the dialogue fits; half of what the model reads is kept free for the answer, if it is so long.
-
-        A question alone may leave it less: an eighth.
-        """
-        window = self.decoder.window
-        room = self.sampling.max_new_tokens if window is None else min(self.sampling.max_new_tokens, window // 2)
-        for left_out in range(self.left_out, len(self.messages)):
-            if self.messages[left_out]["role"] != "user":
-                continue  # what is left begins with a question
-            ids = self._ids(self.messages[left_out:])
-            if window is not None and left_out == len(self.messages) - 1:
-                room = min(room, max(1, window // 8))
-            if window is None or len(ids) + room <= window:
-                free = self.sampling.max_new_tokens if window is None else window - len(ids)
-                return Fitted(ids, left_out, min(free, self.sampling.max_new_tokens))
-        raise ConfigError(
-            f"the message has {len(ids):,} tokens with the system prompt, and the model reads {window:,} at once, of "
-            f"which {room:,} are for its answer; shorten it"
-        )
-
-    def _ids(self, turns: list[dict[str, str]]) -> list[int]:
-        ids = ids_of(self.template.prompt([*self._begun(), *turns]), self.tokenizer)
-        first = self._first_id
-        return ids if first is None or ids[:1] == [first] else [first, *ids]
-
-    @property
-    def _first_id(self) -> int | None:
-        """What stands before every text: the tokenizer's BOS; with a template of ours the separator, as in training."""
-        if self.tokenizer.bos_id is not None:
-            return self.tokenizer.bos_id
-        return self.tokenizer.eot_id if self.template.name in BUILT_IN else None
+        window, wanted = self.decoder.window, self.sampling.max_new_tokens
+        return self.turns.fitted(self._begun(), self.messages, window=window, wanted=wanted, left_out=self.left_out)
 
     def _begun(self) -> list[dict[str, str]]:
         return [] if self.system is None else [{"role": "system", "content": self.system}]
-
-    @cached_property
-    def frame(self) -> Frame:
-        """What stands around an answer; nothing where the template does not let it be told."""
-        try:
-            return self.template.frame
-        except DataError:
-            return Frame("", None, "")
-
-    @property
-    def _ends(self) -> list[int]:
-        return [] if self.frame.end is None else [self.tokenizer.control_id(self.frame.end)]
-
-    def _stop(self) -> list[str]:
-        return [*self.sampling.stop, *MARKS_OF_OTHERS.get(self.template.name, [])]
 
 
 def checked(sampling: SamplingConfig) -> SamplingConfig:
@@ -157,11 +99,3 @@ def checked(sampling: SamplingConfig) -> SamplingConfig:
         name = "n" if sampling.n > 1 else "beams"
         raise ConfigError(f"a chat writes one answer as it goes; leave {name} at 1")
     return sampling
-
-
-def _without(piece: str, lead: str) -> tuple[str, str]:
-    """Return a piece without what stands before every answer, and what of that is still to come."""
-    same = 0
-    while same < min(len(piece), len(lead)) and piece[same] == lead[same]:
-        same += 1
-    return piece[same:], lead[same:] if piece[same:] == "" else ""

@@ -22,10 +22,23 @@ from prospero.data.tokenizer.tokenizer import Tokenizer
 from prospero.errors import ConfigError
 from prospero.generation.decoder import Decoder
 from prospero.generation.pictured import Pictured
-from prospero.generation.sampling import SamplingConfig, choose, generator_of
+from prospero.generation.sampling import SamplingConfig, choose, generator_of, rules_of
 from prospero.generation.settings import Context
 from prospero.generation.text import Completion, Writer
 from prospero.log import log
+
+
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """A token that was drawn, and what the model (before temperature and penalties) thought of it and of others."""
+
+    id: int
+    log_probability: float
+    """Natural logarithm, as those of `top`."""
+    top: list[tuple[int, float]]
+    """The most probable (id, log-probability), as many as `add` was asked for, the first one first."""
+    start: int
+    """Characters of the row's text before this token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,8 @@ class Event:
     """What can be shown now, in complete characters; joined over the events of a row, the completion's text."""
     completion: Completion | None
     """The whole, where the row has ended."""
+    likely: Likely | None = None
+    """The token, where `add` was asked for `top` and it is no end of a text."""
 
 
 class _Row:
@@ -51,9 +66,11 @@ class _Row:
         generator: random.Random,
         writer: Writer,
         image: np.ndarray | None = None,
+        top: int | None = None,
     ) -> None:
         self.handle, self.ids, self.sampling, self.generator, self.writer = handle, ids, sampling, generator, writer
-        self.prompt_tokens, self.image = len(ids), image
+        self.prompt_tokens, self.image, self.top = len(ids), image, top
+        self.rules = rules_of(sampling)
         self.start = 0
         """Where the window begins."""
 
@@ -85,20 +102,29 @@ class Engine:
         self._handles = 0
 
     def add(
-        self, prompt: str | Pictured | Sequence[int], sampling: SamplingConfig, *, row: int = 0, sample: int = 0
+        self,
+        prompt: str | Pictured | Sequence[int],
+        sampling: SamplingConfig,
+        *,
+        row: int = 0,
+        sample: int = 0,
+        top: int | None = None,
+        ends: Collection[int] = (),
     ) -> int:
         """Let a prompt (text, with or without a picture, or ids) wait for its place; returns the handle of its events.
 
-        `row` and `sample`, with the seed of `sampling`, decide its draws. Raises ConfigError when the prompt is longer
-        than the context (with `Context.slide` its end counts), and for a beam search, which is `beam.search`.
+        `row` and `sample`, with the seed of `sampling`, decide its draws; with `top` each event says how likely its
+        token was, beside that many most probable ones; `ends` end this text beside the engine's own. Raises ConfigError
+        when the prompt is longer than the context (with `Context.slide` its end counts), and for a beam search, which
+        is `beam.search`.
         """
         if sampling.beams > 1:
             raise ConfigError(f"beams={sampling.beams} is a search of its own; a running batch takes beams=1")
         ids, image = prompt_of(self.tokenizer, prompt)
         if not ids:
             raise ValueError("a row needs at least one token to begin with")
-        writer = Writer(self.tokenizer, sampling, self.ends)
-        new = _Row(self._handles, ids, sampling, generator_of(sampling.seed, row, sample), writer, image)
+        writer = Writer(self.tokenizer, sampling, self.ends.union(ends))
+        new = _Row(self._handles, ids, sampling, generator_of(sampling.seed, row, sample), writer, image, top)
         new.start = window_start(len(ids), self.decoder.window, self.context)
         self._handles += 1
         self._waiting.append(new)
@@ -117,6 +143,16 @@ class Engine:
         return None
 
     @property
+    def waiting(self) -> int:
+        """How many rows wait for their place."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """How many rows are in the batch."""
+        return len(self._running)
+
+    @property
     def idle(self) -> bool:
         """Whether no row waits or runs."""
         return not self._waiting and not self._running
@@ -130,7 +166,10 @@ class Engine:
         if not self._running or self._logits is None:
             return []
         tokens, log_probabilities = self._choose(self._logits)
-        events = [self._push(*facts) for facts in zip(self._running, tokens, log_probabilities)]
+        best = self._best(self._logits)
+        events = [
+            self._push(*facts, best.get(i)) for i, facts in enumerate(zip(self._running, tokens, log_probabilities))
+        ]
         self._keep([index for index, event in enumerate(events) if event.completion is None])
         if self._running:
             self._advance([token for token, event in zip(tokens, events) if event.completion is None])
@@ -139,9 +178,9 @@ class Engine:
     def _choose(self, logits: Tensor) -> tuple[list[int], Sequence[float | None]]:
         """Return the next token of each running row, and its log-probability where they are asked for."""
         legal = logits[:, : self.tokenizer.vocab_size]  # a padded vocabulary has ids that mean nothing
-        alike: dict[int, list[int]] = {}
+        alike: dict[tuple[object, ...], list[int]] = {}
         for index, row in enumerate(self._running):
-            alike.setdefault(id(row.sampling), []).append(index)
+            alike.setdefault(row.rules, []).append(index)
         tokens = [0] * len(self._running)
         for group in alike.values():
             rows = [self._running[index] for index in group]
@@ -149,19 +188,36 @@ class Engine:
             drawn = choose(part, rows[0].sampling, [row.generator for row in rows], [row.ids for row in rows])
             for index, token in zip(group, drawn.tolist()):
                 tokens[index] = token
-        if not self.log_probabilities:
+        if not self.log_probabilities and all(row.top is None for row in self._running):
             return tokens, [None] * len(tokens)
         chosen = logits.gather(1, torch.tensor(tokens, device=logits.device).unsqueeze(1)).squeeze(1)
         return tokens, (chosen - logits.logsumexp(dim=-1)).tolist()
 
-    def _push(self, row: _Row, token: int, log_probability: float | None) -> Event:
+    def _best(self, logits: Tensor) -> dict[int, list[tuple[int, float]]]:
+        """Return the most probable (id, log-probability) of each row that asks for them, by its place in the batch."""
+        asked = [index for index, row in enumerate(self._running) if row.top is not None]
+        if not asked:
+            return {}
+        wanted = logits[torch.tensor(asked, device=logits.device)]
+        most = min(max(self._running[index].top or 0 for index in asked), self.tokenizer.vocab_size)
+        values, ids = wanted[:, : self.tokenizer.vocab_size].topk(most, dim=-1)
+        values = values - wanted.logsumexp(dim=-1, keepdim=True)
+        pairs = [list(zip(*both)) for both in zip(ids.tolist(), values.tolist())]
+        return {index: found[: self._running[index].top] for index, found in zip(asked, pairs)}
+
+    def _push(
+        self, row: _Row, token: int, log_probability: float | None, best: list[tuple[int, float]] | None
+    ) -> Event:
         row.ids.append(token)
-        shown = row.writer.shown
+        shown, start = row.writer.shown, len(row.writer.text)
         piece = row.writer.push(token, log_probability)
+        likely = None
+        if best is not None and log_probability is not None and row.writer.ended_by != "separator":
+            likely = Likely(token, log_probability, best, start)
         if not row.writer.ended_by and len(row.ids) - row.prompt_tokens < row.sampling.max_new_tokens:
-            return Event(row.handle, piece, None)
+            return Event(row.handle, piece, None, likely)
         completion = row.writer.finish()
-        return Event(row.handle, completion.text[shown:], completion)
+        return Event(row.handle, completion.text[shown:], completion, likely)
 
     def _advance(self, tokens: list[int]) -> None:
         """Give the decoder the tokens just chosen; a row that has filled its window reads its last half anew."""

@@ -145,6 +145,13 @@ def adjust(logits: Tensor, sampling: SamplingConfig, texts: Sequence[Sequence[in
     return logits
 
 
+def rules_of(sampling: SamplingConfig) -> tuple[object, ...]:
+    """Return all that `choose` reads of the settings: rows with equal rules can be drawn for together."""
+    s, w = sampling, sampling.watermark
+    rules = s.temperature, s.top_k, s.top_p, s.min_p, s.repetition_penalty, s.no_repeat_ngram
+    return (*rules, w.key, w.gamma, w.delta)
+
+
 def choose(
     logits: Tensor,
     sampling: SamplingConfig,
