@@ -1,0 +1,236 @@
+// The conversation: turns one below the other, the last of them being written.
+
+import { announce, byId, button, copyButton, element, fit, notice } from "./elements.js";
+import { showChances } from "./chances.js";
+import { chances, sampling, system } from "./settings.js";
+import { said, shown } from "./store.js";
+import { TokenText } from "./tokens.js";
+import { begin, facts, forget, versions, write, writing } from "./writing.js";
+
+const PATH = "v1/chat/completions";
+const NEAR = 60; // pixels from the end at which a reader counts as following
+
+export class Chat {
+  /** `app`: {state, model(), save(), needsKey(then)}. */
+  constructor(app) {
+    this.app = app;
+    this.editing = null; // the number of the turn that is being changed
+    const box = byId("message");
+    box.value = app.state.draft;
+    box.addEventListener("input", () => {
+      app.state.draft = box.value;
+      app.save();
+      fit(box);
+    });
+    box.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.send();
+    });
+    byId("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.send();
+    });
+    this.follow();
+  }
+
+  get turns() {
+    return this.app.state.turns;
+  }
+
+  /** Keep the end in sight while text comes, as long as the reader has not gone up. */
+  follow() {
+    const scroll = byId("scroll");
+    let following = true;
+    scroll.addEventListener("scroll", () => {
+      following = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR;
+    });
+    this.keepUp = () => following && scroll.scrollTo({ top: scroll.scrollHeight });
+    this.toEnd = () => {
+      following = true;
+      this.keepUp();
+    };
+    for (const place of [byId("turns"), scroll]) new ResizeObserver(this.keepUp).observe(place);
+  }
+
+  /** Send what stands in the box. A question without an answer gives way to the next. */
+  send() {
+    const box = byId("message");
+    if (writing() || !this.app.model() || !box.value.trim()) return;
+    if (!sampling()) return;
+    if (this.turns.at(-1)?.role === "user") this.turns.pop();
+    this.turns.push({ role: "user", text: box.value });
+    box.value = this.app.state.draft = "";
+    fit(box);
+    this.ask();
+  }
+
+  /** Let the model answer the last question, or answer it once more. */
+  async ask() {
+    const fields = sampling();
+    if (writing() || !fields || !this.turns.length) return;
+    notice("");
+    this.editing = null;
+    if (this.turns.at(-1).role === "user") this.turns.push({ role: "assistant", versions: [], at: -1 });
+    const turn = this.turns.at(-1);
+    const model = this.app.model().id;
+    const messages = this.turns.slice(0, -1).map((one) => ({ role: one.role, content: said(one) }));
+    if (system()) messages.unshift({ role: "system", content: system() });
+    const answer = begin(turn, model, fields.seed);
+    const view = this.draw();
+    this.app.save();
+    this.toEnd();
+    announce("Writing");
+    const failure = await write(answer, PATH, { model, messages, ...fields, ...chances(true) }, view);
+    const nothing = answer.text === "" && answer.finish !== "stop" && answer.finish !== "length";
+    if (nothing) forget(turn);
+    if (!turn.versions.length) this.turns.pop();
+    this.draw();
+    this.keepUp();
+    this.app.save();
+    announce(failure ? "" : `Answer: ${answer.text}`);
+    if (failure) this.failed(failure);
+  }
+
+  failed(failure) {
+    const again = () => this.ask();
+    notice(failure.message, ["Try again", again]);
+    if (failure.kind === "key") this.app.needsKey(failure.message, again);
+  }
+
+  /** Draw all turns; returns the TokenText of the last. */
+  draw() {
+    const place = byId("turns");
+    place.replaceChildren();
+    let view = null;
+    this.turns.forEach((turn, number) => {
+      const [article, text] = this.article(turn, number);
+      place.append(article);
+      view = text;
+    });
+    if (!this.turns.length) place.append(this.welcome());
+    const last = this.turns.at(-1);
+    if (last?.role === "user" && !writing() && this.editing === null) {
+      place.append(element("div", { class: "acts" }, button("Answer", () => this.ask(), { "data-act": "answer" })));
+    }
+    return view;
+  }
+
+  welcome() {
+    const model = this.app.model();
+    const note = model?.prospero.kind === "completion"
+      ? "It has not learnt dialogues: it goes on with your text more often than it answers. Completion suits it better."
+      : "It has learnt dialogues; its answers are its own, right or wrong.";
+    const title = model ? `Say something to ${model.id}` : "No model yet";
+    return element("div", { class: "welcome" }, element("h2", {}, title), element("p", {}, model ? note : ""));
+  }
+
+  article(turn, number) {
+    const user = turn.role === "user";
+    const who = user ? "You" : shown(turn).model;
+    const facing = { class: `turn ${turn.role}`, "aria-label": `${who}, turn ${number + 1}` };
+    const article = element("article", facing, element("h2", { class: "who" }, who));
+    if (this.editing === number) {
+      article.append(this.editor(turn, number));
+      return [article, null];
+    }
+    const place = element("div", { class: "text", tabindex: user ? null : "0" });
+    article.append(place);
+    if (user) {
+      place.textContent = turn.text;
+      article.append(this.acts(turn, number));
+      return [article, null];
+    }
+    const answer = shown(turn);
+    const view = new TokenText(place);
+    showChances(place);
+    view.add(answer.text, answer.tokens);
+    const fresh = answer.finish === null;
+    if (!fresh) {
+      view.end();
+      if (answer.text === "") place.classList.add("empty");
+      article.append(facts(answer), this.acts(turn, number));
+    }
+    return [article, view];
+  }
+
+  acts(turn, number) {
+    const acts = element("div", { class: "acts" }, copyButton(() => said(turn)));
+    acts.append(button("Edit", () => this.edit(number), { "data-act": "edit" }));
+    if (turn.role === "assistant" && number === this.turns.length - 1) {
+      acts.append(button("Regenerate", () => this.regenerate(), { "data-act": "regenerate" }));
+      acts.append(...versions(turn, (at, label) => this.showVersion(turn, at, label)));
+    }
+    return acts;
+  }
+
+  regenerate() {
+    byId("message").focus();
+    this.ask();
+  }
+
+  showVersion(turn, at, label) {
+    if (writing()) return;
+    turn.at = at;
+    this.draw();
+    this.app.save();
+    const buttons = [...byId("turns").lastChild.querySelectorAll("[data-act]")];
+    const same = buttons.find((one) => one.dataset.act === label);
+    (same.disabled ? buttons.find((one) => one.dataset.act.endsWith("version") && !one.disabled) : same).focus();
+    announce(`Version ${at + 1}: ${shown(turn).text}`);
+  }
+
+  edit(number) {
+    if (writing()) return;
+    this.editing = number;
+    this.draw();
+    const box = byId("turns").querySelector("textarea");
+    fit(box);
+    box.focus();
+  }
+
+  /** Leave a turn as it was; whether one was being changed. */
+  cancelEdit() {
+    const number = this.editing;
+    if (number === null) return false;
+    this.editing = null;
+    this.draw();
+    byId("turns").children[number].querySelector("[data-act=edit]").focus();
+    return true;
+  }
+
+  editor(turn, number) {
+    const user = turn.role === "user";
+    const id = `edit-${number}`;
+    const box = element("textarea", { id, rows: "2", input: () => fit(box) });
+    box.value = said(turn);
+    const save = () => this.changed(turn, number, box.value);
+    box.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      save();
+    });
+    const what = user ? "Change your message; what follows it is written anew" : "Change what the model said";
+    return element(
+      "div", { class: "editor" }, element("label", { for: id, class: "hint" }, what), box,
+      element("div", { class: "acts" }, button(user ? "Send" : "Save", save, { class: "go" }),
+        button("Cancel", () => this.cancelEdit())),
+    );
+  }
+
+  /** Take a changed turn: a question is asked anew and what followed it is gone, an answer is replaced. */
+  changed(turn, number, text) {
+    if (!text.trim() || (turn.role === "user" && !sampling())) return;
+    this.editing = null;
+    byId("message").focus();
+    if (turn.role === "user") {
+      this.turns.splice(number, this.turns.length, { role: "user", text });
+      this.ask();
+      return;
+    }
+    const answer = shown(turn);
+    Object.assign(answer, { text, tokens: [], finish: "edited", usage: null });
+    this.draw();
+    this.app.save();
+  }
+}
