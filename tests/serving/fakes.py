@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from prospero.serving.page_files import page_router
 
-DEFAULTS = {"temperature": 0.8, "top_p": 0.95, "top_k": None, "max_new_tokens": 200, "min_p": 0.0}
+DEFAULTS = {"temperature": 0.8, "top_p": 0.95, "top_k": None, "max_tokens": 200, "min_p": 0.0}
 MODELS = [
     {"id": "tempest", "prospero": {"kind": "dialogue", "context": 256, "parameters": 1_300_000, "precision": "bf16"}},
     {"id": "base", "prospero": {"kind": "completion", "context": None, "parameters": 820, "precision": "float32"}},
@@ -85,7 +85,7 @@ class FakeServer:
         return StreamingResponse(self._stream(body, tokens, chat), media_type="text/event-stream")
 
     async def _stream(self, body: dict[str, Any], tokens: list[str], chat: bool) -> AsyncIterator[str]:
-        limit = body.get("max_tokens", DEFAULTS["max_new_tokens"])
+        limit = body.get("max_tokens", DEFAULTS["max_tokens"])
         try:
             for number, token in enumerate(tokens[:limit]):
                 if number == self.breaks_after:

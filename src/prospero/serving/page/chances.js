@@ -42,7 +42,7 @@ function walk(event, place) {
   const next = tokens[Math.max(0, Math.min(tokens.length - 1, at + step))];
   open(next);
   next.scrollIntoView({ block: "nearest" });
-  announce(next.tokens.map((token) => [token, ...token[2].filter(([text]) => text !== token[0])].map(words)).join("; "));
+  announce(next.tokens.flatMap((token) => [token, ...token[2].filter(([text]) => text !== token[0])]).map(words).join("; "));
 }
 
 const words = ([text, logP]) => `${visible(text)} ${percent(logP)}`;

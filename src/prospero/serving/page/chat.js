@@ -95,7 +95,7 @@ export class Chat {
   failed(failure) {
     const again = () => this.ask();
     notice(failure.message, ["Try again", again]);
-    if (failure.kind === "key") this.app.needsKey(failure.message, again);
+    if (failure.kind === "key") this.app.needsKey(again);
   }
 
   /** Draw all turns; returns the TokenText of the last. */

@@ -78,7 +78,7 @@ export class Completion {
   failed(failure) {
     const again = () => (this.parts.length ? this.ask() : this.complete());
     notice(failure.message, ["Try again", again]);
-    if (failure.kind === "key") this.app.needsKey(failure.message, again);
+    if (failure.kind === "key") this.app.needsKey(again);
   }
 
   /** Draw all parts; returns the TokenText of the last. */

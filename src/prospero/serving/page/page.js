@@ -33,7 +33,7 @@ async function meet() {
     known = await models(key());
   } catch (failure) {
     notice(failure.message, ["Try again", meet]);
-    if (failure.kind === "key") askForKey(failure.message, meet);
+    if (failure.kind === "key") askForKey(meet);
     return;
   }
   notice(known.length ? "" : "The server has no model.");
@@ -83,9 +83,9 @@ function clear() {
 }
 
 /** Open the dialog for the key; `then` is done once there is one. */
-function askForKey(words, then) {
+function askForKey(then) {
   afterKey = then;
-  byId("key-words").textContent = key() === null ? words : `The key was not accepted: ${words}`;
+  byId("key-words").textContent = key() === null ? "Whoever runs it knows it." : "It did not accept the key it was given.";
   byId("key").value = "";
   if (!byId("ask-key").open) byId("ask-key").showModal();
 }

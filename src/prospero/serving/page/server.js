@@ -59,19 +59,14 @@ async function refusal(response) {
     said = response.statusText; // not ours: a proxy in between
   }
   const { status } = response;
-  if (status === 401) return new Failure("key", said);
+  if (status === 401) return new Failure("key", "This server asks for a key.");
   return new Failure("refused", `${lead(status, response.headers.get("Retry-After"))} ${said}`.trim());
 }
 
 function lead(status, seconds) {
   const later = seconds && /^\d+$/.test(seconds) ? ` Try again in ${seconds} s.` : " Try again in a moment.";
   if (status === 429 || status === 503) return `The server is busy.${later}`;
-  if (status === 403) return "The server does not take requests from this address.";
-  if (status === 404) return "The server does not have this.";
-  if (status === 408 || status === 504) return "The server ran out of time.";
-  if (status === 413) return "This is more text than the server takes.";
-  if (status >= 500) return `The server failed (${status}).`;
-  return "The server refused this:";
+  return status >= 500 ? `The server failed (${status}).` : `The server refused this (${status}):`;
 }
 
 /** The data of each event of a stream (text/event-stream), comments and other fields left out. */

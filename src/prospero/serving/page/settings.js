@@ -4,7 +4,6 @@ import { byId, notice } from "./elements.js";
 
 const WHOLE = ["max_tokens", "top_k", "seed"];
 const NUMBERS = ["temperature", "top_p", "min_p", "repetition_penalty", ...WHOLE];
-const NAMES = { max_tokens: "max_new_tokens" }; // as the server's own settings call it
 const MOST_SEEDS = 2 ** 31;
 const TOP = 5; // other tokens that are asked for beside each
 
@@ -32,10 +31,11 @@ export function openSettings(values, changed) {
 /** Show what a model is, and its own settings in the empty fields. */
 export function showModel({ kind, context, parameters, precision, default_sampling: own }) {
   const reads = context === null ? "reads on without end" : `reads ${context.toLocaleString("en")} tokens at once`;
-  byId("facts").textContent = `${short(parameters)} parameters, ${precision}, ${reads}; for ${kind}.`;
+  const size = parameters === null ? "" : `${short(parameters)} parameters, `;
+  byId("facts").textContent = `${size}${precision}, ${reads}; for ${kind}.`;
   for (const name of NUMBERS) {
-    const value = own[NAMES[name] ?? name];
-    form().elements[name].placeholder = name === "seed" ? "new" : value ?? (name === "top_k" ? "all" : "");
+    const empty = { seed: "new", top_k: "all" }[name] ?? "";
+    form().elements[name].placeholder = own[name] ?? empty;
   }
 }
 

@@ -1,7 +1,7 @@
 // What the page remembers, for as long as its tab is open (sessionStorage). The key is kept apart from the texts.
 //
 // A turn is {role: "user", text} or {role: "assistant", versions: [answer], at}: what the model wrote to the same
-// question, and which of it is shown. An answer is {text, tokens, model, seed, finish, usage, seconds}.
+// question, and which of it is shown. An answer is {text, tokens, model, seed, finish, usage, seconds, leftOut}.
 // A token is [text, log-probability, [[text, log-probability], ...]].
 
 const PLACE = "prospero.page";

@@ -15,7 +15,7 @@ export const stop = () => running?.abort();
 
 /** A version of a turn that has still to be written; it becomes the one that is shown. */
 export function begin(turn, model, seed) {
-  const answer = { text: "", tokens: [], model, seed, finish: null, usage: null, seconds: 0 };
+  const answer = { text: "", tokens: [], model, seed, finish: null, usage: null, seconds: 0, leftOut: 0 };
   turn.at = turn.versions.push(answer) - 1;
   return answer;
 }
@@ -36,6 +36,7 @@ export async function write(answer, path, body, view) {
   try {
     for await (const piece of pieces(path, asked, key(), running.signal)) {
       if (piece.usage) answer.usage = piece.usage;
+      if (piece.prospero?.left_out) answer.leftOut = piece.prospero.left_out;
       for (const choice of piece.choices) {
         const text = choice.delta?.content ?? choice.text ?? "";
         const tokens = tokensOf(choice);
@@ -82,13 +83,18 @@ const ENDS = {
   cut: "incomplete: the connection broke",
 };
 
+const count = (number, name) => `${number} ${name}${number === 1 ? "" : "s"}`;
+
 /** What is known of an answer, in a line. */
 export function facts(answer) {
   const tokens = answer.usage?.completion_tokens ?? answer.tokens.length;
   const words = [answer.model];
-  if (tokens) words.push(`${tokens} tokens`, `${(tokens / Math.max(answer.seconds, 0.001)).toFixed(0)} a second`);
-  if (answer.finish) words.push(ENDS[answer.finish] ?? answer.finish);
-  words.push(`seed ${answer.seed}`);
+  if (answer.finish === "edited") words.push("changed by you");
+  else {
+    if (tokens) words.push(count(tokens, "token"), `${(tokens / Math.max(answer.seconds, 0.001)).toFixed(0)} a second`);
+    words.push(ENDS[answer.finish] ?? answer.finish, `seed ${answer.seed}`);
+  }
+  if (answer.leftOut) words.push(`the first ${count(answer.leftOut, "message")} no longer fit and were not read`);
   return element("p", { class: "hint facts" }, words.join(" · "));
 }
 
