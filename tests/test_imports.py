@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "interop": GROUND | {"model", "data", "runs", "checkpoints", "generation"},
     "evaluation": GROUND | {"model", "objective", "data", "generation", "runs"},
     "analysis": GROUND | {"model", "objective", "data", "generation", "runs", "checkpoints", "evaluation"},
+    "serving": GROUND | {"model", "data", "generation", "checkpoints"},
     "planning": GROUND | {"model", "objective", "data", "evaluation", "runs"},
     "sweeps": GROUND | {"configuration", "processes", "runs"},
     "training": GROUND

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser import Open, Watched, picture
+from tests.browser import Open, picture
 from tests.serving.fakes import FakeServer, listening
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def test_the_key_is_asked_for_and_goes_along(visit, fake, watched):
     watched[0].expect("401")
 
 
-def test_what_goes_wrong_is_said_and_tried_again(visit, fake, watched, _listening):
+def test_what_goes_wrong_is_said_and_tried_again(visit, fake, watched):
     page = visit()
     alert = page.get_by_role("alert")
     fake.refusals = [(429, "9 requests wait already"), (400, "max_tokens=0 is impossible"), (500, "a fault")]
