@@ -367,7 +367,7 @@ def test_all_of_it_is_reached_by_the_keyboard(visit, fake):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement === document.body"):
             break
-    wanted = ["Model", "Chat", "Clear: begin anew", "Copy", "Edit", "Hello there.", "Regenerate", "Message", "Send"]
+    wanted = ["Model", "Chat", "Clear: begin anew", "Copy", "Edit", "Text of tempest", "Regenerate", "Message", "Send"]
     places = [seen.index(name) for name in wanted]
     assert places == sorted(places), seen
     assert {"Settings", "Temperature", "Seed empty: a new one for each answer"} <= set(seen)

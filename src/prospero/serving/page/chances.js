@@ -7,19 +7,23 @@ import { announce, byId, element } from "./elements.js";
 
 let lit = null;
 
-/** Let the tokens inside `place` show their cards; `place` can have the focus. */
-export function showChances(place) {
-  place.addEventListener("pointerover", (event) => {
-    if (event.target.classList.contains("token")) open(event.target);
-  });
-  place.addEventListener("pointerleave", (event) => {
-    if (event.pointerType === "mouse") closeChances();
-  });
-  place.addEventListener("click", (event) => {
-    if (event.target.classList.contains("token")) open(event.target);
-  });
+/** A place for a text whose tokens show their cards; it can have the focus. */
+export function tokenPlace(label) {
+  const facts = { class: "text", tabindex: "0", role: "group", "aria-label": label, "aria-describedby": "chances-keys" };
+  const place = element("div", facts);
+  const point = (event) => event.target.classList.contains("token") && open(event.target);
+  place.addEventListener("pointerover", point);
+  place.addEventListener("click", point);
+  place.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && closeChances());
   place.addEventListener("keydown", (event) => walk(event, place));
   place.addEventListener("blur", closeChances);
+  return place;
+}
+
+/** Let a tap elsewhere put the card away, and the card stay at its token while the text moves. */
+export function watchChances() {
+  document.addEventListener("pointerdown", (event) => event.target.classList?.contains("token") || closeChances());
+  document.addEventListener("scroll", () => lit && put(byId("chances"), lit), true);
 }
 
 /** Put the card away; whether there was one. */
@@ -55,11 +59,12 @@ function open(token) {
   const card = byId("chances");
   card.replaceChildren(...token.tokens.slice(0, 6).flatMap(rows));
   card.hidden = false;
-  put(card, token.getClientRects()[0] ?? token.getBoundingClientRect());
+  put(card, token);
 }
 
 /** Below the token, or above where there is no room; never beyond the window. */
-function put(card, at) {
+function put(card, token) {
+  const at = token.getClientRects()[0] ?? token.getBoundingClientRect();
   const edge = 8;
   const left = Math.min(at.left, document.documentElement.clientWidth - card.offsetWidth - edge);
   const below = at.bottom + 6;

@@ -1,25 +1,25 @@
 // The conversation: turns one below the other, the last of them being written.
 
-import { announce, byId, button, copyButton, element, fit, notice } from "./elements.js";
-import { showChances } from "./chances.js";
+import { announce, byId, button, copyButton, element, fit, follow, notice } from "./elements.js";
+import { closeChances, tokenPlace } from "./chances.js";
 import { chances, sampling, system } from "./settings.js";
 import { said, shown } from "./store.js";
 import { TokenText } from "./tokens.js";
 import { begin, facts, forget, versions, write, writing } from "./writing.js";
 
 const PATH = "v1/chat/completions";
-const NEAR = 60; // pixels from the end at which a reader counts as following
 
 export class Chat {
-  /** `app`: {state, model(), save(), needsKey(then)}. */
+  /** `app`: {state, model(), save(), saveSoon(), needsKey(then)}. */
   constructor(app) {
     this.app = app;
     this.editing = null; // the number of the turn that is being changed
+    this.texts = new WeakMap(); // answer -> its TokenText
     const box = byId("message");
     box.value = app.state.draft;
     box.addEventListener("input", () => {
       app.state.draft = box.value;
-      app.save();
+      app.saveSoon();
       fit(box);
     });
     box.addEventListener("keydown", (event) => {
@@ -31,26 +31,11 @@ export class Chat {
       event.preventDefault();
       this.send();
     });
-    this.follow();
+    this.view = follow(byId("scroll"), byId("turns"));
   }
 
   get turns() {
     return this.app.state.turns;
-  }
-
-  /** Keep the end in sight while text comes, as long as the reader has not gone up. */
-  follow() {
-    const scroll = byId("scroll");
-    let following = true;
-    scroll.addEventListener("scroll", () => {
-      following = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR;
-    });
-    this.keepUp = () => following && scroll.scrollTo({ top: scroll.scrollHeight });
-    this.toEnd = () => {
-      following = true;
-      this.keepUp();
-    };
-    for (const place of [byId("turns"), scroll]) new ResizeObserver(this.keepUp).observe(place);
   }
 
   /** Send what stands in the box. A question without an answer gives way to the next. */
@@ -79,14 +64,14 @@ export class Chat {
     const answer = begin(turn, model, fields.seed);
     const view = this.draw();
     this.app.save();
-    this.toEnd();
+    this.view.toEnd();
     announce("Writing");
     const failure = await write(answer, PATH, { model, messages, ...fields, ...chances(true) }, view);
     const nothing = answer.text === "" && answer.finish !== "stop" && answer.finish !== "length";
     if (nothing) forget(turn);
     if (!turn.versions.length) this.turns.pop();
     this.draw();
-    this.keepUp();
+    this.view.keepUp();
     this.app.save();
     announce(failure ? "" : `Answer: ${answer.text}`);
     if (failure) this.failed(failure);
@@ -101,6 +86,7 @@ export class Chat {
   /** Draw all turns; returns the TokenText of the last. */
   draw() {
     const place = byId("turns");
+    closeChances();
     place.replaceChildren();
     let view = null;
     this.turns.forEach((turn, number) => {
@@ -134,24 +120,29 @@ export class Chat {
       article.append(this.editor(turn, number));
       return [article, null];
     }
-    const place = element("div", { class: "text", tabindex: user ? null : "0" });
-    article.append(place);
     if (user) {
-      place.textContent = turn.text;
-      article.append(this.acts(turn, number));
+      article.append(element("div", { class: "text" }, turn.text), this.acts(turn, number));
       return [article, null];
     }
     const answer = shown(turn);
-    const view = new TokenText(place);
-    showChances(place);
-    view.add(answer.text, answer.tokens);
-    const fresh = answer.finish === null;
-    if (!fresh) {
-      view.end();
-      if (answer.text === "") place.classList.add("empty");
+    const view = this.textOf(answer);
+    article.append(view.place);
+    if (answer.finish !== null) {
+      view.place.classList.toggle("empty", answer.text === "");
       article.append(facts(answer), this.acts(turn, number));
     }
     return [article, view];
+  }
+
+  /** The text of an answer, made once: there may be thousands of tokens. */
+  textOf(answer) {
+    if (!this.texts.has(answer)) {
+      const view = new TokenText(tokenPlace(`Text of ${answer.model}`));
+      view.add(answer.text, answer.tokens);
+      if (answer.finish !== null) view.end();
+      this.texts.set(answer, view);
+    }
+    return this.texts.get(answer);
   }
 
   acts(turn, number) {
@@ -229,6 +220,7 @@ export class Chat {
       return;
     }
     const answer = shown(turn);
+    this.texts.delete(answer);
     Object.assign(answer, { text, tokens: [], finish: "edited", usage: null });
     this.draw();
     this.app.save();

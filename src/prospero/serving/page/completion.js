@@ -1,7 +1,7 @@
 // Plain completion: a text, and how the model goes on with it, piece after piece.
 
-import { announce, byId, button, copyButton, element, fit, notice } from "./elements.js";
-import { showChances } from "./chances.js";
+import { announce, byId, button, copyButton, element, fit, follow, notice } from "./elements.js";
+import { closeChances, tokenPlace } from "./chances.js";
 import { chances, sampling } from "./settings.js";
 import { shown } from "./store.js";
 import { TokenText } from "./tokens.js";
@@ -10,14 +10,14 @@ import { begin, facts, forget, versions, write, writing } from "./writing.js";
 const PATH = "v1/completions";
 
 export class Completion {
-  /** `app`: {state, model(), save(), needsKey(then)}. */
+  /** `app`: {state, model(), save(), saveSoon(), needsKey(then)}. */
   constructor(app) {
     this.app = app;
     const box = byId("prompt");
     box.value = app.state.prompt;
     box.addEventListener("input", () => {
       app.state.prompt = box.value;
-      app.save();
+      app.saveSoon();
       fit(box);
     });
     box.addEventListener("keydown", (event) => {
@@ -29,6 +29,7 @@ export class Completion {
       event.preventDefault();
       this.complete();
     });
+    this.view = follow(byId("paper"), byId("begin"));
   }
 
   get parts() {
@@ -64,12 +65,15 @@ export class Completion {
     const prompt = this.whole(this.parts.slice(0, -1));
     const answer = begin(part, model, fields.seed);
     const view = this.draw();
+    this.app.save();
+    this.view.toEnd();
     announce("Writing");
     const failure = await write(answer, PATH, { model, prompt, ...fields, ...chances(false) }, view);
     const nothing = answer.text === "" && answer.finish !== "stop" && answer.finish !== "length";
     if (nothing) forget(part);
     if (!part.versions.length) this.parts.pop();
     this.draw();
+    this.view.keepUp();
     this.app.save();
     announce(failure ? "" : `Written: ${answer.text}`);
     if (failure) this.failed(failure);
@@ -84,10 +88,10 @@ export class Completion {
   /** Draw all parts; returns the TokenText of the last. */
   draw() {
     const place = byId("written");
+    closeChances();
     place.replaceChildren();
     if (!this.parts.length) return null;
-    const text = element("div", { class: "text", tabindex: "0", "aria-label": "What the model wrote" });
-    showChances(text);
+    const text = tokenPlace("What the model wrote");
     place.append(text);
     let view = null;
     for (const part of this.parts) {

@@ -26,6 +26,22 @@ export function fit(box) {
   box.style.height = `${box.scrollHeight + box.offsetHeight - box.clientHeight}px`;
 }
 
+/** Keep the end of a text in sight while it grows, as long as the reader has not gone up; `toEnd()` goes back to it. */
+export function follow(scroll, content) {
+  const near = 60; // pixels from the end at which a reader counts as following
+  let following = true;
+  const keepUp = () => following && scroll.scrollTo({ top: scroll.scrollHeight });
+  scroll.addEventListener("scroll", () => {
+    following = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < near;
+  });
+  for (const place of [content, scroll]) new ResizeObserver(keepUp).observe(place);
+  const toEnd = () => {
+    following = true;
+    keepUp();
+  };
+  return { keepUp, toEnd };
+}
+
 /** Say something to a screen reader. */
 export function announce(words) {
   byId("status").textContent = words;

@@ -1,6 +1,6 @@
 // The page as a whole: which model, which way of writing, the key, and the keys of the keyboard.
 
-import { closeChances } from "./chances.js";
+import { closeChances, watchChances } from "./chances.js";
 import { Chat } from "./chat.js";
 import { Completion } from "./completion.js";
 import { announce, byId, element, fit, notice } from "./elements.js";
@@ -15,12 +15,18 @@ const KEY_SIGNS = /^[\x21-\x7e]+$/; // what a header can hold
 const state = remembered();
 let known = [];
 let afterKey = null;
+let later = 0;
 
 const app = {
   state,
   model: () => known.find((entry) => entry.id === state.model) ?? null,
   save: () => {
+    clearTimeout(later);
     if (!remember(state)) announce("This browser does not keep the conversation");
+  },
+  saveSoon: () => {
+    clearTimeout(later);
+    later = setTimeout(app.save, 400); // not at every key
   },
   needsKey: askForKey,
 };
@@ -60,6 +66,7 @@ function setMode(mode) {
     chat.draw();
     completion.draw();
   }
+  closeChances();
   fit(byId("message"));
   fit(byId("prompt"));
 }
@@ -118,6 +125,7 @@ function togglePanel(open) {
 
 function listen() {
   document.addEventListener("keydown", escape);
+  watchChances();
   window.addEventListener("pagehide", app.save);
   WIDE.addEventListener("change", () => openPanel(WIDE.matches));
   byId("panel").addEventListener("click", () => togglePanel(byId("settings").hidden));
