@@ -43,6 +43,8 @@ class FakeServer:
         """(status, message) of the next requests for text."""
         self.breaks_after: int | None = None
         """Tokens after which the connection just ends."""
+        self.slices: int | None = None
+        """Bytes that are sent at once, with another kind of line ends and comments between the events."""
         self.bodies: list[dict[str, Any]] = []
         """What was asked for, in order."""
         self.left = 0
@@ -82,7 +84,10 @@ class FakeServer:
         body = await request.json()
         self.bodies.append(body)
         tokens = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return StreamingResponse(self._stream(body, tokens, chat), media_type="text/event-stream")
+        events: AsyncIterator[str | bytes] = self._stream(body, tokens, chat)
+        if self.slices is not None:
+            events = _sliced(events, self.slices)
+        return StreamingResponse(events, media_type="text/event-stream")
 
     async def _stream(self, body: dict[str, Any], tokens: list[str], chat: bool) -> AsyncIterator[str]:
         limit = body.get("max_tokens", DEFAULTS["max_tokens"])
@@ -104,8 +109,15 @@ class FakeServer:
         yield "data: [DONE]\n\n"
 
 
+async def _sliced(events: AsyncIterator[Any], size: int) -> AsyncIterator[bytes]:
+    async for event in events:
+        raw = (": a comment\n\n" + event).replace("\n", "\r\n").encode()
+        for start in range(0, len(raw), size):
+            yield raw[start : start + size]
+
+
 def _data(facts: dict[str, Any]) -> str:
-    return f"data: {json.dumps(facts)}\n\n"
+    return f"data: {json.dumps(facts, ensure_ascii=False)}\n\n"
 
 
 def _error(status: int, message: str) -> Response:

@@ -331,6 +331,33 @@ def test_a_narrow_page_is_whole(visit, fake):
     assert page.evaluate(overflow) == 0
 
 
+@pytest.mark.deep
+@pytest.mark.parametrize("clipboard", [True, False])
+def test_an_answer_is_copied_where_there_is_no_clipboard_too(visit, fake, clipboard):
+    page = visit()
+    if clipboard:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    else:  # as on a page that came over plain HTTP from another machine
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    fake.answers = [["two\n", " lines "]]
+    say(page, "Copy")
+    page.get_by_text("ended by itself").wait_for()
+    act(page, "Copy").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    page.get_by_label("Message").focus()
+    page.keyboard.press("Control+v")
+    assert page.get_by_label("Message").input_value() == "two\n lines "
+
+
+def test_what_the_network_cuts_into_bytes_comes_together(visit, fake):
+    page = visit()
+    fake.answers, fake.slices = [["é", "😀", "\n\ndata: x", " end"]], 1
+    say(page, "Cut")
+    page.get_by_text("ended by itself").wait_for()
+    assert texts(page)[1] == "é😀\n\ndata: x end"
+    assert page.locator(".token").count() == 4
+
+
 def ground(page: "Page") -> str:
     return page.evaluate("getComputedStyle(document.body).backgroundColor")
 
@@ -384,6 +411,13 @@ def test_clearing_begins_anew_and_stops_what_is_written(visit, fake):
     page.get_by_text("Say something to tempest").wait_for()
     done(page)
     assert texts(page) == []
+    fake.answers = [["Hello", "."]]
+    say(page, "Anew")
+    page.get_by_text("ended by itself").wait_for()
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Undo").click()
+    assert texts(page) == ["Anew", "Hello."]
+    page.get_by_role("button", name="Clear").click()
     page.reload()
     page.get_by_text("Say something to tempest").wait_for()
 

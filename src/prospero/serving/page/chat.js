@@ -57,7 +57,8 @@ export class Chat {
     notice("");
     this.editing = null;
     if (this.turns.at(-1).role === "user") this.turns.push({ role: "assistant", versions: [], at: -1 });
-    const turn = this.turns.at(-1);
+    const { turns } = this; // what is cleared meanwhile is no longer this.turns
+    const turn = turns.at(-1);
     const model = this.app.model().id;
     const messages = this.turns.slice(0, -1).map((one) => ({ role: one.role, content: said(one) }));
     if (system()) messages.unshift({ role: "system", content: system() });
@@ -69,7 +70,7 @@ export class Chat {
     const failure = await write(answer, PATH, { model, messages, ...fields, ...chances(true) }, view);
     const nothing = answer.text === "" && answer.finish !== "stop" && answer.finish !== "length";
     if (nothing) forget(turn);
-    if (!turn.versions.length) this.turns.pop();
+    if (!turn.versions.length) turns.pop();
     this.draw();
     this.view.keepUp();
     this.app.save();

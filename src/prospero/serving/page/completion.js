@@ -60,7 +60,8 @@ export class Completion {
     const fields = sampling();
     if (writing() || !fields || !this.parts.length) return;
     notice("");
-    const part = this.parts.at(-1);
+    const { parts } = this; // what is cleared meanwhile is no longer this.parts
+    const part = parts.at(-1);
     const model = this.app.model().id;
     const prompt = this.whole(this.parts.slice(0, -1));
     const answer = begin(part, model, fields.seed);
@@ -71,7 +72,7 @@ export class Completion {
     const failure = await write(answer, PATH, { model, prompt, ...fields, ...chances(false) }, view);
     const nothing = answer.text === "" && answer.finish !== "stop" && answer.finish !== "length";
     if (nothing) forget(part);
-    if (!part.versions.length) this.parts.pop();
+    if (!part.versions.length) parts.pop();
     this.draw();
     this.view.keepUp();
     this.app.save();

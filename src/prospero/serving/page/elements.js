@@ -47,11 +47,12 @@ export function announce(words) {
   byId("status").textContent = words;
 }
 
-/** Show a line above the conversation, or take it away; `action` is [words, function] of a button beside it. */
-export function notice(words, action = null) {
+/** Show a line above the message, or take it away; `action` is [words, function] of a button beside it. */
+export function notice(words, action = null, kind = "alarm") {
   const place = byId("notice");
   place.replaceChildren();
   place.hidden = !words;
+  place.className = kind;
   if (!words) return;
   place.append(element("span", {}, words));
   if (action) place.append(button(action[0], action[1]));

@@ -76,17 +76,25 @@ function toTheBox() {
   if (WIDE.matches && !byId("ask-key").open) byId(byId("chat").hidden ? "prompt" : "message").focus();
 }
 
+/** Begin anew; what was there can be had back as long as nothing else is said. */
 function clear() {
   stop();
-  const { model, mode, settings } = state;
-  Object.assign(state, fresh(), { model, mode, settings });
-  byId("message").value = byId("prompt").value = "";
-  notice("");
+  const { model, mode, settings, ...before } = state;
+  const empty = !before.turns.length && !before.parts.length && !before.prompt && !before.draft;
+  become({ ...fresh(), model, mode, settings });
+  if (empty) return;
+  notice("Cleared.", ["Undo", () => become({ ...state, ...before })], "calm");
+}
+
+function become(other) {
+  Object.assign(state, other);
+  byId("message").value = state.draft;
+  byId("prompt").value = state.prompt;
   chat.editing = null;
+  notice("");
   app.save();
   useModel();
   toTheBox();
-  announce("Cleared");
 }
 
 /** Open the dialog for the key; `then` is done once there is one. */
