@@ -90,16 +90,21 @@ class FakeServer:
         return StreamingResponse(events, media_type="text/event-stream")
 
     async def _stream(self, body: dict[str, Any], tokens: list[str], chat: bool) -> AsyncIterator[str]:
-        limit = body.get("max_tokens", DEFAULTS["max_tokens"])
         try:
-            for number, token in enumerate(tokens[:limit]):
-                if number == self.breaks_after:
-                    return
-                yield _data(_chunk(body, _piece(token, bool(body.get("logprobs")), chat), chat))
-                await asyncio.sleep(self.pause)
+            async for event in self._events(body, tokens, chat):
+                yield event
+            await asyncio.sleep(0.05)  # a client that reads only up to [DONE] leaves now
         except asyncio.CancelledError:
             self.left += 1
             raise
+
+    async def _events(self, body: dict[str, Any], tokens: list[str], chat: bool) -> AsyncIterator[str]:
+        limit = body.get("max_tokens", DEFAULTS["max_tokens"])
+        for number, token in enumerate(tokens[:limit]):
+            if number == self.breaks_after:
+                return
+            yield _data(_chunk(body, _piece(token, bool(body.get("logprobs")), chat), chat))
+            await asyncio.sleep(self.pause)
         end = {"index": 0, "finish_reason": "length" if len(tokens) > limit else "stop", "logprobs": None}
         yield _data(_chunk(body, {**end, **({"delta": {}} if chat else {"text": ""})}, chat))
         if body.get("stream_options", {}).get("include_usage"):

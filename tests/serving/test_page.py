@@ -306,13 +306,18 @@ def test_probabilities_are_shown_by_mouse_and_by_keyboard(visit, fake):
     assert "logprobs" not in fake.bodies[1]
 
 
+OVERFLOW = """() => Math.max(...[...document.querySelectorAll(
+  'html, body, header, main, aside, .scroll, .turn, .text, #written, #composer'
+)].map((e) => e.scrollWidth - e.clientWidth))"""
+"""Pixels by which something is wider than its place, a place that scrolls or cuts it off included."""
+
+
 def test_a_narrow_page_is_whole(visit, fake):
     page = visit(width=360, height=640)
     fake.answers = [["word " * 30, "x" * 200]]
-    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     say(page, "y" * 200)
     page.get_by_text("ended by itself").wait_for()
-    assert page.evaluate(overflow) == 0
+    assert page.evaluate(OVERFLOW) == 0
     assert act(page, "Regenerate").evaluate("(b) => b.getBoundingClientRect().bottom") < 600  # the end is in sight
     picture(page, "narrow")
     page.locator(".token").first.hover()
@@ -321,14 +326,14 @@ def test_a_narrow_page_is_whole(visit, fake):
     page.get_by_role("button", name="Settings").click()
     assert page.evaluate("document.activeElement.id") == "system"
     picture(page, "narrow-settings")
-    assert page.evaluate(overflow) == 0
+    assert page.evaluate(OVERFLOW) == 0
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.id") == "panel"
     page.get_by_text("Completion", exact=True).click()
     page.get_by_label("Text to be continued").fill("z" * 300)
     page.get_by_role("button", name="Complete", exact=True).click()
     page.locator("#written").get_by_text("ended by itself").wait_for()
-    assert page.evaluate(overflow) == 0
+    assert page.evaluate(OVERFLOW) == 0
 
 
 @pytest.mark.deep
