@@ -113,6 +113,23 @@ def test_an_answer_grows_while_it_comes_and_stops_when_told(visit, fake, way):
     assert fake.bodies[1]["messages"][1]["content"] == written
 
 
+@pytest.mark.deep
+def test_what_was_written_when_the_page_is_left_is_there_again(visit, fake):
+    page = visit()
+    fake.answers, fake.pause = [FOREVER, ["Anew"]], 0.01
+    say(page, "Go on")
+    page.locator("#turns .text").nth(1).get_by_text("and on and on").first.wait_for()
+    page.get_by_label("Message").fill("not sent yet")
+    page.reload()
+    page.get_by_text("· incomplete ·").wait_for()
+    fake.wait_until_left()
+    assert texts(page)[1].startswith(" and on and on")
+    assert page.get_by_label("Message").input_value() == "not sent yet"
+    act(page, "Regenerate").click()
+    page.get_by_text("2 of 2").wait_for()
+    assert texts(page) == ["Go on", "Anew"]
+
+
 def test_an_answer_is_written_once_more_and_both_are_kept(visit, fake):
     page = visit()
     fake.answers = [["One"], ["Two"]]

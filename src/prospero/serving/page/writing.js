@@ -80,7 +80,7 @@ const ENDS = {
   stop: "ended by itself",
   length: "as long as it may be",
   stopped: "stopped by you",
-  cut: "incomplete: the connection broke",
+  cut: "incomplete",
 };
 
 const count = (number, name) => `${number} ${name}${number === 1 ? "" : "s"}`;
