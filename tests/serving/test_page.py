@@ -464,22 +464,29 @@ ALIGNMENT = """async ([text, tokens, pieces]) => {
   const each = Math.ceil(text.length / pieces);
   for (let at = 0; at < pieces; at += 1) {
     const part = tokens.slice(at * Math.ceil(tokens.length / pieces), (at + 1) * Math.ceil(tokens.length / pieces));
-    view.add(text.slice(at * each, (at + 1) * each), part.map((token) => [token, -1, []]));
+    view.add(text.slice(at * each, (at + 1) * each), part.map(([token, ...hint]) => [token, -1, [], ...hint]));
   }
   view.end();
   return [place.textContent, [...place.children].map((span) => [span.textContent, span.tokens.length])];
 }"""
+HALF = "\ufffd"
 CASES = [
-    ("a b", ["a", " b"], [("a", 1), (" b", 1)]),
-    ("yes", [" yes"], [("yes", 1)]),
-    ("é!", ["\ufffd", "\ufffd", "!"], [("é", 2), ("!", 1)]),
-    ("ab😀 c", ["ab", *["\ufffd"] * 4, " c"], [("ab", 1), ("😀", 4), (" c", 1)]),
-    ("é", ["\ufffd", "\ufffd"], [("é", 2)]),
-    ("ab", ["ab", "<end>"], [("ab", 1)]),
-    ("ab", ["", "ab", ""], [("ab", 1)]),
-    ("end", ["end", "\nUs", "er:"], [("end", 1)]),
-    ("other words", ["nothing", " alike"], [("other words", 2)]),
-    ("", ["a"], []),
+    ("a b", [("a",), (" b",)], [("a", 1), (" b", 1)]),
+    ("yes", [(" yes",)], [("yes", 1)]),
+    ("é!", [(HALF,), (HALF,), ("!",)], [("é", 2), ("!", 1)]),
+    ("ab😀 c", [("ab",), *[(HALF,)] * 4, (" c",)], [("ab", 1), ("😀", 4), (" c", 1)]),
+    ("é", [(HALF,), (HALF,)], [("é", 2)]),
+    ("éü", [(HALF, [byte]) for byte in "éü".encode()], [("é", 2), ("ü", 2)]),
+    ("é😀.", [*((HALF, [byte]) for byte in "é😀".encode()), (".",)], [("é", 2), ("😀", 4), (".", 1)]),
+    ("aéb", [(f"a{HALF}", [97, 0xC3]), (f"{HALF}b", [0xA9, 98])], [("aéb", 2)]),
+    ("é😀.", [*[(HALF, 0)] * 2, *[(HALF, 1)] * 4, (".", 2)], [("é", 2), ("😀", 4), (".", 1)]),
+    (f"{HALF}x", [(HALF, [0xC3]), ("x",)], [(HALF, 1), ("x", 1)]),
+    (f"{HALF}xyz {HALF}", [(HALF, [0xC3]), *zip("xyz "), (HALF, [0xC3])], [(sign, 1) for sign in f"{HALF}xyz {HALF}"]),
+    ("ab", [("ab",), ("<end>",)], [("ab", 1)]),
+    ("ab", [("",), ("ab",), ("",)], [("ab", 1)]),
+    ("end", [("end",), ("\nUs",), ("er:",)], [("end", 1)]),
+    ("other words", [("nothing",), (" alike",)], [("other words", 2)]),
+    ("", [("a",)], []),
 ]
 
 

@@ -2,7 +2,7 @@
 //
 // A turn is {role: "user", text} or {role: "assistant", versions: [answer], at}: what the model wrote to the same
 // question, and which of it is shown. An answer is {text, tokens, model, seed, finish, usage, seconds, leftOut}.
-// A token is [text, log-probability, [[text, log-probability], ...]].
+// A token is [text, log-probability, [[text, log-probability], ...], hint?], see tokens.js for the hint.
 
 const PLACE = "prospero.page";
 const KEY = "prospero.key";

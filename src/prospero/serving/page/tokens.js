@@ -2,6 +2,11 @@
 //
 // Text and tokens arrive side by side, and the text is what counts: a token may be half a character, its text may be
 // held back, and what ends an answer is no part of it. Where tokens do not spell the text they are taken together.
+// A token is as store.js has it; its fourth part, where there is one, helps with halves of characters: its bytes, or the
+// number of characters before it.
+
+const HALF = "\ufffd"; // stands for bytes that are no whole character
+const LONGEST = 4; // bytes of a character
 
 /** Tokens of a piece of a chat, as OpenAI shapes them. */
 export function chatTokens(choice) {
@@ -10,6 +15,7 @@ export function chatTokens(choice) {
     token.token,
     token.logprob,
     (token.top_logprobs ?? []).map((other) => [other.token, other.logprob]),
+    ...(token.bytes && token.token.includes(HALF) ? [token.bytes] : []),
   ]);
 }
 
@@ -20,10 +26,19 @@ export function textTokens(choice) {
     text,
     facts.token_logprobs[at],
     Object.entries(facts.top_logprobs?.[at] ?? {}).sort((a, b) => b[1] - a[1]),
+    ...(facts.text_offset ? [facts.text_offset[at]] : []),
   ]);
 }
 
-const HALF = "\ufffd";
+/** What tokens spell by their bytes; null where that is no text. */
+function spelt(tokens) {
+  const bytes = tokens.flatMap(([text, , , hint]) => hint ?? [...new TextEncoder().encode(text)]);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(bytes));
+  } catch {
+    return null; // half a character, or none at all
+  }
+}
 
 export class TokenText {
   /** Write into `place`, which is empty. */
@@ -65,8 +80,27 @@ export class TokenText {
     return this.together(rest);
   }
 
-  /** Take the first tokens together up to one whose text stands a little further on. */
+  /** Take the first tokens together, as many as it needs to spell whole characters. */
   together(rest) {
+    const [, , , hint] = this.waiting[0];
+    if (Array.isArray(hint)) {
+      for (let count = 1; count <= Math.min(LONGEST, this.waiting.length); count += 1) {
+        const text = spelt(this.waiting.slice(0, count));
+        if (text !== null && rest.startsWith(text)) return this.mark(this.waiting.splice(0, count), this.at + text.length);
+      }
+      if (this.waiting.length < LONGEST) return false;
+    }
+    if (typeof hint === "number") {
+      const count = this.waiting.findIndex((token) => token[3] > hint);
+      if (count < 0) return false;
+      const signs = [...rest].slice(0, this.waiting[count][3] - hint); // places count characters, not halves of UTF-16
+      return this.mark(this.waiting.splice(0, count), this.at + signs.join("").length);
+    }
+    return this.upTo(rest);
+  }
+
+  /** Where nothing else is known: up to a token whose text stands a little further on. */
+  upTo(rest) {
     for (let count = 1; count < this.waiting.length; count += 1) {
       const [text] = this.waiting[count];
       const place = text === "" || text.includes(HALF) ? -1 : rest.indexOf(text);
