@@ -258,13 +258,13 @@ def test_what_goes_wrong_is_said_and_tried_again(visit, fake, watched):
     alert = page.get_by_role("alert")
     fake.refusals = [(429, "9 requests wait already"), (400, "max_tokens=0 is impossible"), (500, "a fault")]
     say(page, "Hello?")
-    alert.get_by_text("The server is busy. Try again in 3 s. 9 requests wait already").wait_for()
+    alert.get_by_text("The server is busy: 9 requests wait already. Try again in 3 s.").wait_for()
     picture(page, "busy")
     again = alert.get_by_role("button", name="Try again")
     again.click()
     alert.get_by_text("The server refused this (400): max_tokens=0 is impossible").wait_for()
     again.click()
-    alert.get_by_text("The server failed (500). a fault").wait_for()
+    alert.get_by_text("The server failed (500): a fault").wait_for()
     page.route("**/v1/**", lambda route: route.abort())
     again.click()
     alert.get_by_text("The server cannot be reached").wait_for()
@@ -279,6 +279,23 @@ def test_what_goes_wrong_is_said_and_tried_again(visit, fake, watched):
     assert (alert.count(), texts(page)) == (0, ["Hello?", "Hello there."])
     for words in ("429", "400", "500", "ERR_FAILED"):
         watched[0].expect(words)
+
+
+@pytest.mark.deep
+def test_a_page_that_met_nobody_meets_the_server_later(visit, fake, watched):
+    page = visit()
+    page.route("**/v1/models", lambda route: route.abort())
+    page.reload()
+    page.get_by_role("alert").get_by_text("The server cannot be reached").wait_for()
+    page.get_by_role("button", name="Dismiss").click()
+    say(page, "Hello?")
+    page.get_by_role("alert").get_by_text("The server cannot be reached").wait_for()
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_selector("#model:not([disabled])")
+    page.get_by_label("Message").press("Enter")
+    page.locator("#turns").get_by_text("Hello there.").wait_for()
+    watched[0].expect("ERR_FAILED")
 
 
 @pytest.mark.deep

@@ -10,7 +10,7 @@ import { begin, facts, forget, versions, write, writing } from "./writing.js";
 const PATH = "v1/chat/completions";
 
 export class Chat {
-  /** `app`: {state, model(), save(), saveSoon(), needsKey(then)}. */
+  /** `app`: {state, model(), save(), saveSoon(), needsKey(then), meet()}. */
   constructor(app) {
     this.app = app;
     this.editing = null; // the number of the turn that is being changed
@@ -41,8 +41,11 @@ export class Chat {
   /** Send what stands in the box. A question without an answer gives way to the next. */
   send() {
     const box = byId("message");
-    if (writing() || !this.app.model() || !box.value.trim()) return;
-    if (!sampling()) return;
+    if (writing() || !box.value.trim() || !sampling()) return;
+    if (!this.app.model()) {
+      this.app.meet(); // the server had not answered; it may by now
+      return;
+    }
     if (this.turns.at(-1)?.role === "user") this.turns.pop();
     this.turns.push({ role: "user", text: box.value });
     box.value = this.app.state.draft = "";

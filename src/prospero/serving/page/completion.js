@@ -10,7 +10,7 @@ import { begin, facts, forget, versions, write, writing } from "./writing.js";
 const PATH = "v1/completions";
 
 export class Completion {
-  /** `app`: {state, model(), save(), saveSoon(), needsKey(then)}. */
+  /** `app`: {state, model(), save(), saveSoon(), needsKey(then), meet()}. */
   constructor(app) {
     this.app = app;
     const box = byId("prompt");
@@ -43,7 +43,11 @@ export class Completion {
 
   /** Begin anew after the prompt. */
   complete() {
-    if (writing() || !this.app.model() || !sampling()) return;
+    if (writing() || !sampling()) return;
+    if (!this.app.model()) {
+      this.app.meet(); // the server had not answered; it may by now
+      return;
+    }
     this.parts.length = 0;
     this.goOn();
   }

@@ -29,6 +29,7 @@ const app = {
     later = setTimeout(app.save, 400); // not at every key
   },
   needsKey: askForKey,
+  meet,
 };
 const chat = new Chat(app);
 const completion = new Completion(app);

@@ -60,13 +60,12 @@ async function refusal(response) {
   }
   const { status } = response;
   if (status === 401) return new Failure("key", "This server asks for a key.");
-  return new Failure("refused", `${lead(status, response.headers.get("Retry-After"))} ${said}`.trim());
-}
-
-function lead(status, seconds) {
-  const later = seconds && /^\d+$/.test(seconds) ? ` Try again in ${seconds} s.` : " Try again in a moment.";
-  if (status === 429 || status === 503) return `The server is busy.${later}`;
-  return status >= 500 ? `The server failed (${status}).` : `The server refused this (${status}):`;
+  if (status !== 429 && status !== 503) {
+    return new Failure("refused", `The server ${status < 500 ? "refused this" : "failed"} (${status}): ${said}`);
+  }
+  const seconds = response.headers.get("Retry-After");
+  const later = /^\d+$/.test(seconds ?? "") ? `in ${seconds} s` : "in a moment";
+  return new Failure("refused", `The server is busy: ${said.replace(/\.$/, "")}. Try again ${later}.`);
 }
 
 /** The data of each event of a stream (text/event-stream), comments and other fields left out. */
