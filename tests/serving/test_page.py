@@ -113,6 +113,36 @@ def test_an_answer_grows_while_it_comes_and_stops_when_told(visit, fake, way):
     assert fake.bodies[1]["messages"][1]["content"] == written
 
 
+BELOW = "(place) => place.scrollHeight - place.scrollTop - place.clientHeight"
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("mode", ["Chat", "Completion"])
+def test_the_end_is_followed_until_the_reader_goes_up(visit, fake, mode):
+    page = visit(height=500)
+    fake.answers, fake.pause = [["many\nlines\n" * 2] * 3000], 0.02
+    page.get_by_text(mode, exact=True).click()
+    box = page.get_by_label("Message" if mode == "Chat" else "Text to be continued")
+    box.fill("Go on")
+    box.press("Enter" if mode == "Chat" else "Control+Enter")
+    place = page.locator("#scroll" if mode == "Chat" else "#paper")
+    page.wait_for_selector(".token:nth-of-type(30)")
+    assert place.evaluate(BELOW) < 500
+    assert place.evaluate("(place) => place.scrollTop") > 1000
+    page.mouse.move(400, 300)
+    page.mouse.wheel(0, -900)
+    page.wait_for_timeout(300)
+    top = place.evaluate("(place) => place.scrollTop")
+    page.wait_for_timeout(300)
+    assert place.evaluate("(place) => place.scrollTop") == top
+    assert place.evaluate(BELOW) > 500
+    place.evaluate("(place) => place.scrollTo(0, 1e9)")
+    page.wait_for_timeout(500)
+    assert place.evaluate(BELOW) < 500
+    page.keyboard.press("Escape")
+    done(page)
+
+
 @pytest.mark.deep
 def test_what_was_written_when_the_page_is_left_is_there_again(visit, fake):
     page = visit()

@@ -26,13 +26,20 @@ export function fit(box) {
   box.style.height = `${box.scrollHeight + box.offsetHeight - box.clientHeight}px`;
 }
 
-/** Keep the end of a text in sight while it grows, as long as the reader has not gone up; `toEnd()` goes back to it. */
+/**
+ * Keep the end of a text in sight while it grows, until the reader goes up; `toEnd()` goes back to it.
+ * Text may come faster than it is followed, so that being far from the end says nothing: the direction does.
+ */
 export function follow(scroll, content) {
-  const near = 60; // pixels from the end at which a reader counts as following
   let following = true;
+  let last = 0;
   const keepUp = () => following && scroll.scrollTo({ top: scroll.scrollHeight });
   scroll.addEventListener("scroll", () => {
-    following = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < near;
+    const below = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight;
+    if (below < 4) following = true;
+    else if (scroll.scrollTop < last) following = false;
+    else if (below < scroll.clientHeight) following = true;
+    last = scroll.scrollTop;
   });
   for (const place of [content, scroll]) new ResizeObserver(keepUp).observe(place);
   const toEnd = () => {
