@@ -177,7 +177,7 @@ def test_every_verb_is_a_function_a_summary_and_examples(verb, capsys):
     from prospero.configuration.help_text import examples
 
     assert callable(cli._function(verb)) and len(registry.VERBS[verb].summary) > 20
-    assert all(f"{verb}" in command for command, _ in examples(verb)) and examples(verb)
+    assert all(registry.as_typed(verb) in command for command, _ in examples(verb)) and examples(verb)
     _, out, _ = run("--help", verb=verb, capsys=capsys)
     assert registry.VERBS[verb].summary in out and examples(verb)[0][0] in out
 

@@ -158,6 +158,8 @@ def _verb_from(given: list[str]) -> tuple[str, list[str]]:
 
 def run(verb: str, given: list[str]) -> int:
     """Compose the configuration of `verb` and call its function; return the exit code."""
+    if given and f"{verb}_{given[0]}" in registry.VERBS:  # two words that are one verb: `show batch`
+        verb, given = f"{verb}_{given[0]}", given[1:]
     if registry.VERBS[verb].settings is None:
         return _run_plain(verb, given)
     given = _with_word(verb, given)
@@ -174,7 +176,7 @@ def run(verb: str, given: list[str]) -> int:
 
 
 def _with_word(verb: str, given: list[str]) -> list[str]:
-    """Return the words with the first as the setting that it stands for: `show batch` is `show what=batch`."""
+    """Return the words with the first as the setting that it stands for: `show last` is `show run=last`."""
     name = registry.VERBS[verb].word
     if name is None or not given or "=" in given[0] or given[0].startswith("-"):
         return given
