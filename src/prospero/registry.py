@@ -238,6 +238,8 @@ class Verb:
     """The verb on whose root, conf/<verb>.yaml, its own root builds; its settings class extends the other's."""
     word: str | None = None
     """The setting that a first word without = fills: `prospero show last` is `prospero show run=last`."""
+    actions: tuple[str, ...] = ()
+    """What the first word of a verb of plain words may be."""
 
 
 VERBS: dict[str, Verb] = {
@@ -355,6 +357,13 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.checkpoint:checkpoint",
         None,
         "verify, merge or show what a run has saved",
+        actions=("verify", "merge", "show"),
+    ),
+    "completion": Verb(
+        "prospero.commands.completion:completion",
+        None,
+        "print what bash, zsh or fish needs to complete commands, settings and values",
+        actions=("bash", "zsh", "fish"),
     ),
 }
 """Name on the command line -> the verb."""

@@ -65,7 +65,7 @@ def of_verb(verb: str, root: str, words: list[str]) -> str:
     lines += ["  --cfg job               print the composed settings and do nothing"]
     lines += ["  -m, --multirun          a sweep over comma-separated values"] if verb == "train" else []
     lines += ["  --config-dir FOLDER     more presets of your own, laid out like conf/"]
-    lines += ['  --shell-completion install=bash   eval "$(python train.py -sc install=bash)"']
+    lines += ['  completion in the shell:  eval "$(prospero completion bash)"']
     lines += ["", f"`{verb} <group>=<name> --help` lists every setting of that part. All presets: {_shown_folder()}"]
     return "\n".join(lines)
 

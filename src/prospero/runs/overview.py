@@ -18,7 +18,6 @@ from typing import Any
 import yaml
 
 from prospero.plain import flat
-from prospero.processes.run_lock import is_held
 from prospero.runs.folder import RunFolder
 from prospero.runs.result import Status, read_result
 
@@ -190,6 +189,8 @@ def _newest(head: list[str], lines: str, wanted: list[str]) -> tuple[int | None,
 
 def _read_numbers(run: RunFolder, row: RunRow) -> None:
     """Fill in how the run stands and what it has measured."""
+    from prospero.processes.run_lock import is_held  # names alone, for completion in a shell, need no locks
+
     problems = []
     result = read_result(run.path)
     if not result and run.result.exists():
