@@ -188,7 +188,7 @@ def test_every_verb_is_a_function_a_summary_and_examples(verb, capsys):
     from prospero.configuration.help_text import examples
 
     assert callable(cli._function(verb)) and len(registry.VERBS[verb].summary) > 20
-    assert all(f"{verb}" in command for command, _ in examples(verb)) and examples(verb)
+    assert all(registry.as_typed(verb) in command for command, _ in examples(verb)) and examples(verb)
     _, out, _ = run("--help", verb=verb, capsys=capsys)
     assert registry.VERBS[verb].summary in out and examples(verb)[0][0] in out
 
@@ -217,14 +217,11 @@ def test_every_command_of_the_help_composes(verb):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.processes
-def test_shell_completion_lists_groups_and_their_choices():
-    words = [sys.executable, "train.py", "-sc", "query=bash"]
-    import os
-
-    environment = {**os.environ, "COMP_LINE": "python train.py model=sm", "COMP_POINT": "100"}
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert "model=small" in done.stdout, done.stderr
+def test_the_option_of_hydra_gives_the_same_completion(capsys):
+    code, out, _ = run("-sc", "install=zsh", capsys=capsys)
+    assert code == 0 and out.startswith("#compdef prospero")
+    code, _, errors = run("-sc", "query=bash", capsys=capsys)
+    assert code == 2 and 'eval "$(prospero completion bash)"' in errors
 
 
 @pytest.mark.parametrize("prompt", ["The ", "def f(x, y=1): # [a]", '"Hello," she said ${name}', "${oc.env:HOME}"])

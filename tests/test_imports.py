@@ -12,6 +12,7 @@ OURS = [path for path in FILES if path.is_relative_to(SOURCE)]
 GROUND = {"registry", "errors", "log", "paths", "secret_values", "plain", "batch", "printable", "spread"}
 """What imports nothing of ours but each other."""
 MAY_IMPORT = {
+    "completion": GROUND | {"configuration", "runs"},
     "configuration": GROUND | {"data", "training", "evaluation"},  # fit.py reads the Protocols of the roots' groups
     "processes": GROUND | {"configuration"},
     "runs": GROUND | {"configuration", "processes"},

@@ -15,24 +15,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from prospero import registry, secret_values
+from prospero.configuration.options import CHOICES, OPTIONS, SWEEP
 from prospero.errors import ConfigError, Interrupted, ProsperoError, suggest
 from prospero.printable import printable, printable_lines
 from prospero.processes import ranks
 
-OPTIONS = {
-    "--help": 0, "-h": 0, "--hydra-help": 0, "--version": 0, "--cfg": 1, "-c": 1, "--resolve": 0, "--package": 1,
-    "-p": 1,
-    "--run": 0, "-r": 0, "--multirun": 0, "-m": 0, "--shell-completion": 0, "-sc": 0,
-    "--config-name": 1, "-cn": 1, "--config-dir": 1, "-cd": 1, "--info": 1, "-i": 1,
-}  # fmt: skip
-"""Option -> number of values that follow it."""
-INFO = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
-CHOICES = {"--cfg": ["job", "hydra", "all"], "--info": INFO} | {"-c": ["job", "hydra", "all"], "-i": INFO}
-"""Option -> the values it can have."""
-SWEEP = ("-m", "--multirun")
 COMPLETION = ("--shell-completion", "-sc")
 SHELLS = ("bash", "zsh", "fish")
-ASKED_OF_COMPLETION = [[f"{what}={shell}"] for what in ("install", "uninstall", "query") for shell in SHELLS]
+ASKED_OF_COMPLETION = [[f"install={shell}"] for shell in SHELLS]
 EACH_ALONE = (("--cfg", "-c"), ("--info", "-i"), COMPLETION, SWEEP, ("--run", "-r"))
 """What is done with the settings: one of these (the spellings of each)."""
 OF_CFG = ("--resolve", "--package", "-p")
@@ -141,9 +131,9 @@ def _said_by_another_rank(error: Exception) -> bool:
 
 
 def _verb_from(given: list[str]) -> tuple[str, list[str]]:
-    from prospero.configuration import help_text
-
     if not given or given[0] in ("-h", "--help", "help"):
+        from prospero.configuration import help_text
+
         print(help_text.overview())
         sys.exit(0)
     if given[0] == "--version":
@@ -159,6 +149,8 @@ def _verb_from(given: list[str]) -> tuple[str, list[str]]:
 
 def run(verb: str, given: list[str]) -> int:
     """Compose the configuration of `verb` and call its function; return the exit code."""
+    if given and f"{verb}_{given[0]}" in registry.VERBS:  # two words that are one verb: `show batch`
+        verb, given = f"{verb}_{given[0]}", given[1:]
     if registry.VERBS[verb].settings is None:
         return _run_plain(verb, given)
     given = _with_word(verb, given)
@@ -168,6 +160,8 @@ def run(verb: str, given: list[str]) -> int:
 
         print(f"prospero {prospero.__version__}")
         return 0
+    if any(option in options for option in COMPLETION):
+        return _run_plain("completion", [words[0].partition("=")[2]])
     swept = any(option in options for option in SWEEP) or "hydra.mode=MULTIRUN" in words
     if swept:
         _check_sweep(verb, given)
@@ -175,7 +169,7 @@ def run(verb: str, given: list[str]) -> int:
 
 
 def _with_word(verb: str, given: list[str]) -> list[str]:
-    """Return the words with the first as the setting that it stands for: `show batch` is `show what=batch`."""
+    """Return the words with the first as the setting that it stands for: `show last` is `show run=last`."""
     name = registry.VERBS[verb].word
     if name is None or not given or "=" in given[0] or given[0].startswith("-"):
         return given
@@ -210,8 +204,7 @@ def _compose_and_call(verb: str, words: list[str], options: list[str], *, swept:
     with rewording.worded(verb, [*words, *options]):
         loaded = plugins.load_named(verb, [*words, *options])
     _say_what_was_not_typed(loaded)
-    if not any(option in options for option in COMPLETION):
-        words = for_hydra(verb, words, swept=swept)
+    words = for_hydra(verb, words, swept=swept)
     root = plugins.root_of(options, verb)
     with rewording.worded(root, [*words, *options]):
         if "-h" in options or "--help" in options:
@@ -332,7 +325,7 @@ def _check_together(words: list[str], options: list[str]) -> None:
     if lonely and not any(option in options for option in EACH_ALONE[0]):
         raise ConfigError(f"{lonely} says how --cfg prints the settings; give it with --cfg job")
     if any(option in options for option in COMPLETION) and words not in ASKED_OF_COMPLETION:
-        raise ConfigError('--shell-completion is set up by: eval "$(python train.py -sc install=bash)"')
+        raise ConfigError('shell completion is set up by: eval "$(prospero completion bash)"')
 
 
 def _refuse_sweep_inside_a_world(given: list[str]) -> None:

@@ -237,7 +237,9 @@ class Verb:
     extends: str | None = None
     """The verb on whose root, conf/<verb>.yaml, its own root builds; its settings class extends the other's."""
     word: str | None = None
-    """The setting that a first word without = fills: `prospero show batch`."""
+    """The setting that a first word without = fills: `prospero show last` is `prospero show run=last`."""
+    actions: tuple[str, ...] = ()
+    """What the first word of a verb of plain words may be."""
 
 
 VERBS: dict[str, Verb] = {
@@ -286,12 +288,22 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.prefer:PreferConfig",
         "make pairs of a model's own answers, ranked by a metric: data for loss=dpo",
     ),
+    "runs": Verb(
+        "prospero.commands.runs:runs",
+        "prospero.commands.runs:RunsConfig",
+        "list the runs: how each stands, what it is and what it has reached",
+    ),
     "show": Verb(
         "prospero.commands.show:show",
         "prospero.commands.show:ShowConfig",
+        "show one run: what it is, what differs from the defaults, its numbers and files, how to go on",
+        word="run",
+    ),
+    "show_batch": Verb(
+        "prospero.commands.show_batch:show_batch",
+        "prospero.commands.show_batch:ShowBatchConfig",
         "print a batch of a training run with the tokens that carry loss; takes every setting of train",
         extends="train",
-        word="what",
     ),
     "find_lr": Verb(
         "prospero.commands.find_lr:find_lr",
@@ -350,6 +362,13 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.checkpoint:checkpoint",
         None,
         "verify, merge or show what a run has saved",
+        actions=("verify", "merge", "show"),
+    ),
+    "completion": Verb(
+        "prospero.commands.completion:completion",
+        None,
+        "print what bash, zsh or fish needs to complete commands, settings and values",
+        actions=("bash", "zsh", "fish"),
     ),
 }
 """Name on the command line -> the verb."""
@@ -371,6 +390,12 @@ vision_encoder: (folder, its configuration or "", shape of a picture) -> a modul
 
 ADDED: dict[str, dict[str, type]] = {}
 """Parts registered by the user's own modules: group -> name -> Config class."""
+
+
+def as_typed(verb: str) -> str:
+    """Return a verb as it is typed: `show batch` for show_batch, which stands beside `show`."""
+    first, _, rest = verb.partition("_")
+    return f"{first} {rest}" if rest and first in VERBS else verb
 
 
 def verb_of(settings: object) -> str:

@@ -24,7 +24,7 @@ from prospero.plain import flat
 def overview() -> str:
     """Return the help of `prospero` itself."""
     lines = ["Prospero: a laboratory for language models on Lightning and Hydra.", "", "commands:"]
-    lines += [f"  prospero {name:<10} {verb.summary}" for name, verb in registry.VERBS.items()]
+    lines += [f"  prospero {registry.as_typed(name):<11} {verb.summary}" for name, verb in registry.VERBS.items()]
     lines += ["", "`prospero <command> --help` shows examples and settings; `python <command>.py` is the same command."]
     return "\n".join(lines)
 
@@ -68,7 +68,7 @@ def of_verb(verb: str, root: str, words: list[str]) -> str:
     lines += ["  --cfg job               print the composed settings and do nothing"]
     lines += ["  -m, --multirun          a sweep over comma-separated values"] if verb == "train" else []
     lines += ["  --config-dir FOLDER     more presets of your own, laid out like conf/"]
-    lines += ['  --shell-completion install=bash   eval "$(python train.py -sc install=bash)"']
+    lines += ['  completion in the shell:  eval "$(prospero completion bash)"']
     lines += ["", f"`{verb} <group>=<name> --help` lists every setting of that part. All presets: {_shown_folder()}"]
     return "\n".join(lines)
 
@@ -91,7 +91,7 @@ def preset_comment(path: Path) -> str:
 
 
 def _head(verb: str) -> list[str]:
-    lines = [f"{verb}: {registry.VERBS[verb].summary}", "", "examples:"]
+    lines = [f"{registry.as_typed(verb)}: {registry.VERBS[verb].summary}", "", "examples:"]
     for command, comment in examples(verb):
         lines += [f"  {command}", f"      {comment}"]
     return lines

@@ -1,0 +1,1 @@
+"""Completion in the shell: what may stand next on a command line, without importing anything heavy."""
