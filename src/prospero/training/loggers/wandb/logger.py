@@ -139,9 +139,8 @@ class WandbLogger(RunLogger):
             self._go_on_offline("start", error)
             return
         if self.config.stop_tag is not None:
-            path, stop_file = f"{self.run.entity}/{self.run.project}/{self.run.id}", RunFolder(self.run_facts.run_dir).stop
-            every = self.config.stop_tag_every_seconds
-            self._stop_tag = StopTag(self.config.stop_tag, path, stop_file, every, resumed=bool(self.run.resumed))
+            stop_file, every = RunFolder(self.run_facts.run_dir).stop, self.config.stop_tag_every_seconds
+            self._stop_tag = StopTag(self.config.stop_tag, self.run, stop_file, every)
 
     def write_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log one row."""
