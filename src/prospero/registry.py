@@ -206,7 +206,7 @@ PARTS: dict[str, dict[str, str]] = {
         "repetition": "prospero.training.callbacks.repetition:RepetitionConfig",
     },
     "logger": {
-        "wandb": "prospero.training.loggers.wandb:WandbConfig",
+        "wandb": "prospero.training.loggers.wandb.logger:WandbConfig",
         "tensorboard": "prospero.training.loggers.tensorboard:TensorboardConfig",
     },
     "retrieval": {

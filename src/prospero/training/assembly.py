@@ -10,7 +10,7 @@ from prospero.data.prepare import PreparedData
 from prospero.evaluation.metrics.base import MetricFacts
 from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor, refuse_text_metrics
 from prospero.evaluation.monitor import Monitor
-from prospero.model.size import flops_per_token
+from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
 from prospero.objective.preference import objective_of
 from prospero.processes import ranks
@@ -127,9 +127,11 @@ def build_trainer(session: Session, prepared: PreparedData, module: TrainingModu
         trained_on=[*(folder for folder in trained_before(config, session.source) if folder), prepared.directory],
         tokens_per_step=config.global_batch_size * config.seq_len,
         flops_per_token=flops_per_token(module.model, config.seq_len),
+        size=count_parameters(module.model),
         precision=session.hardware.precision.name,
         seed=config.seed,
         monitor=monitor,
+        higher_is_better=module.metrics.directions([*session.tasks, *session.analyses]),
         sampling=config.sampling,
         tasks=session.tasks,
         analyses=session.analyses,

@@ -81,6 +81,8 @@ def write_results(run: RunParts, outcome: Outcome) -> int:
     if session.usage is not None:
         session.usage.update()
         run.trainer.strategy.barrier("usage")
+    for logger in session.loggers:
+        logger.log_summary({"stop_reason": state.stop_reason, "training_seconds": round(state.seconds, 3)})
     if not ranks.is_rank_zero() or (outcome.best is None and state.stopping_to_resume):
         return exit_code
     if outcome.best is not None:
@@ -110,6 +112,8 @@ def write_results(run: RunParts, outcome: Outcome) -> int:
         stop_reason=state.stop_reason or "",
         usage_lines=in_words(used),
     )
+    for logger in session.loggers:
+        logger.log_files(session.folder)
     _say_results(run, outcome, bigram)
     for line in in_words(used):
         log.info("%s", line)

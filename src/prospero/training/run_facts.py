@@ -1,11 +1,12 @@
 """What is known only when a run starts, and what callbacks and loggers may ask about it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prospero.evaluation.monitor import Monitor
+from prospero.model.size import ParameterCount
 
 if TYPE_CHECKING:
     from prospero.data.tokenizer.tokenizer import Tokenizer
@@ -36,12 +37,16 @@ class RunFacts:
     """Tokens that one optimiser step reads: global batch times sequence length."""
     flops_per_token: float = 0.0
     """Floating-point operations of one token's forward and backward; 0 when not counted."""
+    size: ParameterCount | None = None
+    """Numbers of parameters; None when not counted."""
     precision: str = "float32"
     """`float32`, `bf16`, `bf16_true` or `float16`, as resolved."""
     seed: int = 0
     """The run's seed."""
     monitor: Monitor = field(default_factory=Monitor)
     """The number by which the run is judged."""
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+    """Each number of a validation by which a model is better or worse -> whether the larger is the better."""
     sampling: Any = None
     """Settings of how samples are drawn (temperature, top-k, top-p); None draws greedily."""
     tasks: "Sequence[Measurement]" = ()

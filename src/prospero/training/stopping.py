@@ -10,12 +10,15 @@ from contextlib import ExitStack
 import lightning as L
 
 from prospero.log import log
+from prospero.printable import printable
 from prospero.processes import signals
 from prospero.runs.folder import RunFolder
 from prospero.training.guards.step_report import STOP_REASONS
 from prospero.training.state import RunState
 
 STOP_FILE_CHECKED_EVERY_SECONDS = 1.0
+_MOST_SAID = 200
+"""Characters of a STOP file that become part of the run's reason to stop."""
 
 
 class StopReasons:
@@ -71,8 +74,18 @@ class StopReasons:
             self.state.exit_code = 128 + signal.Signals[reason].value
             self.state.stop_reason = f"interrupted by {reason}"
         elif trainer.is_global_zero:
+            self.state.stop_reason += self._who_asked()
             self.folder.stop.unlink(missing_ok=True)
         log.warning("%s at step %d: saving, then leaving", self.state.stop_reason, step)
+
+    def _who_asked(self) -> str:
+        """Return what the STOP file says of itself; empty where it says nothing."""
+        try:
+            with open(self.folder.stop, encoding="utf-8", errors="replace") as file:
+                said = file.read(_MOST_SAID).strip()
+        except OSError:
+            return ""
+        return f": {printable(said)}" if said else ""
 
     def stop_for_time(self, trainer: L.Trainer) -> None:
         """End the run, whose time is over."""

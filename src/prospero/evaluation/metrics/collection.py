@@ -129,6 +129,12 @@ class TokenMetrics(nn.Module):
         names = [name.partition("/")[2] for name in self.names()]
         return [name for name in names if self.members[name.split("/")[0]].higher_is_better]
 
+    def directions(self, tasks: Sequence[Measurement] = ()) -> dict[str, bool]:
+        """Return each number by which a model is judged, of the metrics and of tasks -> whether larger is better."""
+        found = {name: self.members[name.split("/")[1]].higher_is_better for name in self.names()}
+        of_tasks = [(task.name, one) for task in tasks if task.judged for one in task.quantities]
+        return found | {f"val/{task}/{one.name}": one.higher_is_better for task, one in of_tasks}
+
     def monitor(self, name: str, tasks: Sequence[Measurement] = ()) -> Monitor:
         """Return what watches the number `name`; ConfigError when no metric and no task of the run measures it."""
         of_tasks = {f"val/{task.name}/{number.name}": number for task in tasks for number in task.quantities}

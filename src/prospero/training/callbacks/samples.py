@@ -18,7 +18,7 @@ from prospero.printable import printable_lines
 from prospero.runs.folder import RunFolder
 from prospero.training.callbacks.base import StepCallback
 from prospero.training.gathered import reshard
-from prospero.training.loggers import log_text
+from prospero.training.loggers import log_rows
 from prospero.training.module import TrainingModule, training_module
 from prospero.training.run_facts import RunFacts
 from prospero.training.side_file import SideFile
@@ -112,8 +112,11 @@ class Samples(StepCallback):
             heading = f"## step {trainer.global_step}, {tokens:,} tokens, prompt {prompt!r}"
             parts.append(f"\n{heading}\n\n{_FENCE}text\n{printable_lines(prompt + text)}\n{_FENCE}\n")
         self.file.append("".join(parts))
-        together = "\n\n".join(prompt + text for prompt, text in zip(self.config.prompts, texts))
-        log_text(trainer.loggers, "samples", together, trainer.global_step)
+        step, prompts = trainer.global_step, self.config.prompts
+        rows = [
+            {"step": step, "tokens": tokens, "prompt": prompt, "text": text} for prompt, text in zip(prompts, texts)
+        ]
+        log_rows(trainer.loggers, "samples", rows, step)
         log.info(
             "step %d writes: %s", trainer.global_step, " ".join((self.config.prompts[-1] + texts[-1]).split())[:100]
         )

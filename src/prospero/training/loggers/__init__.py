@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
@@ -27,6 +28,13 @@ def log_picture(loggers: Iterable[Logger], name: str, path: Path, step: int) -> 
     for logger in loggers:
         if isinstance(logger, RunLogger):
             logger.log_picture(name, path, step)
+
+
+def log_rows(loggers: Iterable[Logger], name: str, rows: Sequence[dict[str, Any]], step: int) -> None:
+    """Add rows to a table that grows with the run, its columns those of the first row."""
+    for logger in loggers:
+        if isinstance(logger, RunLogger):
+            logger.log_rows(name, rows, step)
 
 
 def log_table(loggers: Iterable[Logger], name: str, rows: Sequence[dict[str, str]], step: int) -> None:

@@ -10,6 +10,7 @@ from lightning.pytorch.loggers.logger import Logger
 from prospero.log import log
 from prospero.paths import disk_is_full
 from prospero.processes import ranks
+from prospero.runs.folder import RunFolder
 
 
 class RunLogger(Logger):
@@ -56,9 +57,21 @@ class RunLogger(Logger):
         """Write a table, where the logger shows tables or text; all rows have the columns of the first."""
         self._safely("write a table", lambda: self.write_table(name, rows, step))
 
+    def log_rows(self, name: str, rows: Sequence[dict[str, Any]], step: int) -> None:
+        """Add rows to a table that grows with the run, where the logger shows tables; all have the first's columns."""
+        self._safely("add to a table", lambda: self.write_rows(name, rows, step))
+
     def log_picture(self, name: str, path: Path, step: int) -> None:
         """Show a PNG file, where the logger shows pictures."""
         self._safely("write a picture", lambda: self.write_picture(name, path, step))
+
+    def log_summary(self, values: Mapping[str, Any]) -> None:
+        """Keep values that stand for the whole run, where the logger keeps such."""
+        self._safely("write the summary", lambda: self.write_summary(values))
+
+    def log_files(self, folder: RunFolder) -> None:
+        """Tell that the run has ended and all its files are written, where the logger takes files."""
+        self._safely("take the files", lambda: self.write_files(folder))
 
     def close(self, exit_code: int = 0) -> None:
         """End; always called once, however the run ends. `exit_code` is the run's."""
@@ -80,8 +93,18 @@ class RunLogger(Logger):
         lines = ["\n".join(f"{column}: {cell}" for column, cell in row.items()) for row in rows]
         self.write_text(name, "\n\n".join(lines), step)
 
+    def write_rows(self, name: str, rows: Sequence[dict[str, Any]], step: int) -> None:
+        """Write the rows as a table of their own; some loggers show one table that grows."""
+        self.write_table(name, [{column: str(cell) for column, cell in row.items()} for row in rows], step)
+
     def write_picture(self, name: str, path: Path, step: int) -> None:
         """Do nothing: only some loggers show pictures."""
+
+    def write_summary(self, values: Mapping[str, Any]) -> None:
+        """Do nothing: only some loggers keep values of the whole run."""
+
+    def write_files(self, folder: RunFolder) -> None:
+        """Do nothing: only some loggers take files."""
 
     @abstractmethod
     def finish(self, exit_code: int) -> None:

@@ -1,12 +1,8 @@
 """Weights & Biases, under one rule: it never asks and never stops a run. Without a key the run is logged offline."""
 
-import configparser
 import contextlib
-import netrc
-import os
-import secrets
+import html
 import shlex
-import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -14,33 +10,30 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from prospero.errors import ConfigError
 from prospero.log import log
-from prospero.paths import write_text
 from prospero.runs.folder import RunFolder
 from prospero.secret_values import scrub
 from prospero.training.loggers.base import RunLogger, first_line
+from prospero.training.loggers.wandb.access import Mode, check_server, has_key, resolve_mode, run_id
+from prospero.training.loggers.wandb.artifacts import log_evaluation, log_model, log_receipt
+from prospero.training.loggers.wandb.extras import Extras, GrowingTable
+from prospero.training.loggers.wandb.facts import KEY, BestNumbers, run_facts_for_config
+from prospero.training.loggers.wandb.names import LONGEST_NAME, check_project, fitting_tags
+from prospero.training.loggers.wandb.stop_tag import StopTag
 from prospero.training.run_facts import RunFacts
-
-_DEFAULT_HOST = "https://api.wandb.ai"
-_LONGEST_TAG, _LONGEST_NAME = 64, 128
-"""Characters that W&B takes for a tag, and for the name of a run, a group or a project."""
-_NOT_IN_A_PROJECT = "/\\#?%:"
-
 
 UNSYNCED_SECONDS = 30.0
 """W&B writes what it was handed to disk every 15 s or so (measured); rows of this time are handed over again."""
 
 
-class Mode(Enum):
-    """Where the run is logged."""
+class Kept(Enum):
+    """What of a run can be kept in W&B as an artifact."""
 
-    auto = "auto"
-    online = "online"
-    offline = "offline"
-    disabled = "disabled"
+    model = "model"
+    receipt = "receipt"
+    evaluation = "evaluation"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -57,22 +50,38 @@ class WandbConfig:
     """Added to the run's own tags."""
     mode: Mode = Mode.auto
     """auto is online where a key is found, else offline."""
+    artifacts: list[Kept] = field(default_factory=list)
+    """What of a finished run is uploaded as an artifact: model (the folder model/), receipt (of its data), evaluation
+    (its results and the tables of its tasks)."""
+    stop_tag: str | None = "stop"
+    """A run that gets this tag in W&B saves and stops; null: none does."""
+    stop_tag_every_seconds: float = 30.0
+    """How often it is looked for."""
     init_timeout_seconds: float = 30.0
     """How long the server may take to answer at the start before the run is logged offline."""
     finish_timeout_seconds: float = 60.0
     """How long the end of the run may wait for the upload."""
 
     def __post_init__(self) -> None:
-        refused = sorted({char for char in self.project if char in _NOT_IN_A_PROJECT})
-        if refused or not 1 <= len(self.project) <= _LONGEST_NAME:
-            what = f"holds {' '.join(refused)}" if refused else f"has {len(self.project)} characters"
-            raise ConfigError(
-                f"logger.wandb.project={self.project} {what}; W&B takes 1 to {_LONGEST_NAME} characters, none of "
-                f"{' '.join(_NOT_IN_A_PROJECT)}"
-            )
+        check_project("logger.wandb.project", self.project)
+        if self.stop_tag is not None and not self.stop_tag.strip():
+            raise ConfigError("logger.wandb.stop_tag= is empty; give a word, or null for none")
+        if self.stop_tag in self.tags:
+            self._refuse_own(self.stop_tag)
+        for name in ("stop_tag_every_seconds", "init_timeout_seconds", "finish_timeout_seconds"):
+            if not (value := getattr(self, name)) > 0:
+                raise ConfigError(f"logger.wandb.{name}={value} is not possible; give a number above zero")
+
+    def _refuse_own(self, tag: str | None) -> None:
+        raise ConfigError(
+            f"tags=[{tag}] is the tag by which a run is stopped from W&B; choose another, or another "
+            "logger.wandb.stop_tag"
+        )
 
     def build(self, run: RunFacts) -> "WandbLogger":
         """Return the logger; W&B itself starts with training."""
+        if self.stop_tag in run.tags:
+            self._refuse_own(self.stop_tag)
         return WandbLogger(self, run)
 
 
@@ -89,8 +98,14 @@ class WandbLogger(RunLogger):
         self.config = config
         self.run_facts = run
         self.run: Any = None
+        self.extras = Extras(lambda: self.run)
+        self.best = BestNumbers(run)
         self._fell_back = False
         self._recent: deque[tuple[float, dict[str, Any]]] = deque()  # rows that W&B's process may not have on disk yet
+        self._growing: dict[str, GrowingTable] = {}
+        self._tables: dict[str, Sequence[dict[str, str]]] = {}
+        self._summary: dict[str, Any] = {}
+        self._stop_tag: StopTag | None = None
 
     @property
     def name(self) -> str:
@@ -103,9 +118,13 @@ class WandbLogger(RunLogger):
         return run_id(self.run_facts.run_dir)
 
     def open_at(self, step: int) -> None:
-        """Start W&B; `step` is not needed, as W&B joins points by our own axis."""
+        """Start W&B, which joins points by our own axis; the best numbers until `step` are taken up."""
         if self.run is not None:
             return
+        self._start()
+        self.write_summary(self.best.begin(step))
+
+    def _start(self) -> None:
         mode = resolve_mode(self.config.mode)
         if mode is not Mode.online:
             self.run = self._init(mode)
@@ -118,6 +137,10 @@ class WandbLogger(RunLogger):
             self.run = self._init(mode)
         except Exception as error:
             self._go_on_offline("start", error)
+            return
+        if self.config.stop_tag is not None:
+            stop_file, every = RunFolder(self.run_facts.run_dir).stop, self.config.stop_tag_every_seconds
+            self._stop_tag = StopTag(self.config.stop_tag, self.run, stop_file, every)
 
     def write_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Log one row."""
@@ -126,36 +149,74 @@ class WandbLogger(RunLogger):
         while self._recent[0][0] < time.monotonic() - UNSYNCED_SECONDS:
             self._recent.popleft()
         self._hand_over(row)
+        self.write_summary(self.best.update(metrics))
 
     def write_text(self, name: str, text: str, step: int) -> None:
         """Log generated `text`, shown as written."""
-        import html
 
-        import wandb
+        def hand_over(run: Any) -> None:
+            import wandb
 
-        page = wandb.Html(f"<pre style='white-space: pre-wrap'>{html.escape(text)}</pre>")
-        self._hand_over({"step": step, name: page})
+            page = wandb.Html(f"<pre style='white-space: pre-wrap'>{html.escape(text)}</pre>")
+            run.log({"step": step, name: page})
+
+        self._add(name, hand_over)
 
     def write_table(self, name: str, rows: Sequence[dict[str, str]], step: int) -> None:
         """Log a table, which W&B shows as one."""
-        import wandb
+        self._tables[name] = rows
 
-        table = wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
-        self._hand_over({"step": step, name: table})
+        def hand_over(run: Any) -> None:
+            import wandb
+
+            table = wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
+            run.log({"step": step, name: table})
+
+        self._add(name, hand_over)
+
+    def write_rows(self, name: str, rows: Sequence[dict[str, Any]], step: int) -> None:
+        """Add rows to the run's table `name`."""
+        table = self._growing.setdefault(name, GrowingTable(name, list(rows[0])))
+        self._add(name, lambda run: table.hand_over(run, step, rows))
 
     def write_picture(self, name: str, path: Path, step: int) -> None:
         """Log a picture."""
-        import wandb
 
-        self._hand_over({"step": step, name: wandb.Image(str(path))})
+        def hand_over(run: Any) -> None:
+            import wandb
+
+            run.log({"step": step, name: wandb.Image(str(path))})
+
+        self._add(name, hand_over)
+
+    def write_summary(self, values: Mapping[str, Any]) -> None:
+        """Keep values for the whole run."""
+        self._summary |= values
+        if values and self.run is not None:
+            self.run.summary.update(dict(values))
+
+    def write_files(self, folder: RunFolder) -> None:
+        """Upload what the setting `artifacts` names."""
+        kept = self.config.artifacts
+        if Kept.model in kept:
+            self._add("the model", lambda run: log_model(run, folder))
+        if Kept.receipt in kept:
+            self._add("the receipt", lambda run: log_receipt(run, folder))
+        if Kept.evaluation in kept:
+            self._add("the evaluation", lambda run: log_evaluation(run, folder, self._tables))
 
     def finish(self, exit_code: int) -> None:
         """Finish the run, within the time set; always called, or the next run in this process would continue it."""
-        run, self.run = self.run, None
         self.off = True
-        if run is None:
+        if self._stop_tag is not None:
+            self._stop_tag.end()
+        if self.run is None:
             return
         started = time.monotonic()
+        left = self.extras.wait(self.config.finish_timeout_seconds)
+        if left:
+            log.warning("W&B was too slow to take %s; the run folder has it", ", ".join(left))
+        run, self.run = self.run, None
         try:
             run.finish(exit_code=exit_code)
         except Exception as error:
@@ -163,6 +224,10 @@ class WandbLogger(RunLogger):
             return
         if run.settings.mode == "online" and time.monotonic() - started >= self.config.finish_timeout_seconds:
             self._say_unsent("the upload did not end in time")
+
+    def _add(self, name: str, hand_over: Any) -> None:
+        self.open_at(0)
+        self.extras.add(name, hand_over)
 
     def _hand_over(self, row: dict[str, Any]) -> None:
         self.open_at(0)
@@ -174,8 +239,6 @@ class WandbLogger(RunLogger):
             self._go_on_offline("log", error)
             for _, recent in self._recent:  # a point twice at its step is better than a point lost
                 self._run().log(recent)
-            if row not in (recent for _, recent in self._recent):
-                self._run().log(row)
 
     def _run(self) -> Any:
         return self.run
@@ -185,10 +248,13 @@ class WandbLogger(RunLogger):
         import wandb
 
         self._fell_back, self.run = True, None
+        if self._stop_tag is not None:
+            self._stop_tag.end()
         # W&B's own process may be dead: what is left of the connection to it is dropped. It may raise then, too.
         with contextlib.suppress(Exception):
             wandb.teardown(exit_code=1)
         self.run = self._init(Mode.offline)
+        self.write_summary(self._summary)
         log.warning(
             "W&B failed to %s (%s); the run goes on and is logged offline. Send it later with: %s",
             what,
@@ -220,14 +286,14 @@ class WandbLogger(RunLogger):
         run = wandb.init(
             project=self.config.project,
             entity=self.config.entity,
-            group=scrub(self.config.group or self.run_facts.group)[:_LONGEST_NAME] or None,
+            group=scrub(self.config.group or self.run_facts.group)[:LONGEST_NAME] or None,
             tags=fitting_tags([scrub(tag) for tag in (*self.run_facts.tags, *self.config.tags)]) or None,
-            name=self.run_facts.name[:_LONGEST_NAME],
+            name=self.run_facts.name[:LONGEST_NAME],
             id=run_id(folder),
             resume="allow",
             dir=str(folder),
             mode=mode.value,  # pyright: ignore[reportArgumentType]
-            config=self.run_facts.config,
+            config={**self.run_facts.config, KEY: run_facts_for_config(self.run_facts)},
             settings=settings,
             reinit="create_new",
         )
@@ -235,68 +301,3 @@ class WandbLogger(RunLogger):
         run.define_metric("tokens", step_metric="step")
         run.define_metric("*", step_metric="step")
         return run
-
-
-def fitting_tags(tags: list[str]) -> list[str]:
-    """Return the tags as W&B takes them, each once: an empty one is left out, a long one cut, and both are said."""
-    fitting = {}
-    for tag in tags:
-        cut = tag.strip()[:_LONGEST_TAG].strip()
-        if cut != tag or not cut:
-            how = f"it is sent as '{cut}'" if cut else "it is left out"
-            log.warning("W&B takes tags of 1 to %d characters: '%s' is too long or empty, %s", _LONGEST_TAG, tag, how)
-        fitting[cut] = None
-    return [tag for tag in fitting if tag]
-
-
-def check_server(seconds: float = 5.0) -> None:
-    """Raise OSError when nobody answers at W&B's address within `seconds`: W&B itself would try for 90 s.
-
-    Behind a proxy nothing is checked: the address need not be reachable from here.
-    """
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")):
-        return
-    url = urlparse(os.environ.get("WANDB_BASE_URL", _DEFAULT_HOST))
-    port = url.port or (80 if url.scheme == "http" else 443)
-    socket.create_connection((url.hostname or "", port), timeout=seconds).close()
-
-
-def run_id(folder: Path) -> str:
-    """Return the W&B run id kept in the run `folder`, a new one when there is none."""
-    file = RunFolder(folder).wandb_run_id
-    if file.is_file():
-        return file.read_text(encoding="utf-8").strip()
-    new = secrets.token_hex(4)
-    write_text(file, new + "\n")
-    return new
-
-
-def resolve_mode(asked: Mode) -> Mode:
-    """Return the mode; auto follows WANDB_MODE, else is online where a key is found and offline where none is."""
-    if asked is not Mode.auto:
-        return asked
-    from_environment = os.environ.get("WANDB_MODE", "")
-    if from_environment in Mode.__members__ and from_environment != "auto":
-        return Mode[from_environment]
-    return Mode.online if has_key() else Mode.offline
-
-
-def has_key() -> bool:
-    """Whether a key for W&B is in the environment, in netrc, or in W&B's settings; looks only, asks nobody."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", _DEFAULT_HOST)).hostname or ""
-    for candidate in (os.environ.get("NETRC", ""), "~/.netrc", "~/_netrc"):
-        path = Path(candidate).expanduser()
-        try:
-            if candidate and path.is_file() and netrc.netrc(str(path)).authenticators(host):
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    folder = Path(os.environ.get("WANDB_CONFIG_DIR", "~/.config/wandb")).expanduser()
-    settings = configparser.ConfigParser()
-    try:
-        settings.read(folder / "settings", encoding="utf-8")
-    except configparser.Error:
-        return False
-    return any(section.get("api_key") for section in settings.values())
