@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "analysis": GROUND | {"model", "objective", "data", "generation", "runs", "checkpoints", "evaluation"},
     "planning": GROUND | {"model", "objective", "data", "evaluation", "runs"},
     "sweeps": GROUND | {"configuration", "processes", "runs"},
+    "board": GROUND | {"configuration", "processes", "runs", "sweeps"},
     "training": GROUND
     | {"configuration", "processes", "runs", "model", "objective", "optim", "data", "checkpoints", "generation"}
     | {"evaluation", "sweeps"},
