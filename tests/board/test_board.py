@@ -196,8 +196,11 @@ def test_the_jobs_of_a_sweep_are_told(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "jobs": 3}', '{"format": 1, "jobs": [{}]}',
-                                  '{"format": 1, "jobs": [{"number": 0, "status": "odd", "overrides": []}]}'])  # fmt: skip
+SWEEPS = ["", "[]", "{}", '{"format": 1}', '{"format": 1, "jobs": 3}', '{"format": 1, "jobs": [{}]}']
+SWEEPS += ['{"format": 1, "jobs": [{"number": 0, "status": "odd", "overrides": []}]}']
+
+
+@pytest.mark.parametrize("text", SWEEPS)
 def test_a_damaged_sweep_is_named_and_harms_nobody(tmp_path, text):
     make_run(tmp_path, "sweeps/s/0", result=finished())
     (tmp_path / "sweeps/s/sweep.json").write_text(text)

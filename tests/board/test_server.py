@@ -3,13 +3,10 @@
 import http.client
 import json
 import os
-import threading
 from urllib.parse import quote
 
 import pytest
 
-from prospero.board.board import Board
-from prospero.board.server import BoardServer
 from prospero.processes.run_lock import RunLock
 from tests.board.fakes import HOSTILE, NOT_UTF8, finished, make_run
 
@@ -35,41 +32,28 @@ class Client:
 
 
 @pytest.fixture
-def serve(tmp_path):
-    servers = []
-
-    def start(**options):
-        given = {"refresh_seconds": 1.0, "stop_button": False} | options
-        server = BoardServer(Board(tmp_path), 0, **given)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        return Client(server)
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def begin(serve):
+    """Return `begin(**options)`: a client of a board of tmp_path."""
+    return lambda **options: Client(serve(**options))
 
 
-def test_it_listens_on_this_machine_alone(serve):
-    assert serve().server.server_address[0] == "127.0.0.1"
+def test_it_listens_on_this_machine_alone(begin):
+    assert begin().server.server_address[0] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "127.0.0.1:1", "localhost", "x"])
-def test_another_name_is_refused(serve, host):
-    status, answer = serve().json("/api/runs", host=host)
+def test_another_name_is_refused(begin, host):
+    status, answer = begin().json("/api/runs", host=host)
     assert (status, list(answer)) == (421, ["error"])
 
 
-def test_localhost_is_a_name_of_it(serve):
-    client = serve()
+def test_localhost_is_a_name_of_it(begin):
+    client = begin()
     assert client.json("/api/runs", host=f"localhost:{client.server.server_port}")[0] == 200
 
 
-def test_the_page_and_its_files_have_a_strict_policy(serve):
-    client = serve()
+def test_the_page_and_its_files_have_a_strict_policy(begin):
+    client = begin()
     for path in ("/", "/page/main.js", "/page/board.css", "/api/runs"):
         answer, data = client.ask(path)
         assert answer.status == 200 and data
@@ -80,15 +64,17 @@ def test_the_page_and_its_files_have_a_strict_policy(serve):
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/page/", "/page/../server.py", "/page/..%2fserver.py", "/page/index.html", "/etc/passwd", "/api", "/api/stop",
-     "/api/file", "/api/file?run=train/a", "/api/file?run=..&path=config.yaml", "/api/file?run=train/a&path=../a/config.yaml",
-     "/api/file?run=train/a/checkpoints&path=x.txt", "/api/detail", "/api/detail?run=../..", "/%2e%2e/x"],
-)  # fmt: skip
-def test_everything_else_is_not_there(serve, tmp_path, path):
+ELSEWHERE = """
+/page/ /page/../server.py /page/..%2fserver.py /page/index.html /etc/passwd /api /api/stop /api/file /api/detail
+/api/file?run=..&path=config.yaml /api/file?run=train/a&path=../a/config.yaml /%2e%2e/x /api/detail?run=../..
+/api/file?run=train/a/checkpoints&path=x.txt /api/file?run=train/a
+"""
+
+
+@pytest.mark.parametrize("path", ELSEWHERE.split())
+def test_everything_else_is_not_there(begin, tmp_path, path):
     make_run(tmp_path, "train/a")
-    client = serve()
+    client = begin()
     client.ask("/api/runs")
     assert client.json(path)[0] == 404
 
@@ -96,18 +82,18 @@ def test_everything_else_is_not_there(serve, tmp_path, path):
 @pytest.mark.parametrize(
     "query", ["", "?metric=x", "?metric=x&points=-1", "?points=9999999999", "?points=1e3", "?points=٣"]
 )
-def test_curves_need_a_number_of_points(serve, query):
-    assert serve().json(f"/api/curves{quote(query, safe='?=&')}")[0] == 400
+def test_curves_need_a_number_of_points(begin, query):
+    assert begin().json(f"/api/curves{quote(query, safe='?=&')}")[0] == 400
 
 
 @pytest.mark.parametrize("path", ["http://[/", "/api/runs?" + "a=1&" * 6000])
-def test_what_is_no_address_is_refused(serve, path):
-    assert serve().json(path)[0] == 400
+def test_what_is_no_address_is_refused(begin, path):
+    assert begin().json(path)[0] == 400
 
 
-def test_curves_are_answered(serve, tmp_path):
+def test_curves_are_answered(begin, tmp_path):
     make_run(tmp_path, "train/a b")
-    client = serve()
+    client = begin()
     key = client.json("/api/runs")[1]["runs"][0]["key"]
     status, answer = client.json(
         f"/api/curves?metric={quote('train/loss', safe='')}&points=100&run={quote(key, safe='')}~"
@@ -116,11 +102,11 @@ def test_curves_are_answered(serve, tmp_path):
 
 
 @pytest.mark.parametrize("name", [HOSTILE.replace("/", ""), NOT_UTF8, "a+b %41"])
-def test_files_of_runs_are_served_by_any_name_without_scripts(serve, tmp_path, name):
+def test_files_of_runs_are_served_by_any_name_without_scripts(begin, tmp_path, name):
     folder = make_run(tmp_path, "train/plain")
     (folder / "report.html").write_text("<script>document.title = 'owned'</script>page")
     folder.rename(folder.with_name(name))
-    client = serve()
+    client = begin()
     key = client.json("/api/runs")[1]["runs"][0]["key"]
     files = client.json(f"/api/detail?run={quote(key, safe='')}")[1]["files"]
     assert [file["name"] for file in files] == ["report.html", "config.yaml", "log.txt", "metrics.csv"]
@@ -132,9 +118,9 @@ def test_files_of_runs_are_served_by_any_name_without_scripts(serve, tmp_path, n
         assert answer.headers["Content-Type"].startswith("text/html" if file["name"] == "report.html" else "text/plain")
 
 
-def test_nothing_is_stopped_unless_that_was_asked_for(serve, tmp_path):
+def test_nothing_is_stopped_unless_that_was_asked_for(begin, tmp_path):
     folder = make_run(tmp_path, "train/a")
-    client = serve()
+    client = begin()
     assert client.json("/api/runs")[1]["token"] is None
     with RunLock(folder).take():
         status, answer = client.json("/api/stop", method="POST", body=json.dumps({"run": "train/a"}))
@@ -162,10 +148,10 @@ STOPS = {
 
 
 @pytest.mark.parametrize("how", STOPS)
-def test_stop_is_for_the_own_page_and_a_run_that_runs(serve, tmp_path, how):
+def test_stop_is_for_the_own_page_and_a_run_that_runs(begin, tmp_path, how):
     folder = make_run(tmp_path, "train/a")
     make_run(tmp_path, "train/done", result=finished())
-    client = serve(stop_button=True)
+    client = begin(stop_button=True)
     with RunLock(folder).take():
         token = client.json("/api/runs")[1]["token"]
         given = {
@@ -184,15 +170,15 @@ def test_stop_is_for_the_own_page_and_a_run_that_runs(serve, tmp_path, how):
     assert sorted(os.listdir(tmp_path / "train")) == ["a", "done"]
 
 
-def test_every_start_has_a_token_of_its_own(serve):
-    tokens = {serve(stop_button=True).json("/api/runs")[1]["token"] for _ in range(2)}
+def test_every_start_has_a_token_of_its_own(begin):
+    tokens = {begin(stop_button=True).json("/api/runs")[1]["token"] for _ in range(2)}
     assert len(tokens) == 2 and min(map(len, tokens)) >= 32
 
 
-def test_a_file_that_grows_while_it_is_sent_is_sent_as_announced(serve, tmp_path):
+def test_a_file_that_grows_while_it_is_sent_is_sent_as_announced(begin, tmp_path):
     folder = make_run(tmp_path, "train/a")
     (folder / "log.txt").write_text("x" * 1_000_000)
-    client = serve()
+    client = begin()
     client.ask("/api/runs")
     connection = http.client.HTTPConnection("127.0.0.1", client.server.server_port, timeout=20)
     connection.request("GET", "/api/file?run=train/a&path=log.txt")
@@ -204,5 +190,5 @@ def test_a_file_that_grows_while_it_is_sent_is_sent_as_announced(serve, tmp_path
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "HEAD"])
-def test_other_methods_are_refused(serve, method):
-    assert serve().ask("/api/runs", method=method)[0].status == 501
+def test_other_methods_are_refused(begin, method):
+    assert begin().ask("/api/runs", method=method)[0].status == 501

@@ -73,9 +73,10 @@ def test_an_old_lock_is_tried_once_in_a_while(folder, monkeypatch):
     assert len(tried) == 2
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"), [("DONE", State.finished), ("PRUNED", State.pruned), ("STOPPED", State.stopped), (3, State.finished)]
-)  # fmt: skip
+ENDED = [("DONE", State.finished), ("PRUNED", State.pruned), ("STOPPED", State.stopped), (3, State.finished)]
+
+
+@pytest.mark.parametrize(("status", "expected"), ENDED)
 def test_the_result_says_how_a_run_ended(folder, status, expected):
     (folder / "result.json").write_text("{}")
     assert state(folder, {"status": status}) is expected
