@@ -25,15 +25,17 @@ const Curves = {
   },
 
   /** The metrics that are drawn: those asked for, else training loss and what the runs are judged by. */
-  drawnMetrics(runs) {
+  drawnMetrics() {
     if (this.metrics) return this.metrics;
+    const chosen = Table.chosenRuns();
+    const runs = chosen.length ? chosen : [...Data.runs.values()];
     return [...new Set(["train/loss", ...objectives(runs)])].slice(0, 2);
   },
 
   /** Draw the charts of the chosen runs. */
   async draw() {
     const runs = Table.chosenRuns().slice(0, MOST_LINES);
-    const names = this.drawnMetrics(runs.length ? runs : [...Data.runs.values()]);
+    const names = this.drawnMetrics();
     const turn = ++this._turn;
     for (const [name, chart] of this._plots) if (!names.includes(name)) { chart.box.remove(); this._plots.delete(name); }
     for (const name of names) {
@@ -114,7 +116,7 @@ const Curves = {
   },
 
   _drop(name) {
-    this.metrics = this.drawnMetrics(Table.chosenRuns()).filter((other) => other !== name);
+    this.metrics = this.drawnMetrics().filter((other) => other !== name);
     Main.changed();
   },
 };

@@ -114,7 +114,7 @@ const Main = {
       Table.columns = [...new Set([...columnsOf(runs, Table.columns).map((column) => column.name), name])];
     });
     this._adds("metric", () => new Set([...Data.runs.values()].flatMap((run) => run.columns)), (name) => {
-      Curves.metrics = [...new Set([...Curves.drawnMetrics(Table.chosenRuns()), name])];
+      Curves.metrics = [...new Set([...Curves.drawnMetrics(), name])];
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.changed());
     window.addEventListener("resize", () => this.view === "sweeps" && Sweeps.draw());
