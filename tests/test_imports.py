@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "serving": GROUND | {"model", "data", "generation", "checkpoints"},
     "planning": GROUND | {"model", "objective", "data", "evaluation", "runs"},
     "sweeps": GROUND | {"configuration", "processes", "runs"},
+    "board": GROUND | {"configuration", "processes", "runs", "sweeps"},
     "training": GROUND
     | {"configuration", "processes", "runs", "model", "objective", "optim", "data", "checkpoints", "generation"}
     | {"evaluation", "sweeps"},

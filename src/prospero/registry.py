@@ -322,6 +322,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.compare:CompareConfig",
         "put runs side by side: what differs, their curves, and which difference is real",
     ),
+    "board": Verb(
+        "prospero.commands.board:board",
+        "prospero.commands.board:BoardConfig",
+        "follow all runs in the browser: a table, curves, samples, sweeps; or write them as a folder of pages",
+    ),
     "repeat": Verb(
         "prospero.commands.repeat:repeat",
         "prospero.commands.repeat:RepeatConfig",
