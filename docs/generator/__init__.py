@@ -1,0 +1,1 @@
+"""What of the site is made when it is built: the pages of groups, commands and the API, and the pictures."""
