@@ -41,7 +41,6 @@ PRIVATE = {"training/lightning_seams.py", "training/strategies.py", "checkpoints
 LIGHTNING = {"training", "data/datamodule.py"}
 MOST_LINES, MOST_ATTRIBUTES = 250, 20
 FOREIGN_GETATTR = {
-    "prospero_optuna_sweeper/search_space.py": "Optuna's distributions",
     "training/callbacks/samples.py": "torch.compiler",
     "training/trainer.py": "torch.cpu and torch.ops",
     "training/guards/step_watch.py": "torch's optimisers",

@@ -363,6 +363,11 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.pictures:PicturesConfig",
         "write some pictures of a run's data as PNG files, with their captions",
     ),
+    "wandb": Verb(
+        "prospero.commands.wandb:wandb",
+        None,
+        "make a project's workspace in W&B, or hand a sweep to W&B's agents",
+    ),
     "checkpoint": Verb(
         "prospero.commands.checkpoint:checkpoint",
         None,

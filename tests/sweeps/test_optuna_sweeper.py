@@ -19,6 +19,7 @@ from hydra_plugins.prospero_optuna_sweeper import search_space
 from hydra_plugins.prospero_optuna_sweeper.optuna_sweeper import judged
 from prospero import cli
 from prospero.configuration.composition import composed
+from prospero.configuration.swept import chosen_from
 from prospero.errors import ConfigError
 from prospero.evaluation.metrics.accuracy import Accuracy
 from prospero.sweeps import study
@@ -33,7 +34,7 @@ LR = "optimizer.lr=tag(log,interval(1e-5,1e-1))"
 
 
 def distribution(word):
-    return search_space.distribution(OverridesParser.create().parse_override(word))
+    return search_space.distribution(chosen_from(OverridesParser.create().parse_override(word)))
 
 
 @pytest.mark.parametrize(

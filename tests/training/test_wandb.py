@@ -10,8 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from prospero.training.loggers import wandb as room
-from prospero.training.loggers.wandb import Mode, WandbConfig, has_key, resolve_mode, run_id
+from prospero.errors import ConfigError
+from prospero.model.size import ParameterCount
+from prospero.runs.folder import RunFolder
+from prospero.training.loggers.wandb.access import Mode, has_key, resolve_mode, run_id
+from prospero.training.loggers.wandb.extras import Extras
+from prospero.training.loggers.wandb.facts import BestNumbers
+from prospero.training.loggers.wandb.logger import Kept, WandbConfig
+from prospero.training.loggers.wandb.names import artifact_name, fitting_tags
 from prospero.training.run_facts import RunFacts
 from tests.training.wandb_server import WandbServer
 
@@ -22,7 +28,8 @@ pytest.importorskip("wandb")
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch, tmp_path):
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_IDENTITY_TOKEN_FILE"):
+    names = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_SWEEP_ID")
+    for name in names:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
@@ -44,20 +51,47 @@ def records_of(file: Path) -> list[dict]:
 
 def test_an_offline_run_can_be_read_back(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    facts = RunFacts(run_dir=tmp_path, name="small", tags=["a"], config={"model": {"n_layers": 2}, "key": "***"})
-    logger = WandbConfig(tags=["b"]).build(facts)
+    finished_run(RunFolder(tmp_path))
+    facts = RunFacts(
+        run_dir=tmp_path,
+        name="small",
+        tags=["a"],
+        config={"model": {"n_layers": 2}, "key": "***"},
+        tokens_per_step=40,
+        flops_per_token=600.0,
+        size=ParameterCount(100, 40, {}, 10),
+        higher_is_better={"val/loss": False, "val/accuracy": True},
+    )
+    logger = WandbConfig(tags=["b"], artifacts=list(Kept)).build(facts)
     logger.resume_at(0)
-    logger.log_metrics({"tokens": 40.0, "train/loss": 2.5}, 1)
-    logger.log_metrics({"tokens": 80.0, "train/loss": 1.25, "val/loss": 1.5}, 2)
+    logger.log_metrics({"tokens": 40.0, "train/loss": 2.5, "val/loss": 1.25, "val/accuracy": 0.5}, 1)
+    logger.log_metrics({"tokens": 80.0, "train/loss": 1.25, "val/loss": 1.5, "val/accuracy": 0.75}, 2)
     logger.log_text("samples", "def f():\n    <b>", 2)
     logger.log_table("evaluation/choice", [{"item": "0", "said": "a<b\nc"}, {"item": "1", "said": ""}], 2)
+    for step in (1, 2):
+        logger.log_rows("grown", [{"step": step, "text": f"text {step}"}], step)
+    logger.log_summary({"stop_reason": "max_steps"})
+    logger.log_files(RunFolder(tmp_path))
     logger.close()
     found = records(tmp_path)
     rows = [record["history"]["item"] for record in found if record["type"] == "history"]
     (run,) = [record["run"] for record in found if record["type"] == "run"]
     assert run["run_id"] == run_id(tmp_path)
     assert (run["display_name"], sorted(run["tags"])) == ("small", ["a", "b"])
-    assert run["config"]["update"] == {"_wandb": {}, "model": {"n_layers": 2}, "key": "***"}
+    config = run["config"]["update"]
+    assert (config["model"], config["key"]) == ({"n_layers": 2}, "***")
+    told = config["run"]
+    assert (told["command"], told["git_commit"]) == ("train.py 'data.path=a b'", "c0ffee")
+    assert (told["parameters"], told["parameters_non_embedding"], told["parameters_trained"]) == (100, 60, 10)
+    assert (told["flops_per_token"], told["flops_per_step"]) == (600, 24000)
+    best = {"best/val/loss": 1.25, "best/val/accuracy": 0.75, "stop_reason": "max_steps", "val/loss": 1.5}
+    assert summary_of(found).items() >= best.items()
+    assert grown_rows(tmp_path, "grown") == [[1, "text 1"], [2, "text 2"]]
+    kept = {record["artifact"]["name"]: record["artifact"] for record in found if record["type"] == "artifact"}
+    assert {f"{run_id(tmp_path)}-{what}" for what in ("model", "receipt", "evaluation")} <= kept.keys()
+    assert files_of(kept[f"{run_id(tmp_path)}-model"]) == {"config.json", "model.safetensors"}
+    assert files_of(kept[f"{run_id(tmp_path)}-receipt"]) == {"receipt.json"}
+    assert files_of(kept[f"{run_id(tmp_path)}-evaluation"]) == {"result.json", "evaluation/choice.table.json"}
     losses = [(row["step"], row["tokens"], row["train/loss"]) for row in rows if "train/loss" in row]
     assert losses == [(1, 40, 2.5), (2, 80, 1.25)]
     assert any(key.startswith("samples") for row in rows for key in row)
@@ -65,6 +99,36 @@ def test_an_offline_run_can_be_read_back(tmp_path, caplog):
     assert json.loads(table.read_text()) == {"columns": ["item", "said"], "data": [["0", "a<b\nc"], ["1", ""]]}
     (said,) = [record.getMessage() for record in caplog.records if record.name == "prospero"]
     assert said.startswith("W&B: logged offline (no key was found); send it later with: wandb sync ")
+
+
+def finished_run(folder: RunFolder) -> None:
+    """Write what a run leaves, as far as W&B is told of it."""
+    folder.model.mkdir()
+    (folder.model / "config.json").write_text("{}")
+    (folder.model / "model.safetensors").write_bytes(b"weights")
+    folder.receipt.write_text("{}")
+    folder.result.write_text('{"objective": 1.25, "higher_is_better": []}')
+    facts = {"command_line": ["train.py", "data.path=a b"], "git": {"commit": "c0ffee", "changed": False}}
+    facts |= {"python": "3.11", "packages": {}, "cpu": "a processor", "gpus": []}
+    folder.environment.write_text(json.dumps(facts))
+
+
+def summary_of(found: list[dict]) -> dict:
+    """The summary that a run ends with."""
+    updates = [record["summary"].get("update", {}) for record in found if record["type"] == "summary"]
+    return {key: value for update in updates for key, value in update.items()}
+
+
+def files_of(artifact: dict) -> set[str]:
+    return {entry["path"] for entry in artifact["manifest"]["contents"]}
+
+
+def grown_rows(run_dir: Path, name: str) -> list[list]:
+    """The rows of all increments of a table that lie in the run's files."""
+    files = sorted(
+        (run_dir / "wandb").glob(f"*run-*/files/media/table/{name}_*"), key=lambda path: path.stat().st_mtime_ns
+    )
+    return [row for file in files for row in json.loads(file.read_text())["data"]]
 
 
 def test_a_failure_of_wandb_is_one_warning(tmp_path, monkeypatch, caplog):
@@ -134,7 +198,16 @@ def test_mode_follows_key_and_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert resolve_mode(Mode.auto) is Mode.disabled
     assert resolve_mode(Mode.offline) is Mode.offline
-    assert room.run_id(tmp_path) == room.run_id(tmp_path)
+    assert run_id(tmp_path) == run_id(tmp_path)
+
+
+def test_a_trial_of_a_sweep_has_the_id_that_its_agent_gave(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "from_agent")
+    assert run_id(tmp_path / "by_hand") != "from_agent"
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sw33p")
+    assert run_id(tmp_path / "trial") == "from_agent"
+    monkeypatch.delenv("WANDB_SWEEP_ID")
+    assert run_id(tmp_path / "trial") == "from_agent", "a trial that is continued by hand stays the same run"
 
 
 @pytest.fixture
@@ -152,19 +225,26 @@ def server(monkeypatch):
 
 
 def log_rows(run_dir: Path, steps, **settings) -> None:
-    logger = WandbConfig(**settings).build(RunFacts(run_dir=run_dir))
+    facts = RunFacts(run_dir=run_dir, higher_is_better={"val/loss": False})
+    logger = WandbConfig(**settings).build(facts)
     logger.resume_at(min(steps) - 1)
     for step in steps:
-        logger.log_metrics({"train/loss": 1 / step}, step)
+        logger.log_metrics({"train/loss": 1 / step, "val/loss": abs(step - 2) + 0.5}, step)
+        logger.log_rows("samples", [{"step": step, "text": f"text {step}"}], step)
     logger.close()
 
 
 def test_a_run_and_its_continuation_reach_the_server_as_one(server, tmp_path, caplog):
     log_rows(tmp_path, (1, 2))
+    RunFolder(tmp_path).metrics.write_text("step,val/loss\n1,1.5\n2,0.5\n3,0.1\n")  # step 3 is done anew
     log_rows(tmp_path, (3, 4))
     rows = {row["step"]: row["train/loss"] for row in server.history if "train/loss" in row}
     assert rows == {step: 1 / step for step in (1, 2, 3, 4)}
     assert server.runs == {run_id(tmp_path)}
+    assert server.table("samples") == [[step, f"text {step}"] for step in (1, 2, 3, 4)]
+    summary = server.summaries[run_id(tmp_path)]
+    assert (summary["best/val/loss"], summary["val/loss"]) == (0.5, 2.5)
+    assert len(summary["samples"]["previous_increments_paths"]) == 3, "W&B joins the parts to one table"
     assert [r for r in caplog.records if r.name == "prospero"] == []
 
 
@@ -189,8 +269,6 @@ def test_a_server_that_dies_keeps_nobody_waiting(server, tmp_path, caplog):
 
 
 def test_tags_that_wandb_does_not_take_are_cut_or_left_out_and_named(caplog):
-    from prospero.training.loggers.wandb import fitting_tags
-
     with caplog.at_level("WARNING", logger="prospero"):
         assert fitting_tags(["good", "x" * 70, "", "good", "y" * 64]) == ["good", "x" * 64, "y" * 64]
     assert len(caplog.records) == 2 and "x" * 70 in caplog.text and "it is left out" in caplog.text
@@ -198,8 +276,96 @@ def test_tags_that_wandb_does_not_take_are_cut_or_left_out_and_named(caplog):
 
 @pytest.mark.parametrize("project", ["", "a/b", "x" * 129, "100%"])
 def test_a_project_that_wandb_does_not_take_is_said_at_once(project):
-    from prospero.errors import ConfigError
-    from prospero.training.loggers.wandb import WandbConfig
-
     with pytest.raises(ConfigError, match="W&B takes 1 to 128 characters"):
         WandbConfig(project=project)
+
+
+def test_what_a_server_does_not_answer_holds_up_no_row(server, tmp_path, caplog):
+    logger = WandbConfig(finish_timeout_seconds=2.0).build(RunFacts(run_dir=tmp_path))
+    logger.log_metrics({"train/loss": 1.0}, 1)
+    server.hangs.set()
+    for step in (2, 3):  # the client would wait here for the server's answer about the table
+        logger.log_rows("samples", [{"step": step, "text": "a"}], step)
+        logger.log_metrics({"train/loss": 1 / step}, step)
+    assert server.hangs.is_set() and logger.extras.wait(0) == ["samples"]
+    logger.close()
+    server.hangs.clear()
+    assert logger.extras.wait(60) == [], "no thread is left that would meet the next test's server"
+    assert logged_losses(tmp_path) == {1: 1.0, 2: 1 / 2, 3: 1 / 3}
+    assert any("too slow to take samples; the run folder has it" in record.getMessage() for record in caplog.records)
+
+
+def test_a_run_that_gets_the_tag_is_asked_to_stop_once(server, tmp_path):
+    stop = RunFolder(tmp_path).stop
+    config = WandbConfig(stop_tag_every_seconds=0.05, tags=["kept"])
+    logger = config.build(RunFacts(run_dir=tmp_path))
+    logger.resume_at(0)
+    logger.log_metrics({"train/loss": 1.0}, 1)
+    wait_until(lambda: server.asked["Run"] > 2)
+    assert not stop.exists()
+    server.tags[run_id(tmp_path)] = ["kept", "stop"]
+    wait_until(stop.exists)
+    assert stop.read_text() == "the tag 'stop' in W&B\n"
+    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept"])
+    logger.close()
+    stop.unlink()
+
+    server.keeps_tags = True  # somebody put it there while the run was down
+    server.tags[run_id(tmp_path)] = ["kept", "stop"]
+    again = config.build(RunFacts(run_dir=tmp_path))
+    again.resume_at(1)
+    asked = server.asked["Run"]
+    wait_until(lambda: server.asked["Run"] > asked)
+    server.keeps_tags = False
+    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept"])
+    again.close()
+    assert not stop.exists()
+
+
+def wait_until(holds, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it never came to that"
+        time.sleep(0.02)
+
+
+def test_a_run_may_not_have_the_tag_that_stops_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"tags=\[stop\] is the tag by which a run is stopped"):
+        WandbConfig(tags=["stop"])
+    with pytest.raises(ConfigError, match=r"tags=\[halt\]"):
+        WandbConfig(stop_tag="halt").build(RunFacts(run_dir=tmp_path, tags=["halt"]))
+    assert WandbConfig(stop_tag=None, tags=["stop"]).build(RunFacts(run_dir=tmp_path)).run is None
+
+
+@pytest.mark.parametrize("name", ["stop_tag_every_seconds", "init_timeout_seconds", "finish_timeout_seconds"])
+def test_times_are_above_zero(name):
+    with pytest.raises(ConfigError, match=f"logger.wandb.{name}=0"):
+        WandbConfig(**{name: 0})
+
+
+def test_the_best_numbers_go_on_where_the_run_does(tmp_path):
+    RunFolder(tmp_path).metrics.write_text(
+        "step,val/loss,val/accuracy,train/loss\n1,2.0,0.5,3\n2,1.0,,2\n3,0.5,0.9,1\n"
+    )
+    best = BestNumbers(RunFacts(run_dir=tmp_path, higher_is_better={"val/loss": False, "val/accuracy": True}))
+    assert best.begin(0) == {}
+    assert best.begin(2) == {"best/val/loss": 1.0, "best/val/accuracy": 0.5}, "step 3 is done anew"
+    assert best.update({"val/loss": float("nan"), "val/accuracy": 0.6, "train/loss": 0.1}) == {"best/val/accuracy": 0.6}
+    assert best.update({"val/loss": 0.75, "val/accuracy": 0.6}) == {"best/val/loss": 0.75}
+
+
+def test_what_wandb_refuses_is_said_once_and_the_rest_goes_on(caplog):
+    taken = []
+    extras = Extras(lambda: "run")
+    with caplog.at_level("WARNING", logger="prospero"):
+        for step in (1, 2):
+            extras.add("picture", lambda run: (_ for _ in ()).throw(RuntimeError("no\nsecond line")))
+            extras.add("table", lambda run, step=step: taken.append((run, step)))
+        assert extras.wait(30) == []
+    assert taken == [("run", 1), ("run", 2)]
+    assert [r.getMessage() for r in caplog.records] == ["W&B did not take picture (no); the run folder has it"]
+
+
+def test_the_name_of_an_artifact_is_one_that_wandb_takes():
+    assert artifact_name("a b/ü.c_d-1") == "a-b--.c_d-1"
+    assert len(artifact_name("x" * 200)) == 128

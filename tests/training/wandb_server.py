@@ -16,6 +16,7 @@ USER = {"name": "us", "username": "us"}
 class WandbServer(ThreadingHTTPServer):
     """Answers at `url` until `die`; with `key_is_good` False every question is refused, with `hangs` no table is taken.
 
+    With `keeps_tags` the tags of a run stay as they are.
     `history` holds the rows, `runs` the run ids that reached it, `configs`, `summaries` and `tags` what stands at a
     run, `artifacts` the files of each artifact by its name, `views` and `sweeps` what was made by hand.
     """
@@ -26,6 +27,7 @@ class WandbServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.key_is_good = key_is_good
         self.hangs = threading.Event()
+        self.keeps_tags = False
         self.history: list[dict[str, Any]] = []
         self.runs: set[str] = set()
         self.configs: dict[str, dict[str, Any]] = {}
@@ -121,7 +123,7 @@ def _upsert(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
     new = name not in server.configs
     config = json.loads(given.get("config") or "{}")
     server.configs[name] = server.configs.get(name, {}) | {key: item["value"] for key, item in config.items()}
-    if given.get("tags") is not None:
+    if given.get("tags") is not None and not server.keeps_tags:
         server.tags[name] = given["tags"]
     return {"upsertBucket": {"bucket": _bucket(server, name), "inserted": new}}
 

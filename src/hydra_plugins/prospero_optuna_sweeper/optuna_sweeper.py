@@ -18,6 +18,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.prospero_process_launcher.judging import direction_of, metric_of, monitor_of
+from prospero.configuration.swept import chosen_from, probes, split
 from prospero.configuration.words import for_hydra
 from prospero.errors import ConfigError
 from prospero.sweeps.study import Pruner, StudySettings, require_optuna, sampler_for
@@ -62,11 +63,17 @@ class OptunaSweeper(Sweeper):
         params = for_hydra("train", [f"{key}={value}" for key, value in self.params.items()], swept=True)
         arguments = [*params, *arguments]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        fixed, swept = search_space.split(parser.parse_overrides(arguments))
-        space = {key: search_space.distribution(override) for key, override in swept.items()}
+        fixed, swept = split(parser.parse_overrides(arguments))
+        if not swept:
+            raise ConfigError(
+                "hydra/sweeper=optuna: no setting is searched; write for example "
+                "'optimizer.lr=tag(log,interval(1e-4,1e-2))' or model=tiny,small"
+            )
+        chosen = {key: chosen_from(override) for key, override in swept.items()}
+        space = {key: search_space.distribution(found) for key, found in chosen.items()}
         sampler_for(settings, 0, space)  # says now what it lacks
         # Composing finds mistakes before the first trial starts.
-        settings = judged(settings, [launcher.compose(words) for words in search_space.probes(fixed, space)])
+        settings = judged(settings, [launcher.compose(words) for words in probes(fixed, chosen)])
         devices = launcher.devices(fixed)
         _hint_at_pruning(launcher.compose(fixed), settings.pruner)
         identity = {key: value for key, value in asdict(settings).items() if key != "n_trials"}
