@@ -10,6 +10,7 @@ from prospero.data.rendering.chat_template import CHATML, named_control_tokens
 from prospero.generation.chat import Chat
 from prospero.generation.generate import generate
 from prospero.generation.sampling import SamplingConfig
+from prospero.serving.guard import Access
 from prospero.serving.limits import LimitsConfig
 from tests.generation.presets import TOKENIZER
 from tests.serving.live import HTTP, JSON, Live, Scripted, live, served, tiny_decoder
@@ -255,3 +256,17 @@ def test_too_many_that_wait_and_too_long_a_wait():
             scripted.gate.set()
             rest = "".join(lines)
     assert '"finish_reason":"length"' in rest and "[DONE]" in rest
+
+
+def test_the_page_is_there_and_asks_for_the_key_itself():
+    with live(served(Scripted("abc")), access=Access("a-key-that-nobody-guesses")) as running:
+        page = HTTP.get(running.url)
+        assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert HTTP.get(f"{running.url}/page/page.js").status_code == 200
+        for path in ("/page/nothing", "/page/../app.py", "/page/%2e%2e/app.py"):
+            answer = HTTP.get(f"{running.url}{path}")
+            assert answer.status_code in (401, 404) and set(answer.json()) == {"error"}
+        assert HTTP.get(f"{running.url}/v1/models").status_code == 401
+        named = {"authorization": "Bearer a-key-that-nobody-guesses"}
+        assert HTTP.get(f"{running.url}/v1/models", headers=named).status_code == 200

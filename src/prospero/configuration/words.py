@@ -115,7 +115,9 @@ def _names_an_entry(verb: str, key: str) -> bool:
     """Whether a key names an entry of a setting that holds values by names of the user's own: `models.small`."""
     name, _, entry = key.partition(".")
     settings = registry.VERBS[verb].settings
-    hints = {} if settings is None or not entry else get_type_hints(schema(settings))
+    if settings is None or not entry or name in registry.PARTS:  # in a group, parts are chosen
+        return False
+    hints = get_type_hints(schema(settings))
     return any(get_origin(kind) is dict for kind in _kinds(hints.get(name)))
 
 
