@@ -4,7 +4,8 @@
 
 Makes a folder of runs (a config.yaml like a run's, a metrics.csv of so many rows, a result.json; three of them go on)
 and prints processor time of each answer, JSON included, so that other programs on the machine change little. With
---browser it prints what a Chromium shows on the clock, from the request of the page to the table and the curves drawn.
+--browser it does the same with a Chromium: processor time of this program (the server, and what drives the browser) and
+of the page's main thread, and the clock, from the request of the page to the table and the curves of six runs.
 """
 
 import argparse
@@ -14,14 +15,19 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prospero.board.board import Board
 from prospero.board.server import BoardServer
 from prospero.processes.locks import try_lock
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 COLUMNS = [
     "step",
@@ -142,37 +148,48 @@ def measure(root: Path, rows: int) -> None:
     timed("another metric of all runs, all in memory", lambda: board.curves("val/loss", [(k, "") for k in keys], 200))
 
 
+def spent_by(page: "Page") -> Callable[[], float]:
+    """Return a function that tells the processor time of a page's main thread so far."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def spent() -> float:
+        found = session.send("Performance.getMetrics")["metrics"]
+        return next(one["value"] for one in found if one["name"] == "TaskDuration")
+
+    return spent
+
+
 def in_browser(root: Path, rows: int) -> None:
     """Print what a Chromium shows on the clock."""
     from playwright.sync_api import sync_playwright
 
     path = next(found for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if found)
     folders = growing(root)
-    server = BoardServer(Board(root), 0, refresh_seconds=0.5, stop_button=False)
+    server = BoardServer(Board(root), 0, refresh_seconds=3600, stop_button=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path)
         for what in ("a board that has just begun", "a board that runs"):
             page = browser.new_page(viewport={"width": 1400, "height": 900})
-            page.goto("about:blank")
-            start = time.perf_counter()
+            spent = spent_by(page)
+            start, server_start = time.perf_counter(), time.process_time()
             page.goto(server.url)
             page.wait_for_selector("#runs tbody tr[data-run]")
             table = time.perf_counter() - start
             page.wait_for_selector("body[data-drawn]")
-            print(f"{what:<30} table after {table:.2f} s, curves after {time.perf_counter() - start:.2f} s", flush=True)
-        spent = page.evaluate(
-            "async () => { const found = [];"
-            "for (let n = 0; n < 5; n++) { const start = performance.now(); await Data.refresh(); await Main.draw();"
-            "found.push(performance.now() - start); await new Promise((go) => setTimeout(go, 600)); } return found; }"
-        )
-        print(f"refresh and draw, nothing new: {min(spent) / 1000:.3f} to {max(spent) / 1000:.3f} s")
-        grow(folders, (rows + 2) * 10)
-        spent = page.evaluate(
-            "async () => { const start = performance.now(); await Data.refresh(); await Main.draw();"
-            "return performance.now() - start; }"
-        )
-        print(f"refresh and draw, {len(folders)} runs have grown: {spent / 1000:.3f} s")
+            passed, here = time.perf_counter() - start, time.process_time() - server_start
+            print(f"{what}: {here:.2f} s of the server, {spent():.2f} s of the page; on the clock the table after "
+                  f"{table:.2f} s, the curves after {passed:.2f} s", flush=True)  # fmt: skip
+        for number in range(3):
+            if number:
+                grow(folders, (rows + 1 + number) * 10)
+            time.sleep(1)
+            before, start, server_start = spent(), time.perf_counter(), time.process_time()
+            page.evaluate("async () => { if (await Data.refresh()) await Main.draw(); document.body.offsetHeight; }")
+            passed, here = time.perf_counter() - start, time.process_time() - server_start
+            print(f"refresh, {len(folders) if number else 0} runs have grown: {here:.3f} s of the server, "
+                  f"{spent() - before:.3f} s of the page; {passed:.3f} s on the clock", flush=True)  # fmt: skip
         browser.close()
     server.shutdown()
 

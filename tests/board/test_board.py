@@ -15,7 +15,6 @@ from tests.board.fakes import (
     NOT_UTF8,
     config,
     csv_of,
-    damaged_runs,
     finished,
     make_run,
     make_sweep,
@@ -103,7 +102,8 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path):
 @pytest.mark.parametrize("way", DAMAGES)
 def test_a_damaged_run_is_named_and_harms_nobody(tmp_path, way):
     make_run(tmp_path, "train/good", result=finished())
-    folder = damaged_runs(tmp_path)[way]
+    folder = make_run(tmp_path, f"train/{way}", result=finished())
+    DAMAGES[way](folder)
     board = Board(tmp_path)
     runs = by_name(look(board))
     assert runs["good"]["state"] == "finished"

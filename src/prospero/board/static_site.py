@@ -17,6 +17,7 @@ from prospero.board.run_view import RunView
 from prospero.board.server import INDEX, PAGES, POLICY, page_files
 from prospero.errors import ConfigError
 from prospero.paths import atomic_path, write_text
+from prospero.runs.folder import RunFolder
 
 DATA, FILES, LIST = "data", "files", "export.json"
 FORMAT = "prospero board 1"
@@ -38,12 +39,14 @@ def write_site(board: Board, out: Path, points: int) -> list[str]:
     earlier = _earlier(out)
     written, notes = [], []
     names = {key: f"run_{number:05d}" for number, key in enumerate(board.views)}
+    reports: dict[str, str | None] = {}
     for key, view in board.views.items():
         files = _copied(view, out, names[key], written, notes)
+        reports[key] = next((file["path"] for file in files if file["name"] == RunFolder(Path()).report.name), None)
         answer = {"curves": {}, **_curves(board, key, points), "detail": board.detail(key) | {"files": files}}
         _write_data(out, names[key], f"run/{key}", answer, written)
     answer = board.runs()
-    answer["runs"] = [run | {"file": names[run["key"]]} for run in answer["runs"]]
+    answer["runs"] = [run | {"file": names[run["key"]], "report_at": reports[run["key"]]} for run in answer["runs"]]
     _write_data(out, "runs", "runs", answer | {"outputs": board.root.name}, written)
     for name in page_files():
         _write(out, f"page/{name}", (PAGES / name).read_text(encoding="utf-8"), written)

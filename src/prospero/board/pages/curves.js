@@ -61,6 +61,10 @@ const Curves = {
   _drawOne(name, runs, found) {
     const chart = this._plots.get(name);
     if (!chart) return;
+    const curvesOf = runs.map((run) => [run.key, run.name, this.colour(run.key), run.flops_per_token, found.get(run.key)?.tag, Table.group && groupName({ runs: [run] }, [])]);
+    const mark = JSON.stringify([curvesOf, this.axis, this.smooth, this.logX, this.logY, Table.group]);
+    if (chart.mark === mark) return;
+    chart.mark = mark;
     const curves = runs.map((run) => ({ run, ...this._onAxis(run, found.get(run.key)) })).filter((curve) => curve.x.length);
     const without = runs.filter((run) => found.get(run.key)?.curve.x.length && !curves.some((curve) => curve.run === run)).length;
     const lines = Table.group ? this._means(curves) : curves.map((curve) => this._line(curve));

@@ -64,9 +64,11 @@ const Data = {
     }
     const known = this._curves.get(name);
     if (this.live && keys.length) {
-      const wanted = keys.map((key) => `run=${encodeURIComponent(`${key}~${known.get(key)?.tag ?? ""}`)}`);
-      const answer = await this._ask(`api/curves?metric=${encodeURIComponent(metric)}&points=${points}&${wanted.join("&")}`);
-      for (const [key, found] of Object.entries(answer)) if (found.curve) known.set(key, found);
+      const wanted = keys.map((key) => `&run=${encodeURIComponent(`${key}~${known.get(key)?.tag ?? ""}`)}`);
+      for (const words of batches(wanted, 30000)) {
+        const answer = await this._ask(`api/curves?metric=${encodeURIComponent(metric)}&points=${points}${words}`);
+        for (const [key, found] of Object.entries(answer)) if (found.curve) known.set(key, found);
+      }
     } else {
       for (const key of keys) {
         if (known.has(key) || !this.runs.has(key)) continue;
@@ -86,6 +88,12 @@ const Data = {
   /** Where a file of a run is opened. */
   fileAddress(key, file) {
     return this.live ? `api/file?run=${encodeURIComponent(key)}&path=${encodeURIComponent(file.path)}` : file.path;
+  },
+
+  /** Where a run's report is opened; "" where it has none. */
+  reportAddress(run) {
+    if (!run.report) return "";
+    return this.live ? this.fileAddress(run.key, { path: "report.html" }) : run.report_at ?? "";
   },
 
   /** Ask a run to save and leave; return what went wrong, or "". */
@@ -125,3 +133,13 @@ const Data = {
     this._arrivals.get(name)?.(value);
   },
 };
+
+/** Join words into texts of at most so many letters: an address has a greatest length. */
+function batches(words, most) {
+  const found = [""];
+  for (const word of words) {
+    if (found.at(-1).length + word.length > most) found.push("");
+    found.push(found.pop() + word);
+  }
+  return found;
+}

@@ -1,6 +1,8 @@
 "use strict";
 /* Numbers as people read them, and means with their intervals. */
 
+const COMMAS = new Intl.NumberFormat("en-US"); // toLocaleString makes one anew for every number
+
 const Numbers = {
   /** To four digits; large counts short. */
   short(value) {
@@ -22,7 +24,7 @@ const Numbers = {
 
   /** A count in thousands with commas. */
   count(value) {
-    return value === null || value === undefined ? "" : Math.round(value).toLocaleString("en-US");
+    return value === null || value === undefined ? "" : COMMAS.format(Math.round(value));
   },
 
   /** Seconds as 45s, 7m05s, 3h20m. */

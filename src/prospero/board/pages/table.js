@@ -9,6 +9,7 @@ const Table = {
   chosen: new Set(),
   open: new Set(),
   shown: [],
+  _rows: new Map(),
 
   /** Draw the table anew. */
   draw() {
@@ -23,11 +24,12 @@ const Table = {
     const table = at("runs");
     const focused = this._focused();
     table.tHead.replaceChildren(this._head(columns));
-    table.tBodies[0].replaceChildren(...(this.group ? this._groups(columns) : this._runs(this.shown, columns, false)));
-    if (!this.shown.length) {
+    const rows = this.group ? this._groups(columns) : this._runs(this.shown, columns, false);
+    if (!rows.length) {
       const text = all.length ? (trouble ? "" : "No run is like that.") : "No runs yet. Train one: python train.py";
-      table.tBodies[0].append(el("tr", {}, el("td", { class: "empty", colspan: columns.length + 3 }, text)));
+      rows.push(el("tr", {}, el("td", { class: "empty", colspan: columns.length + 3 }, text)));
     }
+    arrange(table.tBodies[0], rows);
     if (focused) table.querySelector(focused)?.focus();
     const states = new Map();
     for (const run of this.shown) states.set(run.state, (states.get(run.state) ?? 0) + 1);
@@ -57,21 +59,28 @@ const Table = {
   },
 
   _runs(runs, columns, member) {
+    const names = columns.map((column) => column.name).join("\n");
     return this.sorted(runs).map((run) => {
       const chosen = this.chosen.has(run.key);
-      const pick = el("input", { type: "checkbox", checked: chosen, "data-focus": `pick ${run.key}`, "aria-label": `Choose ${run.name}`, onchange: (event) => this._choose([run], event.target.checked) });
-      const open = el("button", { title: run.name, "data-focus": `open ${run.key}`, onclick: () => Detail.open(run.key) }, run.name);
-      return el(
-        "tr", { class: `${chosen ? "chosen" : ""} ${member ? "member" : ""}`, "data-run": run.key },
-        el("td", { class: "pick" }, pick),
-        el("td", { class: "name" }, el("span", { class: "dot", colour: chosen ? Curves.colour(run.key) : "" }), open),
-        el("td", { title: run.notes.join("; ") }, el("span", { class: `state ${run.state}` }, run.state), run.notes.length ? el("span", { class: "quiet" }, ` · ${short(run.notes.join("; "), 60)}`) : null),
-        ...columns.map((column) => {
-          const text = column.show(shown(run, column.name));
-          return el("td", { class: column.number ? "number" : column.setting ? "setting" : "", title: text.length > 24 ? text : null }, text);
-        }),
-      );
+      const texts = columns.map((column) => column.show(shown(run, column.name)));
+      const mark = [names, chosen && Curves.colour(run.key), member, run.state, run.report, ...run.notes, ...texts].join("\0");
+      if (this._rows.get(run.key)?.mark !== mark) this._rows.set(run.key, { mark, row: this._row(run, columns, texts, chosen, member) });
+      return this._rows.get(run.key).row;
     });
+  },
+
+  _row(run, columns, texts, chosen, member) {
+    const pick = el("input", { type: "checkbox", checked: chosen, "data-focus": `pick ${run.key}`, "aria-label": `Choose ${run.name}`, onchange: (event) => this._choose([run], event.target.checked) });
+    const address = Data.reportAddress(run);
+    const report = address ? el("a", { href: address, target: "_blank", rel: "noopener noreferrer", "aria-label": `Report of ${run.name}` }, "report") : null;
+    const open = el("button", { title: run.name, "data-focus": `open ${run.key}`, onclick: () => Detail.open(run.key) }, run.name);
+    return el(
+      "tr", { class: `${chosen ? "chosen" : ""} ${member ? "member" : ""}`, "data-run": run.key },
+      el("td", { class: "pick" }, pick),
+      el("td", { class: "name" }, el("span", { class: "dot", colour: chosen ? Curves.colour(run.key) : "" }), open, report),
+      el("td", { class: "of-state", title: run.notes.join("; ") }, el("span", { class: `state ${run.state}` }, run.state), run.notes.length ? el("span", { class: "quiet" }, ` · ${short(run.notes.join("; "), 60)}`) : null),
+      ...columns.map((column, place) => el("td", { class: column.number ? "number" : column.setting ? "setting" : "", title: texts[place].length > 24 ? texts[place] : null }, texts[place])),
+    );
   },
 
   _groups(columns) {
@@ -154,4 +163,12 @@ const Table = {
 /** A text of at most so many letters. */
 function short(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
+/** Put rows into a table's body in their order; those that stand there already stay, which spares the browser most. */
+function arrange(body, rows) {
+  rows.forEach((row, place) => {
+    if (body.children[place] !== row) body.insertBefore(row, body.children[place] ?? null);
+  });
+  while (body.children.length > rows.length) body.lastChild.remove();
 }
