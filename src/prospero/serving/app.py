@@ -18,6 +18,7 @@ from prospero.serving.fields import parsed
 from prospero.serving.guard import Access, Guard
 from prospero.serving.limits import LimitsConfig
 from prospero.serving.metrics import CONTENT_TYPE, Metrics
+from prospero.serving.page_files import page_router
 from prospero.serving.problems import Problem, internal
 from prospero.serving.served_model import Prepared, ServedModel, find_model
 from prospero.serving.shapes import ChatAnswer, TextAnswer, as_json
@@ -122,6 +123,7 @@ def create_app(service: Service, access: Access | None = None) -> ASGIApp:
     app.add_api_route("/v1/chat/completions", service.chat, methods=["POST"])
     app.add_api_route("/health", service.health, methods=["GET"])
     app.add_api_route("/metrics", service.measured, methods=["GET"])
+    app.include_router(page_router())
 
     def told(request: Request, problem: Problem) -> Response:
         kind = request.scope["path"] if request.scope["path"] in KNOWN else "other"
