@@ -6,6 +6,7 @@ dataclasses and is the last place that sees a DictConfig.
 
 import dataclasses
 import enum
+import functools
 import importlib
 import math
 import os
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf, open_dict
@@ -33,6 +34,27 @@ _stored: set[tuple[str, str, str]] = set()
 """(group, name, class) of what stands in Hydra's ConfigStore already, which lives as long as the process."""
 
 
+class _LateNode(ConfigNode):
+    """An entry of Hydra's store whose schema is read from source when a configuration first asks for it.
+
+    A run asks for a sixth of all parts; reading all takes two seconds of processor time.
+    """
+
+    def __init__(self, group: str, name: str, make: Callable[[], Any]) -> None:
+        self.name, self.group, self.package, self.provider = name, group, None, "prospero"
+        self._made = functools.cache(lambda: OmegaConf.structured(make()))
+        self._copy: DictConfig | None = None
+
+    @property
+    def node(self) -> DictConfig:  # type: ignore[override]
+        """The schema; of a copy that Hydra has made for itself, what it has put there."""
+        return self._made() if self._copy is None else self._copy
+
+    @node.setter
+    def node(self, value: DictConfig) -> None:
+        self._copy = value
+
+
 def register() -> None:
     """Put the schema of every part and of every root into Hydra's ConfigStore, under `schema/`, each once."""
     for group, parts in registry.PARTS.items():
@@ -47,7 +69,10 @@ def register() -> None:
 
 def _store(group: str, name: str, path: str, make: Callable[[], Any]) -> None:
     if (group, name, path) not in _stored:
-        ConfigStore.instance().store(group=group, name=name, node=make(), provider="prospero")
+        store = ConfigStore.instance()
+        store.store(group=group, name=name, node={}, provider="prospero")
+        folder = functools.reduce(lambda inner, part: inner[part], group.split("/"), store.repo)
+        folder[f"{name}.yaml"] = _LateNode(group, f"{name}.yaml", make)
         _stored.add((group, name, path))
 
 
