@@ -214,6 +214,8 @@ def test_health_and_metrics(server):
     answer = HTTP.get(f"{server.url}/metrics")
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     tokens = {s.labels["model"]: s.value for s in families["prospero_prompt_tokens"].samples}
+    assert HTTP.get(f"{server.url}/v1/models", headers={"host": "evil.com"}).status_code == 421
+    assert 'prospero_errors_total{path="/v1/models",status="421"} 1' in HTTP.get(f"{server.url}/metrics").text
     assert tokens["said"] >= 3 and answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert {sample.value for sample in families["prospero_rows_running"].samples} == {0.0}
     assert families["process_resident_memory_bytes"].samples[0].value > 1e7
