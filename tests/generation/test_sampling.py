@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import random
 
@@ -15,7 +16,9 @@ from prospero.generation.sampling import (
     keep_top_k,
     keep_top_p,
     penalise_repetition,
+    rules_of,
 )
+from prospero.generation.watermark import WatermarkConfig
 
 INF = float("inf")
 
@@ -131,3 +134,22 @@ def test_texts_of_other_seeds_rows_and_samples_are_others() -> None:
 def test_impossible_settings(settings: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         SamplingConfig(**settings)
+
+
+def test_rules_differ_with_whatever_choosing_reads_and_with_nothing_else() -> None:
+    """A setting that is new must be named here, and in `rules_of` where `choose` reads it."""
+    others = {
+        "temperature": 0.0, "top_k": 3, "top_p": 0.5, "min_p": 0.5, "repetition_penalty": 2.0, "no_repeat_ngram": 2,
+        "watermark": WatermarkConfig(key="a"),
+    }  # fmt: skip
+    apart = {"n", "beams", "length_penalty", "max_new_tokens", "stop", "seed"}
+    assert {field.name for field in dataclasses.fields(SamplingConfig)} == {*others, *apart}
+    plain = SamplingConfig()
+    changed = [dataclasses.replace(plain, **{name: value}) for name, value in others.items()]
+    assert len({rules_of(sampling) for sampling in (plain, *changed)}) == len(others) + 1
+    marks = [WatermarkConfig(), *(WatermarkConfig(key=k, gamma=g, delta=d) for k, g, d in MARKS)]
+    assert len({rules_of(SamplingConfig(watermark=mark)) for mark in marks}) == len(marks)
+    assert rules_of(SamplingConfig(n=2, seed=9, max_new_tokens=3, stop=["x"])) == rules_of(plain)
+
+
+MARKS = [("a", 0.5, 1.0), ("b", 0.5, 1.0), ("a", 0.25, 1.0), ("a", 0.5, 2.0)]

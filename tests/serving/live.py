@@ -1,6 +1,7 @@
 """A server that runs in a thread of the test, over a tiny model or a scripted one."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -68,6 +69,14 @@ class Scripted:
 
     def session(self) -> Any:
         return nullcontext()
+
+
+class Slow(Scripted):
+    """Takes its time for each token."""
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        return super().step(tokens)
 
 
 def served(

@@ -13,7 +13,7 @@ from prospero.generation.sampling import SamplingConfig
 from prospero.serving.guard import Access
 from prospero.serving.limits import LimitsConfig
 from tests.generation.presets import TOKENIZER
-from tests.serving.live import HTTP, JSON, Live, Scripted, live, served, tiny_decoder
+from tests.serving.live import HTTP, JSON, Live, Scripted, Slow, live, served, tiny_decoder
 
 HELLO = [{"role": "user", "content": "Hi"}]
 
@@ -66,13 +66,15 @@ def test_texts_are_those_of_generate_with_the_same_seed(server, client):
     assert found.usage.prompt_tokens == 6 + 1 + 1 and found.model_extra["prospero"]["seed"] == 7
     assert found.usage.completion_tokens == sum(len(completion.ids) for completion in expected)
     texts = [""] * 6
-    ends = {}
+    ends, said = {}, {}
     for piece in client.completions.create(**body, stream=True, extra_body={"top_k": 50}):
         for choice in piece.choices:
             texts[choice.index] += choice.text
             ends |= {choice.index: choice.finish_reason} if choice.finish_reason else {}
+        said |= (piece.model_extra or {}).get("prospero", {})
     assert texts == [completion.text for completion in expected]
     assert ends == {c.index: c.finish_reason for c in found.choices}
+    assert said["seed"] == 7 and said["ended_by"] in ("separator", "length")
     ids = server.complete(model="tiny", prompt=[TOKENIZER.encode("def f(")], seed=7, temperature=1, top_k=50, n=2)
     assert all(whole.text.startswith(choice["text"]) for whole, choice in zip(expected, ids["choices"]))
     assert ids["usage"]["completion_tokens"] == 16
@@ -214,6 +216,8 @@ def test_health_and_metrics(server):
     answer = HTTP.get(f"{server.url}/metrics")
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     tokens = {s.labels["model"]: s.value for s in families["prospero_prompt_tokens"].samples}
+    assert HTTP.get(f"{server.url}/v1/models", headers={"host": "evil.com"}).status_code == 421
+    assert 'prospero_errors_total{path="/v1/models",status="421"} 1' in HTTP.get(f"{server.url}/metrics").text
     assert tokens["said"] >= 3 and answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert {sample.value for sample in families["prospero_rows_running"].samples} == {0.0}
     assert families["process_resident_memory_bytes"].samples[0].value > 1e7
@@ -243,19 +247,26 @@ def test_a_failing_step_fails_its_requests_and_not_the_server(caplog):
 def test_too_many_that_wait_and_too_long_a_wait():
     scripted = Scripted("abcdef")
     scripted.gate.clear()
-    limits = LimitsConfig(waiting=1, seconds=0.5)
-    with live(served(scripted), limits=limits, rows=1) as running:
+    with live(served(scripted), limits=LimitsConfig(waiting=1), rows=1) as running:
         body = {"prompt": "x", "stream": True}
         with HTTP.stream("POST", f"{running.url}/v1/completions", json=body) as first:
             lines = first.iter_lines()
             while '"text":"a"' not in next(lines):  # its row is in the batch, at the gate
                 pass
+            running.service.limits = LimitsConfig(waiting=1, seconds=0.2)
             late = running.post("/v1/completions", prompt="y")  # waits for the one place, in vain
-            assert late.status_code == 503 and "within 0.5 s" in late.json()["error"]["message"]
+            assert late.status_code == 503 and "within 0.2 s" in late.json()["error"]["message"]
             assert running.post("/v1/completions", prompt="y", n=2).status_code == 400
             scripted.gate.set()
             rest = "".join(lines)
-    assert '"finish_reason":"length"' in rest and "[DONE]" in rest
+    assert '"finish_reason":"stop"' in rest and "[DONE]" in rest
+
+
+def test_a_text_whose_time_is_up_ends_where_it_is():
+    with live(served(Slow("a" * 5000)), limits=LimitsConfig(seconds=2.0)) as running:
+        stream = running.post("/v1/completions", prompt="x", max_tokens=4000, stream=True)
+        assert '"finish_reason":"length"' in stream.text and '"ended_by":"time"' in stream.text
+        assert 1 <= stream.text.count('"text":"a') < 4000 and stream.text.endswith("data: [DONE]\n\n")
 
 
 def test_the_page_is_there_and_asks_for_the_key_itself():

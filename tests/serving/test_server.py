@@ -16,7 +16,7 @@ from prospero.errors import ConfigError
 from prospero.serving.server import is_loopback, open_socket, url_of
 from tests import programs
 from tests.checkpoints import stored
-from tests.serving.live import HTTP, Live, Scripted, live, served
+from tests.serving.live import HTTP, Live, Scripted, Slow, live, served
 
 ROOT = Path(__file__).parents[2]
 KEY = "a-key-that-nobody-guesses"
@@ -94,11 +94,6 @@ def _answers(url: str) -> bool:
 
 
 def test_what_is_not_done_at_the_limit_ends_where_it_is():
-    class Slow(Scripted):
-        def step(self, tokens):
-            time.sleep(0.02)
-            return super().step(tokens)
-
     answers = []
     with live(served(Slow("a" * 5000)), stop_seconds=0.3) as running:
         worker = running.service.workers["tiny"]

@@ -26,7 +26,7 @@ from prospero.serving.worker import Job, Worker, where
 
 BODY_SECONDS = 30.0
 """How long a client may take to send its body."""
-SMALL_BODY = 4096
+SMALL_BODY = 1024
 """Bytes up to which a request is read in the event loop itself; tokenising more would hold up the others."""
 
 
@@ -125,10 +125,12 @@ def create_app(service: Service, access: Access | None = None) -> ASGIApp:
     app.add_api_route("/metrics", service.measured, methods=["GET"])
     app.include_router(page_router())
 
-    def told(request: Request, problem: Problem) -> Response:
-        kind = request.scope["path"] if request.scope["path"] in KNOWN else "other"
-        labels = {"path": kind, "status": str(problem.status)}
+    def counted(path: str, problem: Problem) -> None:
+        labels = {"path": path if path in KNOWN else "other", "status": str(problem.status)}
         service.metrics.count("prospero_errors_total", "Requests that were refused or failed.", labels)
+
+    def told(request: Request, problem: Problem) -> Response:
+        counted(request.scope["path"], problem)
         return Response(as_json(problem.body), problem.status, problem.headers, "application/json")
 
     async def of_problem(request: Request, error: Exception) -> Response:
@@ -145,7 +147,7 @@ def create_app(service: Service, access: Access | None = None) -> ASGIApp:
 
     app.add_exception_handler(Problem, of_problem)
     app.add_exception_handler(HTTPException, of_route)
-    return Guard(_Caught(app, told), access or Access())
+    return Guard(_Caught(app, told), access or Access(), counted)
 
 
 KNOWN = ("/v1/models", "/v1/completions", "/v1/chat/completions", "/health", "/metrics")

@@ -20,6 +20,8 @@ class Piece:
     """Those that belong to what is shown by now; empty where they are not asked for."""
     finish: str | None = None
     """stop or length, where the text has ended."""
+    ended_by: str = ""
+    """Why, in our words (see Choice)."""
 
 
 class Choice:
@@ -48,7 +50,7 @@ class Choice:
             self._held.append(event.likely)
         if done is not None:
             self.count = len(done.ids)
-            self.ended_by = done.ended_by
+            self.ended_by = piece.ended_by = done.ended_by
             self.finish = piece.finish = FINISH[done.ended_by]
         else:
             self.count += 1
@@ -73,5 +75,5 @@ def merged(pieces: list[Piece]) -> list[Piece]:
         into = found.setdefault(piece.index, Piece(piece.index))
         into.text += piece.text
         into.tokens += piece.tokens
-        into.finish = piece.finish or into.finish
+        into.finish, into.ended_by = piece.finish or into.finish, piece.ended_by or into.ended_by
     return list(found.values())

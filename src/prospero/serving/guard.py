@@ -8,7 +8,7 @@ other than localhost must be listed.
 import hmac
 import ipaddress
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -42,8 +42,9 @@ class Access:
 class Guard:
     """Refuses what may not come in, and notes each request by its size and not by its content."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self.app, self.access = app, access
+    def __init__(self, app: ASGIApp, access: Access, refused: Callable[[str, Problem], None] | None = None) -> None:
+        """Guard `app`; `refused` is told of the path and the problem of those who may not come in."""
+        self.app, self.access, self.refused = app, access, refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
@@ -73,6 +74,8 @@ class Guard:
             preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in headers
             await (_preflight() if preflight else self.app)(scope, receive, noted)
         except Problem as problem:
+            if self.refused is not None:
+                self.refused(scope["path"], problem)
             refusal = Response(as_json(problem.body), problem.status, problem.headers, "application/json")
             await refusal(scope, receive, noted)
         if status >= 400 or scope["method"] != "GET":

@@ -111,7 +111,7 @@ class ChatAnswer(_Answer):
                 found.append(self.piece([{**choice, "finish_reason": None}]))
             if piece.finish is not None:
                 choice = {"index": piece.index, "delta": {}, "logprobs": None, "finish_reason": piece.finish}
-                found.append(self.piece([choice]))
+                found.append(self.piece([choice], prospero={"ended_by": piece.ended_by}))
         return found
 
     def _logprobs(self, tokens: Sequence[Likely]) -> dict[str, Any] | None:
@@ -148,9 +148,12 @@ class TextAnswer(_Answer):
     def pieces(self, pieces: Sequence[Piece]) -> list[dict[str, Any]]:
         """Return the text of each piece."""
         shown = [piece for piece in pieces if piece.text or piece.tokens or piece.finish]
-        found = [self.piece([self._choice(piece)]) for piece in shown]
-        if found and not self._opened:
-            found[0]["prospero"], self._opened = self.ours, True
+        found = []
+        for piece in shown:
+            said = {} if self._opened else self.ours
+            said = said if piece.finish is None else {**said, "ended_by": piece.ended_by}
+            found.append(self.piece([self._choice(piece)], **({"prospero": said} if said else {})))
+            self._opened = True
         return found
 
     def _choice(self, piece: Piece) -> dict[str, Any]:
