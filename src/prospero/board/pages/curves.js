@@ -44,8 +44,8 @@ const Curves = {
     }
     const points = Data.live ? Math.max(120, Math.min(600, Math.round(40000 / Math.max(1, runs.length)))) : 0;
     await Promise.all(names.map(async (name) => {
-      const found = await Data.curves(name, runs.map((run) => run.key), points);
-      if (turn === this._turn) this._drawOne(name, runs, found);
+      const draw = (found) => turn === this._turn && this._drawOne(name, runs, found);
+      draw(await Data.curves(name, runs.map((run) => run.key), points, draw));
     }));
   },
 
