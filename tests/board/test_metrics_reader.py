@@ -1,6 +1,7 @@
 """Reading a metrics.csv that grows: only what is new is read, and nothing of another file is kept."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -168,3 +169,53 @@ def test_a_file_that_has_just_begun_is_not_damaged(tmp_path, text):
 def test_a_file_without_a_step_is_damaged(tmp_path):
     (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
     assert newest_values(tmp_path / "metrics.csv").damage == "metrics.csv has no header with a column step"
+
+
+def test_a_file_that_is_written_while_it_is_read_is_never_torn(tmp_path):
+    """One thread writes as training does, new columns among it; each look holds whole rows in their order."""
+    writer, reader = MetricsFile(tmp_path), MetricsReader(tmp_path / "metrics.csv")
+    writer.open_at(0)
+    done = threading.Event()
+
+    def write():
+        for step in range(1, 400):
+            writer.write_metrics({"tokens": step * 10, "train/loss": float(step)}, step)
+            if step % 50 == 0:
+                writer.write_metrics({f"late/{step}": float(step)}, step)
+        done.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    looks = 0
+    while not done.is_set():
+        reader.refresh()
+        if "train/loss" in reader.columns:
+            steps, loss = reader.columns["step"], reader.columns["train/loss"]
+            assert np.array_equal(steps, np.arange(1, len(steps) + 1))
+            assert np.array_equal(loss, steps)
+            assert newest_values(tmp_path / "metrics.csv").damage is None
+            looks += 1
+    thread.join()
+    writer.close_file()
+    reader.refresh()
+    assert looks > 3
+    assert as_series(reader) == metric_series(tmp_path / "metrics.csv")
+
+
+@pytest.mark.deep
+def test_whatever_a_disk_does_to_a_file_a_look_survives(tmp_path):
+    random = np.random.default_rng(0)
+    path, reader = tmp_path / "metrics.csv", MetricsReader(tmp_path / "metrics.csv")
+    whole = csv_of(
+        [row | {"val/loss": 1.5} for row in rows(200)], ("step", "tokens", "train/loss", "val/loss")
+    ).encode()
+    for _ in range(3000):
+        data = bytearray(whole[: random.integers(0, len(whole))])
+        for place in random.integers(0, max(1, len(data)), size=random.integers(0, 4)):
+            data[place : place + 1] = bytes(random.integers(0, 256, size=random.integers(0, 3), dtype=np.uint8))
+        path.write_bytes(bytes(data))
+        reader.refresh()
+        newest_values(path)
+        for one in (reader, read(path)):
+            assert len({len(column) for column in one.columns.values()}) <= 1
+            assert not np.isnan(one.columns.get("step", np.empty(0))).any()

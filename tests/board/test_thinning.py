@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from prospero.board.thinning import knots, short, thinned
+from prospero.board.thinning import knots, short, stretches, thinned
 
 
 def test_a_short_curve_stays_as_it_is():
@@ -27,8 +27,14 @@ def test_spikes_stay_both_ways(rows):
 
 def test_the_means_are_those_of_the_stretches():
     found = thinned(np.arange(8.0), np.array([1.0, 3, 5, 7, 0, 0, 10, 2]), 4)
-    assert (found["mx"], found["my"]) == ([1.5, 5.5], [4.0, 3.0])
-    assert found["x"] == [0, 3, 4, 6, 7]
+    assert (found["mx"], found["my"], found["mn"]) == ([0, 4], [1.0, 3.857143], [1, 7])
+    assert found["x"] == [0, 4, 6, 7]
+
+
+def test_stretches_are_short_where_a_curve_begins():
+    starts, counts = stretches(10_000, 100)
+    assert len(starts) <= 100 and counts.sum() == 10_000
+    assert starts[:5].tolist() == [0, 1, 2, 3, 4] and counts.max() <= 200
 
 
 def test_infinite_values_are_no_points():

@@ -1,6 +1,12 @@
 """`prospero board`: it writes a folder of pages, and refuses what cannot be in one line."""
 
+import json
+import re
+import signal
 import socket
+import subprocess
+import sys
+import urllib.request
 
 import pytest
 from tests.board.fakes import finished, make_run
@@ -40,3 +46,20 @@ def test_a_port_that_is_taken_is_named(tmp_path):
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port={port} cannot be used"):
             board(BoardConfig(outputs_dir=str(tmp_path), port=port))
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_is_reached_until_it_is_ended(tmp_path, number):
+    make_run(tmp_path, "train/a", result=finished())
+    words = [sys.executable, "-m", "prospero", "board", f"outputs_dir={tmp_path}", "port=0"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stderr is not None
+        line = program.stderr.readline()
+        address = re.search(r"http://\S+", line)
+        assert address is not None, line
+        with urllib.request.urlopen(f"{address[0]}api/runs", timeout=20) as answer:
+            assert json.load(answer)["runs"][0]["name"] == "a"
+        program.send_signal(number)
+        assert program.wait(timeout=20) == 0
+        assert program.stderr.read() == "the board is closed\n"

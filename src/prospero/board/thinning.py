@@ -11,25 +11,42 @@ def thinned(steps: np.ndarray, values: np.ndarray, most: int) -> dict[str, list[
     """Return a curve for the page, without values that are not finite.
 
     {"x": steps, "y": values}; where more than `most` points were there, of each stretch the least and the largest value
-    in their order, and with them {"mx", "my"}: the mean step and value of each stretch, which smoothing is made of.
+    in their order, and with them {"mx", "my", "mn"}: mean step, mean value and rows of each stretch, for smoothing.
     """
     fine = np.isfinite(values) & np.isfinite(steps)
     steps, values = steps[fine], values[fine]
     if len(steps) <= most:
         return {"x": whole(steps), "y": short(values)}
-    stretches = max(1, most // 2)
-    edges = np.linspace(0, len(steps), stretches + 1).astype(np.int64)
-    starts, counts = edges[:-1], np.diff(edges)
-    chosen = np.concatenate(
-        [[0, len(steps) - 1], _places_of(values, edges, np.argmin), _places_of(values, edges, np.argmax)]
-    )
-    chosen = np.unique(chosen.astype(np.int64))
+    starts, counts = stretches(len(steps), most // 2)
+    ends = np.array([0, len(steps) - 1])
+    places = [first_places(values, choose.reduceat(values, starts), counts) for choose in (np.minimum, np.maximum)]
+    chosen = np.unique(np.concatenate([ends, *places]))
     return {
         "x": whole(steps[chosen]),
         "y": short(values[chosen]),
         "mx": short(np.add.reduceat(steps, starts) / counts),
         "my": short(np.add.reduceat(values, starts) / counts),
+        "mn": counts.tolist(),
     }
+
+
+def stretches(rows: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the stretches of `rows` rows begin, and their lengths.
+
+    Half of their ends stand evenly and half by their logarithm: a curve begins steeply, and may be drawn on a
+    logarithmic axis.
+    """
+    half = max(1, most // 2)
+    edges = np.concatenate([np.linspace(0, rows, half + 1), np.geomspace(1, rows, half + 1)])
+    edges = np.unique(np.rint(edges).astype(np.int64))
+    return edges[:-1], np.diff(edges)
+
+
+def first_places(values: np.ndarray, wanted: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the first place in each stretch that holds the value wanted of it."""
+    there = np.flatnonzero(values == np.repeat(wanted, counts))
+    stretch = np.repeat(np.arange(len(counts)), counts)[there]
+    return there[np.flatnonzero(np.diff(stretch, prepend=-1))]
 
 
 def knots(columns: dict[str, np.ndarray], most: int) -> dict[str, list[Any]]:
@@ -60,13 +77,3 @@ def short(values: np.ndarray) -> list[float]:
     scale = 10.0 ** np.clip(DIGITS - 1 - size, -300, 300)
     rounded = np.rint(values * scale) / scale
     return np.where(np.isfinite(rounded), rounded, values).tolist()
-
-
-def _places_of(values: np.ndarray, edges: np.ndarray, choose: Any) -> np.ndarray:
-    """Where the chosen value of each stretch stands; stretches are of two lengths at most, each a table of its own."""
-    counts, places = np.diff(edges), np.empty(len(edges) - 1, dtype=np.int64)
-    for length in np.unique(counts):
-        which = np.flatnonzero(counts == length)
-        rows = edges[which][:, None] + np.arange(length)
-        places[which] = edges[which] + choose(values[rows], axis=1)
-    return places

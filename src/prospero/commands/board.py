@@ -1,5 +1,6 @@
 """`board`: all runs of the outputs in the browser, followed while they run, or written as one folder of pages."""
 
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def _serve(config: BoardConfig, runs: object) -> int:
         ) from error
     with server:
         log.info("%d runs in %s; open %s (Ctrl-C ends it)", len(runs.views), config.outputs_dir, server.url)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service that is ended leaves as by Ctrl-C
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:

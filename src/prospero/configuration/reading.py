@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from omegaconf import OmegaConf
@@ -99,7 +99,12 @@ _Fastest: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
 class _Quick(_Fastest):
-    """The parser in C where there is one; it takes 1e-3 for a number as OmegaConf does, and YAML 1.1 does not."""
+    """The parser in C where there is one, which takes 1e-3 for a number and a date for a text, as OmegaConf does."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+        for first, found in _Fastest.yaml_implicit_resolvers.items()
+    }
 
 
 _Quick.add_implicit_resolver(

@@ -44,8 +44,8 @@ const Curves = {
     }
     const points = Data.live ? Math.max(120, Math.min(600, Math.round(40000 / Math.max(1, runs.length)))) : 0;
     await Promise.all(names.map(async (name) => {
-      const found = await Data.curves(name, runs.map((run) => run.key), points);
-      if (turn === this._turn) this._drawOne(name, runs, found);
+      const draw = (found) => turn === this._turn && this._drawOne(name, runs, found);
+      draw(await Data.curves(name, runs.map((run) => run.key), points, draw));
     }));
   },
 
@@ -84,7 +84,7 @@ const Curves = {
     const to = this._steps(run, found.axes);
     if (!to) return { x: [], y: [] };
     const place = (steps) => (this.axis === "step" ? steps : steps.map(to));
-    return { x: place(curve.x), y: curve.y, mx: place(curve.mx ?? curve.x), my: curve.my ?? curve.y };
+    return { x: place(curve.x), y: curve.y, mx: place(curve.mx ?? curve.x), my: curve.my ?? curve.y, mn: curve.mn ?? curve.x.map(() => 1) };
   },
 
   /** A function from steps to the chosen axis; null where the run does not know it. */
@@ -97,18 +97,17 @@ const Curves = {
     return (step) => interpolated([0, ...steps], [0, ...values], step) * times;
   },
 
-  _line({ run, x, y, mx, my }) {
+  _line({ run, x, y, mx, my, mn }) {
     const line = { label: run.name, colour: this.colour(run.key), x, y };
-    if (!this.smooth && mx === x) return line;
     if (!this.smooth) return line;
-    return { ...line, x: mx, y: smoothed(my, this.smooth), raw: { x, y } };
+    return { ...line, x: mx, y: smoothed(my, mn, this.smooth), raw: { x, y } };
   },
 
   /** Of each group the mean of its runs at 200 places that all of them have reached, and its 95 % interval. */
   _means(curves) {
     const names = differing(curves.map((curve) => curve.run));
     return groupsOf(curves.map((curve) => curve.run)).map((group) => {
-      const own = curves.filter((curve) => group.runs.includes(curve.run)).map((curve) => ({ x: curve.mx, y: smoothed(curve.my, this.smooth) }));
+      const own = curves.filter((curve) => group.runs.includes(curve.run)).map((curve) => ({ x: curve.mx, y: smoothed(curve.my, curve.mn, this.smooth) }));
       const from = Math.max(...own.map((curve) => curve.x[0]));
       const to = Math.min(...own.map((curve) => curve.x.at(-1)));
       const places = [...new Set(own.flatMap((curve) => curve.x))].filter((x) => x >= from && x <= to).sort((a, b) => a - b);
@@ -125,15 +124,18 @@ const Curves = {
   },
 };
 
-/** The mean around each value, over up to a fifth of the curve to each side at 100; it does not lag. */
-function smoothed(values, strength) {
+/** The mean around each value, over up to a fifth of the points to each side at 100; it does not lag. Values stand for rows. */
+function smoothed(values, rows, strength) {
   const reach = Math.round(((strength / 100) ** 2 * values.length) / 5);
   if (!reach) return values;
-  const sums = [0];
-  for (const value of values) sums.push(sums.at(-1) + value);
+  const [sums, counts] = [[0], [0]];
+  values.forEach((value, place) => {
+    sums.push(sums.at(-1) + value * rows[place]);
+    counts.push(counts.at(-1) + rows[place]);
+  });
   return values.map((_, place) => {
     const side = Math.min(reach, place, values.length - 1 - place);
-    return (sums[place + side + 1] - sums[place - side]) / (2 * side + 1);
+    return (sums[place + side + 1] - sums[place - side]) / (counts[place + side + 1] - counts[place - side]);
   });
 }
 

@@ -1,6 +1,9 @@
 "use strict";
 /* What the page knows of the runs: asked of the server again and again, or read once from files beside the page. */
 
+const RUNS_AT_ONCE = 40;
+const LONGEST_ADDRESS = 30000;
+
 const Data = {
   live: document.documentElement.dataset.mode === "live",
   runs: new Map(),
@@ -55,8 +58,11 @@ const Data = {
     return [...new Set([...Object.keys(this.common).filter((name) => !run.absent.has(name)), ...Object.keys(run.settings)])];
   },
 
-  /** Return key -> {curve, axes} of a metric for some runs; those that have not changed are not asked for again. */
-  async curves(metric, keys, points) {
+  /**
+   * Return key -> {curve, axes} of a metric for some runs; those that have not changed are not asked for again.
+   * `some` is called with what has come so far: of many long runs the first answers take seconds.
+   */
+  async curves(metric, keys, points, some) {
     const name = `${points} ${metric}`;
     if (!this._curves.has(name)) {
       if (this._curves.size > 40) this._curves.clear();
@@ -65,9 +71,10 @@ const Data = {
     const known = this._curves.get(name);
     if (this.live && keys.length) {
       const wanted = keys.map((key) => `&run=${encodeURIComponent(`${key}~${known.get(key)?.tag ?? ""}`)}`);
-      for (const words of batches(wanted, 30000)) {
+      for (const words of batches(wanted)) {
         const answer = await this._ask(`api/curves?metric=${encodeURIComponent(metric)}&points=${points}${words}`);
         for (const [key, found] of Object.entries(answer)) if (found.curve) known.set(key, found);
+        some(known);
       }
     } else {
       for (const key of keys) {
@@ -134,12 +141,12 @@ const Data = {
   },
 };
 
-/** Join words into texts of at most so many letters: an address has a greatest length. */
-function batches(words, most) {
+/** Join words into texts, some runs in each: an address has a greatest length, and an answer is to come soon. */
+function batches(words) {
   const found = [""];
-  for (const word of words) {
-    if (found.at(-1).length + word.length > most) found.push("");
+  for (const [number, word] of words.entries()) {
+    if (number % RUNS_AT_ONCE === 0 || found.at(-1).length + word.length > LONGEST_ADDRESS) found.push("");
     found.push(found.pop() + word);
   }
-  return found;
+  return found.filter(Boolean);
 }

@@ -3,10 +3,12 @@
 
 const Detail = {
   key: null,
+  sure: false,
+  _mark: "",
 
   /** Show a run. */
   async open(key) {
-    this.key = key;
+    [this.key, this.sure, this._mark] = [key, false, ""];
     const box = at("detail");
     if (!box.open) box.showModal();
     box.onclose = () => { this.key = null; };
@@ -28,18 +30,27 @@ const Detail = {
       ["step", Numbers.count(run.step)], ["tokens", Numbers.count(run.tokens)], ["trained", Numbers.duration(run.seconds)],
       [run.objective, Numbers.short(run.values[run.objective])], ["FLOPs a token", Numbers.short(run.flops_per_token)],
     ];
-    const scroll = at("detail").querySelector("pre")?.scrollTop;
+    const mark = JSON.stringify([facts, detail.files, Data.token, this.sure]);
+    if (mark !== this._mark) this._head(run, facts, detail.files); // else whoever reads or clicks there is left alone
+    this._mark = mark;
+    const log = at("detail").querySelector("pre");
+    const text = detail.log.length ? detail.log.join("\n") : "There is no log.";
+    if (log.textContent === text) return;
+    const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
+    log.textContent = text;
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  },
+
+  _head(run, facts, files) {
     at("detail").replaceChildren(
       el("h2", { id: "detail-name" }, run.name),
       el("button", { class: "close", "aria-label": "Close", onclick: () => at("detail").close() }, "×"),
       el("dl", {}, ...facts.filter(([name, value]) => name && value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
       this._stopButton(run) ?? "",
-      ...this._files(run, detail.files),
+      ...this._files(run, files),
       el("h3", {}, "End of its log"),
-      el("pre", {}, detail.log.length ? detail.log.join("\n") : "There is no log."),
+      at("detail").querySelector("pre") ?? el("pre"),
     );
-    const log = at("detail").querySelector("pre");
-    log.scrollTop = scroll ?? log.scrollHeight;
   },
 
   _files(run, files) {
@@ -57,14 +68,14 @@ const Detail = {
     const asked = run.notes.includes("asked to stop");
     const said = el("span", { class: "quiet" }, asked ? " It has been asked to save and leave." : "");
     const button = el("button", { class: "stop", disabled: asked, onclick: async () => {
-      if (button.dataset.sure !== "yes") {
-        button.dataset.sure = "yes";
+      if (!this.sure) {
+        this.sure = true;
         button.textContent = "really stop it?";
         return;
       }
       button.disabled = true;
       said.textContent = ` ${(await Data.stop(run.key)) || "It has been asked to save and leave."}`;
-    } }, "stop this run");
+    } }, this.sure && !asked ? "really stop it?" : "stop this run");
     return el("p", {}, button, said);
   },
 };

@@ -23,6 +23,7 @@ const Main = {
         const changed = await Data.refresh();
         this._say(false);
         if (changed) await this.draw();
+        else if (Data.live) await Detail.draw(); // its log may have grown
       }
     } catch (error) {
       console.error(error);

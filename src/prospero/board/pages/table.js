@@ -114,6 +114,7 @@ const Table = {
       return el("td", { class: "number", title: `${found.n} finished, one of each seed` }, mean, el("span", { class: "interval" }, half ? ` ${half}` : " (1 seed)"));
     }
     const values = [...new Set(group.runs.map((run) => column.show(shown(run, column.name))))];
+    values.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
     const text = values.length > 4 ? `${values.length} values` : column.setting ? values.join(", ") : values.length === 1 ? values[0] : "";
     return el("td", { class: column.number ? "number" : "setting" }, text);
   },
