@@ -13,8 +13,8 @@ import pytest
 from prospero.errors import ConfigError
 from prospero.model.size import ParameterCount
 from prospero.runs.folder import RunFolder
+from prospero.training.loggers.handing_over import HandingOver
 from prospero.training.loggers.wandb.access import Mode, has_key, resolve_mode, run_id
-from prospero.training.loggers.wandb.extras import Extras
 from prospero.training.loggers.wandb.facts import BestNumbers
 from prospero.training.loggers.wandb.logger import Kept, WandbConfig
 from prospero.training.loggers.wandb.names import artifact_name, fitting_tags
@@ -356,13 +356,13 @@ def test_the_best_numbers_go_on_where_the_run_does(tmp_path):
 
 def test_what_wandb_refuses_is_said_once_and_the_rest_goes_on(caplog):
     taken = []
-    extras = Extras(lambda: "run")
+    extras = HandingOver("W&B")
     with caplog.at_level("WARNING", logger="prospero"):
         for step in (1, 2):
-            extras.add("picture", lambda run: (_ for _ in ()).throw(RuntimeError("no\nsecond line")))
-            extras.add("table", lambda run, step=step: taken.append((run, step)))
+            extras.add("picture", lambda: (_ for _ in ()).throw(RuntimeError("no\nsecond line")))
+            extras.add("table", lambda step=step: taken.append(step))
         assert extras.wait(30) == []
-    assert taken == [("run", 1), ("run", 2)]
+    assert taken == [1, 2]
     assert [r.getMessage() for r in caplog.records] == ["W&B did not take picture (no); the run folder has it"]
 
 

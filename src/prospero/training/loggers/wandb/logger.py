@@ -5,7 +5,7 @@ import html
 import shlex
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -16,10 +16,11 @@ from prospero.log import log
 from prospero.runs.folder import RunFolder
 from prospero.secret_values import scrub
 from prospero.training.loggers.base import RunLogger, first_line
+from prospero.training.loggers.handing_over import HandingOver
 from prospero.training.loggers.wandb.access import Mode, check_server, has_key, resolve_mode, run_id
 from prospero.training.loggers.wandb.artifacts import log_evaluation, log_model, log_receipt
-from prospero.training.loggers.wandb.extras import Extras, GrowingTable
 from prospero.training.loggers.wandb.facts import KEY, BestNumbers, run_facts_for_config
+from prospero.training.loggers.wandb.growing_table import GrowingTable
 from prospero.training.loggers.wandb.names import LONGEST_NAME, check_project, fitting_tags
 from prospero.training.loggers.wandb.stop_tag import StopTag
 from prospero.training.run_facts import RunFacts
@@ -98,7 +99,7 @@ class WandbLogger(RunLogger):
         self.config = config
         self.run_facts = run
         self.run: Any = None
-        self.extras = Extras(lambda: self.run)
+        self.extras = HandingOver(self.title)
         self.best = BestNumbers(run)
         self._fell_back = False
         self._recent: deque[tuple[float, dict[str, Any]]] = deque()  # rows that W&B's process may not have on disk yet
@@ -225,9 +226,14 @@ class WandbLogger(RunLogger):
         if run.settings.mode == "online" and time.monotonic() - started >= self.config.finish_timeout_seconds:
             self._say_unsent("the upload did not end in time")
 
-    def _add(self, name: str, hand_over: Any) -> None:
+    def _add(self, name: str, hand_over: Callable[[Any], None]) -> None:
+        """Hand over what the client asks its server about before it takes it: tables, pictures, artifacts.
+
+        It waits for the answer, for minutes where the network is bad. Rows of numbers go to W&B's process on this
+        machine, which takes them at once.
+        """
         self.open_at(0)
-        self.extras.add(name, hand_over)
+        self.extras.add(name, lambda: hand_over(self.run))
 
     def _hand_over(self, row: dict[str, Any]) -> None:
         self.open_at(0)
