@@ -306,7 +306,7 @@ def test_a_run_that_gets_the_tag_is_asked_to_stop_once(server, tmp_path):
     server.tags[run_id(tmp_path)] = ["kept", "stop"]
     wait_until(stop.exists)
     assert stop.read_text() == "the tag 'stop' in W&B\n"
-    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept"])
+    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept", "stopped"])
     logger.close()
     stop.unlink()
 
@@ -317,7 +317,7 @@ def test_a_run_that_gets_the_tag_is_asked_to_stop_once(server, tmp_path):
     asked = server.asked["Run"]
     wait_until(lambda: server.asked["Run"] > asked)
     server.keeps_tags = False
-    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept"])
+    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept", "stopped"])
     again.close()
     assert not stop.exists()
 
@@ -332,6 +332,8 @@ def wait_until(holds, seconds: float = 60.0) -> None:
 def test_a_run_may_not_have_the_tag_that_stops_it(tmp_path):
     with pytest.raises(ConfigError, match=r"tags=\[stop\] is the tag by which a run is stopped"):
         WandbConfig(tags=["stop"])
+    with pytest.raises(ConfigError, match="stop_tag=stopped is the tag that a stopped run gets"):
+        WandbConfig(stop_tag="stopped")
     with pytest.raises(ConfigError, match=r"tags=\[halt\]"):
         WandbConfig(stop_tag="halt").build(RunFacts(run_dir=tmp_path, tags=["halt"]))
     assert WandbConfig(stop_tag=None, tags=["stop"]).build(RunFacts(run_dir=tmp_path)).run is None

@@ -22,11 +22,15 @@ from prospero.training.loggers.wandb.artifacts import log_evaluation, log_model,
 from prospero.training.loggers.wandb.facts import KEY, BestNumbers, run_facts_for_config
 from prospero.training.loggers.wandb.growing_table import GrowingTable
 from prospero.training.loggers.wandb.names import LONGEST_NAME, check_project, fitting_tags
-from prospero.training.loggers.wandb.stop_tag import StopTag
+from prospero.training.loggers.wandb.stop_tag import STOPPED, StopTag
 from prospero.training.run_facts import RunFacts
 
 UNSYNCED_SECONDS = 30.0
 """W&B writes what it was handed to disk every 15 s or so (measured); rows of this time are handed over again."""
+
+
+REPLACED = "settings"
+"""Where W&B's config holds the settings of a group that a sweep chooses by its name."""
 
 
 class Kept(Enum):
@@ -55,7 +59,7 @@ class WandbConfig:
     """What of a finished run is uploaded as an artifact: model (the folder model/), receipt (of its data), evaluation
     (its results and the tables of its tasks)."""
     stop_tag: str | None = "stop"
-    """A run that gets this tag in W&B saves and stops; null: none does."""
+    """A run that gets this tag in W&B saves and stops, and has the tag `stopped` then; null: none does."""
     stop_tag_every_seconds: float = 30.0
     """How often it is looked for."""
     init_timeout_seconds: float = 30.0
@@ -67,6 +71,8 @@ class WandbConfig:
         check_project("logger.wandb.project", self.project)
         if self.stop_tag is not None and not self.stop_tag.strip():
             raise ConfigError("logger.wandb.stop_tag= is empty; give a word, or null for none")
+        if self.stop_tag == STOPPED:
+            raise ConfigError(f"logger.wandb.stop_tag={STOPPED} is the tag that a stopped run gets; choose another")
         if self.stop_tag in self.tags:
             self._refuse_own(self.stop_tag)
         for name in ("stop_tag_every_seconds", "init_timeout_seconds", "finish_timeout_seconds"):
@@ -279,6 +285,7 @@ class WandbLogger(RunLogger):
         import wandb
 
         folder = self.run_facts.run_dir
+        config = {**self.run_facts.config, KEY: run_facts_for_config(self.run_facts)}
         settings = wandb.Settings(
             init_timeout=self.config.init_timeout_seconds,
             finish_timeout=self.config.finish_timeout_seconds,
@@ -299,10 +306,14 @@ class WandbLogger(RunLogger):
             resume="allow",
             dir=str(folder),
             mode=mode.value,  # pyright: ignore[reportArgumentType]
-            config={**self.run_facts.config, KEY: run_facts_for_config(self.run_facts)},
+            config=config,
             settings=settings,
             reinit="create_new",
         )
+        # In a sweep model= is the name of the choice there, and W&B does not let it be replaced by its settings.
+        replaced = {key: value for key, value in config.items() if run.config.get(key, value) != value}
+        if replaced and run.sweep_id:
+            run.config.update({REPLACED: replaced})
         run.define_metric("step")
         run.define_metric("tokens", step_metric="step")
         run.define_metric("*", step_metric="step")
