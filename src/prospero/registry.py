@@ -208,6 +208,7 @@ PARTS: dict[str, dict[str, str]] = {
     "logger": {
         "wandb": "prospero.training.loggers.wandb.logger:WandbConfig",
         "tensorboard": "prospero.training.loggers.tensorboard:TensorboardConfig",
+        "trackio": "prospero.training.loggers.trackio:TrackioConfig",
     },
     "retrieval": {
         "none": "prospero.knowledge.retrieval:NoRetrievalConfig",

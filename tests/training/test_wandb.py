@@ -13,8 +13,8 @@ import pytest
 from prospero.errors import ConfigError
 from prospero.model.size import ParameterCount
 from prospero.runs.folder import RunFolder
+from prospero.training.loggers.handing_over import HandingOver
 from prospero.training.loggers.wandb.access import Mode, has_key, resolve_mode, run_id
-from prospero.training.loggers.wandb.extras import Extras
 from prospero.training.loggers.wandb.facts import BestNumbers
 from prospero.training.loggers.wandb.logger import Kept, WandbConfig
 from prospero.training.loggers.wandb.names import artifact_name, fitting_tags
@@ -306,7 +306,7 @@ def test_a_run_that_gets_the_tag_is_asked_to_stop_once(server, tmp_path):
     server.tags[run_id(tmp_path)] = ["kept", "stop"]
     wait_until(stop.exists)
     assert stop.read_text() == "the tag 'stop' in W&B\n"
-    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept"])
+    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept", "stopped"])
     logger.close()
     stop.unlink()
 
@@ -317,7 +317,7 @@ def test_a_run_that_gets_the_tag_is_asked_to_stop_once(server, tmp_path):
     asked = server.asked["Run"]
     wait_until(lambda: server.asked["Run"] > asked)
     server.keeps_tags = False
-    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept"])
+    wait_until(lambda: server.tags[run_id(tmp_path)] == ["kept", "stopped"])
     again.close()
     assert not stop.exists()
 
@@ -332,6 +332,8 @@ def wait_until(holds, seconds: float = 60.0) -> None:
 def test_a_run_may_not_have_the_tag_that_stops_it(tmp_path):
     with pytest.raises(ConfigError, match=r"tags=\[stop\] is the tag by which a run is stopped"):
         WandbConfig(tags=["stop"])
+    with pytest.raises(ConfigError, match="stop_tag=stopped is the tag that a stopped run gets"):
+        WandbConfig(stop_tag="stopped")
     with pytest.raises(ConfigError, match=r"tags=\[halt\]"):
         WandbConfig(stop_tag="halt").build(RunFacts(run_dir=tmp_path, tags=["halt"]))
     assert WandbConfig(stop_tag=None, tags=["stop"]).build(RunFacts(run_dir=tmp_path)).run is None
@@ -356,13 +358,13 @@ def test_the_best_numbers_go_on_where_the_run_does(tmp_path):
 
 def test_what_wandb_refuses_is_said_once_and_the_rest_goes_on(caplog):
     taken = []
-    extras = Extras(lambda: "run")
+    extras = HandingOver("W&B")
     with caplog.at_level("WARNING", logger="prospero"):
         for step in (1, 2):
-            extras.add("picture", lambda run: (_ for _ in ()).throw(RuntimeError("no\nsecond line")))
-            extras.add("table", lambda run, step=step: taken.append((run, step)))
+            extras.add("picture", lambda: (_ for _ in ()).throw(RuntimeError("no\nsecond line")))
+            extras.add("table", lambda step=step: taken.append(step))
         assert extras.wait(30) == []
-    assert taken == [("run", 1), ("run", 2)]
+    assert taken == [1, 2]
     assert [r.getMessage() for r in caplog.records] == ["W&B did not take picture (no); the run folder has it"]
 
 

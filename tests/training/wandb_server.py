@@ -110,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
 def _bucket(server: WandbServer, name: str) -> dict[str, Any]:
     """A run as the server has it."""
     fields = {"id": name, "name": name, "displayName": name, "description": None, "sweepName": None, "project": PROJECT}
-    fields |= {"config": json.dumps(server.configs.get(name, {})), "tags": server.tags.get(name, []), "user": USER}
+    config = {key: {"value": value} for key, value in server.configs.get(name, {}).items()}
+    fields |= {"config": json.dumps(config), "tags": server.tags.get(name, []), "user": USER}
     fields |= {"summaryMetrics": json.dumps(server.summaries.get(name, {})), "state": "running", "group": None}
     fields |= {"jobType": None, "commit": None, "readOnly": False, "createdAt": "2026-01-01T00:00:00", "notes": None}
     fields |= {"heartbeatAt": "2026-01-01T00:00:00", "systemMetrics": "{}", "historyKeys": None, "projectId": "1"}

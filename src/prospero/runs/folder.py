@@ -161,6 +161,11 @@ class RunFolder:
         return self.path / "wandb"
 
     @property
+    def trackio_run(self) -> Path:
+        """The name of the run in Trackio."""
+        return self.path / "trackio_run"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.path / "tensorboard"

@@ -5,7 +5,7 @@ import html
 import shlex
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -16,16 +16,21 @@ from prospero.log import log
 from prospero.runs.folder import RunFolder
 from prospero.secret_values import scrub
 from prospero.training.loggers.base import RunLogger, first_line
+from prospero.training.loggers.handing_over import HandingOver
 from prospero.training.loggers.wandb.access import Mode, check_server, has_key, resolve_mode, run_id
 from prospero.training.loggers.wandb.artifacts import log_evaluation, log_model, log_receipt
-from prospero.training.loggers.wandb.extras import Extras, GrowingTable
 from prospero.training.loggers.wandb.facts import KEY, BestNumbers, run_facts_for_config
+from prospero.training.loggers.wandb.growing_table import GrowingTable
 from prospero.training.loggers.wandb.names import LONGEST_NAME, check_project, fitting_tags
-from prospero.training.loggers.wandb.stop_tag import StopTag
+from prospero.training.loggers.wandb.stop_tag import STOPPED, StopTag
 from prospero.training.run_facts import RunFacts
 
 UNSYNCED_SECONDS = 30.0
 """W&B writes what it was handed to disk every 15 s or so (measured); rows of this time are handed over again."""
+
+
+REPLACED = "settings"
+"""Where W&B's config holds the settings of a group that a sweep chooses by its name."""
 
 
 class Kept(Enum):
@@ -54,7 +59,7 @@ class WandbConfig:
     """What of a finished run is uploaded as an artifact: model (the folder model/), receipt (of its data), evaluation
     (its results and the tables of its tasks)."""
     stop_tag: str | None = "stop"
-    """A run that gets this tag in W&B saves and stops; null: none does."""
+    """A run that gets this tag in W&B saves and stops, and has the tag `stopped` then; null: none does."""
     stop_tag_every_seconds: float = 30.0
     """How often it is looked for."""
     init_timeout_seconds: float = 30.0
@@ -66,6 +71,8 @@ class WandbConfig:
         check_project("logger.wandb.project", self.project)
         if self.stop_tag is not None and not self.stop_tag.strip():
             raise ConfigError("logger.wandb.stop_tag= is empty; give a word, or null for none")
+        if self.stop_tag == STOPPED:
+            raise ConfigError(f"logger.wandb.stop_tag={STOPPED} is the tag that a stopped run gets; choose another")
         if self.stop_tag in self.tags:
             self._refuse_own(self.stop_tag)
         for name in ("stop_tag_every_seconds", "init_timeout_seconds", "finish_timeout_seconds"):
@@ -98,7 +105,7 @@ class WandbLogger(RunLogger):
         self.config = config
         self.run_facts = run
         self.run: Any = None
-        self.extras = Extras(lambda: self.run)
+        self.extras = HandingOver(self.title)
         self.best = BestNumbers(run)
         self._fell_back = False
         self._recent: deque[tuple[float, dict[str, Any]]] = deque()  # rows that W&B's process may not have on disk yet
@@ -225,9 +232,14 @@ class WandbLogger(RunLogger):
         if run.settings.mode == "online" and time.monotonic() - started >= self.config.finish_timeout_seconds:
             self._say_unsent("the upload did not end in time")
 
-    def _add(self, name: str, hand_over: Any) -> None:
+    def _add(self, name: str, hand_over: Callable[[Any], None]) -> None:
+        """Hand over what the client asks its server about before it takes it: tables, pictures, artifacts.
+
+        It waits for the answer, for minutes where the network is bad. Rows of numbers go to W&B's process on this
+        machine, which takes them at once.
+        """
         self.open_at(0)
-        self.extras.add(name, hand_over)
+        self.extras.add(name, lambda: hand_over(self.run))
 
     def _hand_over(self, row: dict[str, Any]) -> None:
         self.open_at(0)
@@ -273,6 +285,7 @@ class WandbLogger(RunLogger):
         import wandb
 
         folder = self.run_facts.run_dir
+        config = {**self.run_facts.config, KEY: run_facts_for_config(self.run_facts)}
         settings = wandb.Settings(
             init_timeout=self.config.init_timeout_seconds,
             finish_timeout=self.config.finish_timeout_seconds,
@@ -293,10 +306,14 @@ class WandbLogger(RunLogger):
             resume="allow",
             dir=str(folder),
             mode=mode.value,  # pyright: ignore[reportArgumentType]
-            config={**self.run_facts.config, KEY: run_facts_for_config(self.run_facts)},
+            config=config,
             settings=settings,
             reinit="create_new",
         )
+        # In a sweep model= is the name of the choice there, and W&B does not let it be replaced by its settings.
+        replaced = {key: value for key, value in config.items() if run.config.get(key, value) != value}
+        if replaced and run.sweep_id:
+            run.config.update({REPLACED: replaced})
         run.define_metric("step")
         run.define_metric("tokens", step_metric="step")
         run.define_metric("*", step_metric="step")

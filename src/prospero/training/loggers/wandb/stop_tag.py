@@ -1,7 +1,8 @@
 """A run stops when it gets a tag in W&B: a thread looks for it now and then, and writes the run's STOP file.
 
-The rest is what the STOP file does: the step is ended, a checkpoint saved, the run can be continued. The tag is taken
-away again, or the run would stop at once when it is continued.
+The rest is what the STOP file does: the step is ended, a checkpoint saved, the run can be continued. The tag is replaced
+by STOPPED, or the run would stop at once when it is continued. (It cannot only be taken away: W&B's client does not
+send that a run has no tag left.)
 """
 
 import threading
@@ -11,6 +12,8 @@ from typing import Any
 from prospero.log import log
 from prospero.paths import write_text
 
+STOPPED = "stopped"
+"""The tag that a run has afterwards."""
 ANSWER_SECONDS = 20
 """How long the server may take to say which tags a run has."""
 
@@ -53,11 +56,12 @@ class StopTag:
             self._meet()
 
     def _meet(self) -> None:
-        """Ask the run to stop, unless the tag stands there from before, and take it away."""
+        """Ask the run to stop, unless the tag stands there from before, and replace it."""
         if self._armed:
             write_text(self.stop_file, f"the tag '{self.tag}' in W&B\n")
         elif not self._said:
-            log.warning("W&B: the run has the tag '%s' from before it was continued; it is taken away", self.tag)
+            log.warning("W&B: the run has the tag '%s' from before it was continued; it asks for nothing", self.tag)
         self._armed, self._said = False, True
         # By the run itself: W&B's public run would send back the config and the summary of this moment too.
-        self.run.tags = tuple(other for other in self._there.tags if other != self.tag)
+        others = [other for other in self._there.tags if other not in (self.tag, STOPPED)]
+        self.run.tags = (*others, STOPPED)
