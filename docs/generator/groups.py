@@ -100,7 +100,7 @@ def _page(group: str) -> Iterator[str]:
     yield f"{cell(meaning(group))}\n"
     default = default_choices(verb).get(group, "null")
     several = f"Several at once: `{group}=[a,b]`. " if group in MULTIPLE else ""
-    others = [f"[`{name}`](../commands/{name}.md)" for name in verbs_of(group)]
+    others = [f"[`{as_typed(name)}`](../commands/{name}.md)" for name in verbs_of(group)]
     yield f"{several}Chosen by default in `{verb}`: {code(default)}. A group of {', '.join(others)}.\n"
     yield "| preset | what it is for |\n|---|---|"
     for preset in presets:
