@@ -52,10 +52,8 @@ def group_navigation() -> list[dict[str, list[str]]]:
 
 
 def meaning(group: str) -> str:
-    """Return what a group is: the docstring under its field in the first verb that has it."""
-    if group in LAYERS:
-        return LAYER_DOCS[group]
-    return next(docs[group] for verb in verbs_of(group) if (docs := field_docs(str(VERBS[verb].settings))))
+    """Return what a group is: the docstring under its field in the verb that shows it."""
+    return LAYER_DOCS[group] if group in LAYERS else field_docs(str(VERBS[home(group)].settings))[group]
 
 
 def verbs_of(group: str) -> list[str]:

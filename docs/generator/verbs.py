@@ -65,7 +65,8 @@ def _groups(name: str, verb: Verb, groups: list[str]) -> Iterator[str]:
     choices = default_choices(name)
     yield "## Groups\n\n| group | what it is | chosen by default |\n|---|---|---|"
     for group in [*groups, *(layer for layer in LAYERS if layer in choices)]:
-        yield f"| [`{group}`](../groups/{group}.md) | {cell(meaning(group))} | {code(choices.get(group, 'null'))} |"
+        told = meaning(group) if group in LAYERS else field_docs(str(verb.settings))[group]
+        yield f"| [`{group}`](../groups/{group}.md) | {cell(told)} | {code(choices.get(group, 'null'))} |"
     yield ""
 
 
