@@ -9,11 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mkdocs.structure.files import File, Files
+
 from generator.api import api_navigation, api_pages
 from generator.groups import group_navigation, group_pages
 from generator.pictures import drawn
 from generator.verbs import verb_navigation, verb_pages
-from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
 FROM_THE_TOP = {"CONTRIBUTING.md": "CONTRIBUTING.md", "leaderboard/README.md": "LEADERBOARD.md"}

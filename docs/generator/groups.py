@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from generator.commands import VERB_FILES
 from generator.presets import Preset, default_choices, presets_of
 from generator.settings import REQUIRED, Setting, cell, class_doc, code, light_class, settings_of, table
 from prospero.configuration.schema import field_docs
 from prospero.configuration.words import LAYERS
-from prospero.registry import MULTIPLE, PARTS, VERBS
+from prospero.registry import MULTIPLE, PARTS, VERBS, as_typed
 
 ROOMS = {
     "Data": ["data", "rendering", "cleaning", "dedup", "split", "tokenizer", "packing", "augmentation"],
@@ -51,10 +52,8 @@ def group_navigation() -> list[dict[str, list[str]]]:
 
 
 def meaning(group: str) -> str:
-    """Return what a group is: the docstring under its field in the first verb that has it."""
-    if group in LAYERS:
-        return LAYER_DOCS[group]
-    return next(docs[group] for verb in verbs_of(group) if (docs := field_docs(str(VERBS[verb].settings))))
+    """Return what a group is: the docstring under its field in the verb that shows it."""
+    return LAYER_DOCS[group] if group in LAYERS else field_docs(str(VERBS[home(group)].settings))[group]
 
 
 def verbs_of(group: str) -> list[str]:
@@ -66,7 +65,7 @@ def verbs_of(group: str) -> list[str]:
 
 def program(verb: str) -> str:
     """Return how a verb is typed."""
-    return f"python {verb}.py" if verb in ("train", "prepare", "generate", "evaluate") else f"prospero {verb}"
+    return f"python {verb}.py" if f"{verb}.py" in VERB_FILES else f"prospero {as_typed(verb)}"
 
 
 def home(group: str) -> str:
@@ -99,7 +98,7 @@ def _page(group: str) -> Iterator[str]:
     yield f"{cell(meaning(group))}\n"
     default = default_choices(verb).get(group, "null")
     several = f"Several at once: `{group}=[a,b]`. " if group in MULTIPLE else ""
-    others = [f"[`{name}`](../commands/{name}.md)" for name in verbs_of(group)]
+    others = [f"[`{as_typed(name)}`](../commands/{name}.md)" for name in verbs_of(group)]
     yield f"{several}Chosen by default in `{verb}`: {code(default)}. A group of {', '.join(others)}.\n"
     yield "| preset | what it is for |\n|---|---|"
     for preset in presets:

@@ -136,7 +136,7 @@ def sweep() -> str:
     curve.set(xlabel="thousand tokens", ylabel="val/loss", title="each seed")
     names = list(dict.fromkeys(job["model"] for job in jobs))
     end.set_xticks(range(len(names)), names)
-    end.set(xlim=(-0.6, len(names) - 0.4), title="at the end: mean, and 95 % of the mean (Student, 3 seeds)")
+    end.set(xlim=(-0.6, len(names) - 0.4), title="at the end: mean and its 95 %")
     _legend(curve)
     return _svg(figure, "Validation loss of two models with three seeds each")
 
@@ -153,7 +153,7 @@ def packing() -> str:
         )
         padded = sum(document < 0 for row in rows for document in row)
         said = f"{len(rows)} sequences, {padded} places empty"
-        parts.append(f"<div><p><code>packing={name}</code><br>{said}</p><table>{cells}</table></div>")
+        parts.append(f"<div><p><code>packing={name}</code><br>{said}</p><table class='cells'>{cells}</table></div>")
     return f'<figure class="packing">{"".join(parts)}</figure>'
 
 
@@ -161,9 +161,9 @@ def attention() -> str:
     """The weights of one head: a row for each token that looks, a column for each that is looked at."""
     found = recorded()["attention"]
     shown = [repr(token)[1:-1].replace(" ", "␣") for token in found["tokens"]]
-    n, size, margin = len(shown), 20, 92
-    side = margin + n * size + 6
-    lines = [f'<svg viewBox="0 0 {side} {side}" class="attention">']
+    size, margin, top = 20, 92, 62
+    side = margin + len(shown) * size + 6
+    lines = [f'<svg viewBox="0 {margin - top} {side} {side - margin + top}" class="attention">']
     for i, token in enumerate(shown):
         middle = margin + i * size + size / 2
         lines.append(f'<text x="{margin - 6}" y="{middle + 4:g}" text-anchor="end">{escape(token)}</text>')

@@ -91,10 +91,10 @@ def table(rows: list[Setting]) -> list[str]:
 
 
 def code(text: str) -> str:
-    """Return text as code inside a cell of a table."""
+    """Return text as code; a | in it does not end the cell of a table."""
     shown = text.replace("\n", "\\n")
     ticks = "``" if "`" in shown else "`"
-    return f"{ticks}{shown}{ticks}".replace("|", "\\|")
+    return f"{ticks}{shown}{ticks}"
 
 
 def cell(text: str) -> str:

@@ -9,7 +9,7 @@ from generator.settings import cell, code, light_class, settings_of, table
 from prospero.configuration.help_text import examples
 from prospero.configuration.schema import field_docs, source_file
 from prospero.configuration.words import LAYERS
-from prospero.registry import PARTS, VERBS, Verb
+from prospero.registry import PARTS, VERBS, Verb, as_typed
 
 
 def verb_pages() -> Iterator[tuple[str, str]]:
@@ -35,7 +35,7 @@ def _index() -> Iterator[str]:
 
 
 def _page(name: str, verb: Verb) -> Iterator[str]:
-    yield f"# {name}\n"
+    yield f"# {as_typed(name)}\n"
     yield f"{cell(verb.summary[0].upper() + verb.summary[1:])}.\n"
     if story := _story(verb):
         yield f"{story}\n"
@@ -65,7 +65,8 @@ def _groups(name: str, verb: Verb, groups: list[str]) -> Iterator[str]:
     choices = default_choices(name)
     yield "## Groups\n\n| group | what it is | chosen by default |\n|---|---|---|"
     for group in [*groups, *(layer for layer in LAYERS if layer in choices)]:
-        yield f"| [`{group}`](../groups/{group}.md) | {cell(meaning(group))} | {code(choices.get(group, 'null'))} |"
+        told = meaning(group) if group in LAYERS else field_docs(str(verb.settings))[group]
+        yield f"| [`{group}`](../groups/{group}.md) | {cell(told)} | {code(choices.get(group, 'null'))} |"
     yield ""
 
 
@@ -81,4 +82,5 @@ def _story(verb: Verb) -> str:
     tree = ast.parse(source_file(module).read_text(encoding="utf-8"))
     defined = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
     doc = ast.get_docstring(next(defined)) or ""
-    return "\n\n".join(cell(" ".join(part.split())) for part in doc.split("\n\n"))
+    story = doc.replace("; return the exit code.", ".").replace(", and return the exit code.", ".")
+    return "\n\n".join(cell(" ".join(part.split())) for part in story.split("\n\n"))
