@@ -6,7 +6,7 @@ from generator.presets import Preset, default_choices, presets_of
 from generator.settings import REQUIRED, Setting, cell, class_doc, code, light_class, settings_of, table
 from prospero.configuration.schema import field_docs
 from prospero.configuration.words import LAYERS
-from prospero.registry import MULTIPLE, PARTS, VERBS
+from prospero.registry import MULTIPLE, PARTS, VERBS, as_typed
 
 ROOMS = {
     "Data": ["data", "rendering", "cleaning", "dedup", "split", "tokenizer", "packing", "augmentation"],
@@ -66,7 +66,7 @@ def verbs_of(group: str) -> list[str]:
 
 def program(verb: str) -> str:
     """Return how a verb is typed."""
-    return f"python {verb}.py" if verb in ("train", "prepare", "generate", "evaluate") else f"prospero {verb}"
+    return f"python {verb}.py" if verb in ("train", "prepare", "generate", "evaluate") else f"prospero {as_typed(verb)}"
 
 
 def home(group: str) -> str:

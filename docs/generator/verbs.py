@@ -9,7 +9,7 @@ from generator.settings import cell, code, light_class, settings_of, table
 from prospero.configuration.help_text import examples
 from prospero.configuration.schema import field_docs, source_file
 from prospero.configuration.words import LAYERS
-from prospero.registry import PARTS, VERBS, Verb
+from prospero.registry import PARTS, VERBS, Verb, as_typed
 
 
 def verb_pages() -> Iterator[tuple[str, str]]:
@@ -35,7 +35,7 @@ def _index() -> Iterator[str]:
 
 
 def _page(name: str, verb: Verb) -> Iterator[str]:
-    yield f"# {name}\n"
+    yield f"# {as_typed(name)}\n"
     yield f"{cell(verb.summary[0].upper() + verb.summary[1:])}.\n"
     if story := _story(verb):
         yield f"{story}\n"

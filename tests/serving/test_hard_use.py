@@ -172,7 +172,8 @@ WRONG_TEXTS = {
 WRONG_CHAT = {
     "messages": [
         1, "x", {}, [], [1], [None], ["x"], [{}], [{"role": "user"}], [{"content": "x"}],
-        [{"role": "x", "content": "x"}],        [{"role": "user", "content": 1}], [{"role": "user", "content": [1]}], [{"role": ["user"], "content": "x"}],
+        [{"role": "x", "content": "x"}], [{"role": "user", "content": 1}], [{"role": "user", "content": [1]}],
+        [{"role": ["user"], "content": "x"}],
         [{"role": "user", "content": [{"type": "image_url"}]}], [{"role": "user", "content": [{"type": "text"}]}],
         [{"role": "assistant", "content": "x"}], [{"role": "system", "content": "x"}], [MESSAGE] * 201,
         [MESSAGE, {"role": "assistant", "content": "x"}], [{**MESSAGE, "extra": 1}], [{**MESSAGE, "name": 1}],
