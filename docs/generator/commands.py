@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from prospero.registry import VERBS
+from prospero.registry import in_two_words
 
 VERB_FILES = ("train.py", "prepare.py", "generate.py", "evaluate.py", "serve.py")
 _INLINE = re.compile(r"`((?:python [a-z]+\.py|prospero [a-z_]+)[^`\n]*)`")
@@ -60,8 +60,8 @@ def _calls(line: str) -> Iterator[Command]:
         if len(part) > 1 and part[0] == "python" and part[1] in VERB_FILES:
             yield Command(part[1].removesuffix(".py"), tuple(part[2:]))
         elif len(part) > 1 and part[0] == "prospero" and not part[1].startswith("-"):
-            both = "_".join(part[1:3])  # two words that are one verb: `show batch`
-            yield Command(both, tuple(part[3:])) if both in VERBS else Command(part[1], tuple(part[2:]))
+            verb, rest = in_two_words(part[1], part[2:])
+            yield Command(verb, tuple(rest))
         elif part and part[0] == "torchrun":
             place = next((i for i, word in enumerate(part) if word in VERB_FILES), None)
             if place is not None:

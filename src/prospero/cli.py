@@ -149,8 +149,7 @@ def _verb_from(given: list[str]) -> tuple[str, list[str]]:
 
 def run(verb: str, given: list[str]) -> int:
     """Compose the configuration of `verb` and call its function; return the exit code."""
-    if given and f"{verb}_{given[0]}" in registry.VERBS:  # two words that are one verb: `show batch`
-        verb, given = f"{verb}_{given[0]}", given[1:]
+    verb, given = registry.in_two_words(verb, given)
     if registry.VERBS[verb].settings is None:
         return _run_plain(verb, given)
     given = _with_word(verb, given)

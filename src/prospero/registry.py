@@ -5,6 +5,7 @@ reads the settings of a class from its source, `configuration.typed` imports the
 """
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -407,6 +408,12 @@ def as_typed(verb: str) -> str:
     """Return a verb as it is typed: `show batch` for show_batch, which stands beside `show`."""
     first, _, rest = verb.partition("_")
     return f"{first} {rest}" if rest and first in VERBS else verb
+
+
+def in_two_words(verb: str, words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the verb and its words where the first of them belongs to its name: `show batch` is show_batch."""
+    longer = f"{verb}_{words[0]}" if words else ""
+    return (longer, list(words[1:])) if longer in VERBS else (verb, list(words))
 
 
 def verb_of(settings: object) -> str:

@@ -98,9 +98,7 @@ def _verb(words: list[str]) -> tuple[str | None, list[str] | None]:
             return (script.stem, rest[1:]) if known else (None, None)
     if not rest:
         return None, rest
-    if len(rest) > 1 and f"{rest[0]}_{rest[1]}" in registry.VERBS:
-        return f"{rest[0]}_{rest[1]}", rest[2:]
-    return (rest[0], rest[1:]) if rest[0] in registry.VERBS else (None, None)
+    return registry.in_two_words(rest[0], rest[1:]) if rest[0] in registry.VERBS else (None, None)
 
 
 def _verbs(rest: list[str]) -> Iterator[Candidate]:

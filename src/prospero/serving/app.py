@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request
+from h11 import LocalProtocolError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -169,7 +170,7 @@ class _Caught:
 
         try:
             await self.app(scope, receive, watched)
-        except ClientDisconnect:
+        except (ClientDisconnect, LocalProtocolError):  # of the latter it has been told already, by uvicorn
             return
         except Exception as error:
             log.error("%s failed: %s", scope.get("path", "")[:80], where(error))

@@ -177,8 +177,9 @@ def _bounded(log_probability: float) -> float:
 
 
 def as_json(value: Any) -> bytes:
-    """Return plain values as JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """Return plain values as JSON in UTF-8; half a character that a client has sent, and is told of, as an escape."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def as_event(value: Any) -> bytes:

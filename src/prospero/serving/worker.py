@@ -82,6 +82,7 @@ class Worker:
         self.load = _Load()
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._ordered = 0  # rows that the thread has not seen yet, counted by the event loop
+        self._ended = False  # nothing that is ordered is done any more
         self._lock = threading.Lock()
         self._engine = Engine(model.decoder, model.tokenizer, max_rows=max_rows)
         self._thread = threading.Thread(target=self._run, name=f"model {model.name}", daemon=True)
@@ -115,11 +116,11 @@ class Worker:
         room = self.max_waiting + max(0, self.max_rows - self.running)
         if self.waiting + len(job.rows) > room:
             raise overloaded(f"{self.waiting} texts wait already for {self.model.name}; try again later")
-        if not self.alive:
-            raise internal()
         with self._lock:
+            if self._ended or not self.alive:
+                raise internal()
             self._ordered += len(job.rows)
-        self._orders.put(_Order("add", job))
+            self._orders.put(_Order("add", job))
 
     def drop(self, job: Job) -> None:
         """Take a job's rows out: nobody waits for them any more."""
@@ -134,17 +135,32 @@ class Worker:
         self._orders.put(_Order("end", None, "shutdown"))
 
     def _run(self) -> None:
-        with self.model.decoder.session():
-            while True:
-                orders = self._taken()
-                for order in orders:
-                    self._obey(order)
-                if any(order.what == "stop" for order in orders):
-                    self._fail_all(overloaded("the server stops"))
-                    return
-                if not self._engine.idle:
-                    self._step()
-                self.load.running, self.load.waiting = self._engine.running, self._engine.waiting
+        problem = internal()
+        try:
+            with self.model.decoder.session():
+                self._work()
+            problem = overloaded("the server stops")
+        except Exception as error:  # /health says so; whoever waits is told, and whoever comes
+            log.error("%s: its thread has ended: %s", self.model.name, where(error))
+        finally:
+            with self._lock:
+                self._ended = True
+            self._fail_all(problem)
+
+    def _work(self) -> None:
+        """Work until the order to stop."""
+        while True:
+            orders = self._taken()
+            for order in orders:
+                self._obey(order)
+            if any(order.what == "stop" for order in orders):
+                return
+            if not self._engine.idle:
+                self._step()
+            self._count()
+
+    def _count(self) -> None:
+        self.load.running, self.load.waiting = self._engine.running, self._engine.waiting
 
     def _taken(self) -> list[_Order]:
         """Return the orders that are there; wait for one where there is nothing else to do."""
@@ -159,7 +175,10 @@ class Worker:
         if order.what == "add" and order.job is not None:
             self._add(order.job)
         elif order.what != "stop":
-            self._remove(order.job, order.why)
+            try:
+                self._remove(order.job, order.why)
+            except Exception as error:
+                self._begin_anew("a text could not be taken out of the batch", error)
 
     def _add(self, job: Job) -> None:
         engine, handles = self._engine, self.load.handles
@@ -188,11 +207,8 @@ class Worker:
         begun = time.perf_counter()
         try:
             events = self._engine.step()
-        except Exception as error:  # the batch is lost, and not the server: what failed may have been one text's size
-            log.error("%s: a step of the batch failed: %s", self.model.name, where(error))
-            self.load.failed += 1
-            self._fail_all(internal())
-            self._engine = Engine(self.model.decoder, self.model.tokenizer, max_rows=self.max_rows)
+        except Exception as error:
+            self._begin_anew("a step of the batch failed", error)
             return
         found: dict[Job, list[tuple[int, Event]]] = {}
         for event in events:
@@ -202,7 +218,15 @@ class Worker:
                 del self.load.handles[event.row]
         self.load.steps += 1
         self.load.seconds += time.perf_counter() - begun
+        self._count()
         self._tell(found)
+
+    def _begin_anew(self, what: str, error: Exception) -> None:
+        """Fail all jobs of the batch, which is lost, and not the server: what failed may have been one text's size."""
+        log.error("%s: %s: %s", self.model.name, what, where(error))
+        self.load.failed += 1
+        self._fail_all(internal())
+        self._engine = Engine(self.model.decoder, self.model.tokenizer, max_rows=self.max_rows)
 
     def _tell(self, found: dict[Job, list[tuple[int, Event]]]) -> None:
         """Hand events to the event loop, all in one call."""
@@ -217,6 +241,9 @@ class Worker:
 
     def _fail_all(self, problem: Problem) -> None:
         jobs = {job for job, _ in self.load.handles.values()}
+        while self._ended and not self._orders.empty():
+            job = self._orders.get().job
+            jobs |= {job} if job is not None else set()
         self.load.handles.clear()
         for job in jobs:
             _call(job.loop, lambda job=job: job.fail(problem))
