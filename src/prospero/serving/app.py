@@ -108,8 +108,7 @@ class Service:
         """GET /metrics."""
         running = [("prospero_rows_running", "Texts in the batch.", {"model": n}, w.running) for n, w in self._all()]
         waiting = [("prospero_rows_waiting", "Texts that wait.", {"model": n}, w.waiting) for n, w in self._all()]
-        steps = [("prospero_batch_steps", "Steps of the batch.", {"model": n}, w.load.steps) for n, w in self._all()]
-        return Response(self.metrics.text([*running, *waiting, *steps]), headers={"content-type": CONTENT_TYPE})
+        return Response(self.metrics.text([*running, *waiting]), headers={"content-type": CONTENT_TYPE})
 
     def _all(self) -> list[tuple[str, Worker]]:
         return list(self.workers.items())
