@@ -65,12 +65,8 @@ def test_only_what_has_changed_is_told_again(tmp_path):
     (tmp_path / "train/c").rename(tmp_path / "train/d")
     last = look(board, then["version"])
     assert ([run["name"] for run in last["runs"]], last["gone"]) == (["d"], ["train/c"])
-    for since in (
-        "of another board-1",
-        f"{board.started}-\u00b2",
-        f"{board.started}-{'9' * 5000}",
-        f"{board.started}-",
-    ):
+    mark = board.started
+    for since in ("of another board-1", f"{mark}-\u00b2", f"{mark}-{'9' * 5000}", f"{mark}-"):
         assert len(look(board, since)["runs"]) == 3
     assert len(look(Board(tmp_path), last["version"])["runs"]) == 3
 

@@ -203,34 +203,25 @@ def test_no_request_is_an_error_of_the_server(begin, tmp_path, capfd):
     make_run(tmp_path, "train/a")
     client = begin(stop_button=True)
     random = np.random.default_rng(0)
-    words = [
-        b"GET",
-        b"POST",
-        b"/api/curves?",
-        b"/api/file?run=train/a&path=",
-        b"metric=%ff%zz",
-        b"&run=~",
-        b"points=5",
-        b"\xff",
-    ]
+    port = client.server.server_port
+    words = (
+        b"GET|POST|/api/curves?|/api/file?run=train/a&path=|metric=%ff%zz|&run=~|points=5|\xff| |HTTP/1.1|\r\n".split(
+            b"|"
+        )
+    )
     words += [
+        b"\xff",
         b" ",
         b"HTTP/1.1",
         b"\r\n",
         b"Host: ",
-        f"127.0.0.1:{client.server.server_port}".encode(),
+        b"127.0.0.1:%d" % port,
         b"Content-Length: -5",
-    ]
-    words += [
         b"Content-Length: 99999999999",
         b"{",
         b"\0",
-        b"[" * 500,
-        b"%" * 300,
-        b"/",
-        b"..",
-        b"since=x-" + b"9" * 5000,
     ]
+    words += [b"[" * 500, b"%" * 300, b"/", b"..", b"since=x-" + b"9" * 5000]
     statuses = set()
     for _ in range(3000):
         parts = [words[place] for place in random.integers(0, len(words), size=random.integers(1, 12))]
@@ -238,9 +229,10 @@ def test_no_request_is_an_error_of_the_server(begin, tmp_path, capfd):
         host = f"Host: 127.0.0.1:{client.server.server_port}\r\n\r\n".encode()
         with socket.create_connection(("127.0.0.1", client.server.server_port), timeout=20) as connection:
             connection.sendall(begun + b"".join(parts) + b" HTTP/1.1\r\n" + host)
-            connection.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):  # it may have closed already
+                connection.shutdown(socket.SHUT_WR)
                 statuses.add(connection.recv(12)[9:12])
+    assert {b"200", b"400", b"404"} <= statuses
     assert not {status for status in statuses if status.startswith(b"5") and status not in (b"501", b"505")}
     assert client.json("/api/runs")[0] == 200
     assert "Traceback" not in capfd.readouterr().err
