@@ -25,6 +25,7 @@ from prospero.model.transformer import TransformerConfig
 from prospero.objective.losses.cross_entropy import CrossEntropyConfig
 from prospero.objective.objective import Objective
 from prospero.optim.adamw import AdamWConfig
+from prospero.paths import write_text
 from prospero.training.callbacks.analysis import AnalysisConfig
 from prospero.training.module import TrainingModule
 from prospero.training.optimization import Optimization
@@ -62,7 +63,7 @@ def programs(folder: Path) -> str:
     where.mkdir(exist_ok=True)
     for number in range(12):
         text = f"a{number} = f([{number}, (b, {number * 7})])\n" * 2
-        (where / f"{number:02}.py").write_text(text, encoding="utf-8")
+        write_text(where / f"{number:02}.py", text)  # whole at any moment: another rank reads it
     return str(where)
 
 

@@ -65,7 +65,9 @@ def test_only_what_has_changed_is_told_again(tmp_path):
     (tmp_path / "train/c").rename(tmp_path / "train/d")
     last = look(board, then["version"])
     assert ([run["name"] for run in last["runs"]], last["gone"]) == (["d"], ["train/c"])
-    assert len(look(board, "of another board-1")["runs"]) == 3
+    mark = board.started
+    for since in ("of another board-1", f"{mark}-\u00b2", f"{mark}-{'9' * 5000}", f"{mark}-"):
+        assert len(look(board, since)["runs"]) == 3
     assert len(look(Board(tmp_path), last["version"])["runs"]) == 3
 
 

@@ -1,10 +1,13 @@
 """The board over HTTP: for this machine alone, reading alone, and STOP only for its own page."""
 
+import contextlib
 import http.client
 import json
 import os
+import socket
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 
 from prospero.processes.run_lock import RunLock
@@ -192,3 +195,44 @@ def test_a_file_that_grows_while_it_is_sent_is_sent_as_announced(begin, tmp_path
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "HEAD"])
 def test_other_methods_are_refused(begin, method):
     assert begin().ask("/api/runs", method=method)[0].status == 501
+
+
+@pytest.mark.deep
+def test_no_request_is_an_error_of_the_server(begin, tmp_path, capfd):
+    """3000 malformed requests, straight into the socket: 4xx or a closed connection, and it still answers."""
+    make_run(tmp_path, "train/a")
+    client = begin(stop_button=True)
+    random = np.random.default_rng(0)
+    port = client.server.server_port
+    words = (
+        b"GET|POST|/api/curves?|/api/file?run=train/a&path=|metric=%ff%zz|&run=~|points=5|\xff| |HTTP/1.1|\r\n".split(
+            b"|"
+        )
+    )
+    words += [
+        b"\xff",
+        b" ",
+        b"HTTP/1.1",
+        b"\r\n",
+        b"Host: ",
+        b"127.0.0.1:%d" % port,
+        b"Content-Length: -5",
+        b"Content-Length: 99999999999",
+        b"{",
+        b"\0",
+    ]
+    words += [b"[" * 500, b"%" * 300, b"/", b"..", b"since=x-" + b"9" * 5000]
+    statuses = set()
+    for _ in range(3000):
+        parts = [words[place] for place in random.integers(0, len(words), size=random.integers(1, 12))]
+        begun = b"GET /" if random.random() < 0.5 else b"POST /api/stop"
+        host = f"Host: 127.0.0.1:{client.server.server_port}\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", client.server.server_port), timeout=20) as connection:
+            connection.sendall(begun + b"".join(parts) + b" HTTP/1.1\r\n" + host)
+            with contextlib.suppress(OSError):  # it may have closed already
+                connection.shutdown(socket.SHUT_WR)
+                statuses.add(connection.recv(12)[9:12])
+    assert {b"200", b"400", b"404"} <= statuses
+    assert not {status for status in statuses if status.startswith(b"5") and status not in (b"501", b"505")}
+    assert client.json("/api/runs")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
