@@ -188,6 +188,20 @@ def test_a_killed_service_costs_one_warning_and_no_row(tmp_path, monkeypatch, ca
     assert len({file.stem.rpartition("-")[2] for file in (tmp_path / "wandb").glob("*run-*/*.wandb")}) == 1, "one id"
 
 
+def test_what_a_sweep_calls_by_its_name_keeps_its_settings(tmp_path, monkeypatch):
+    chosen = tmp_path / "chosen.yaml"
+    chosen.write_text("wandb_version: 1\nmodel:\n  value: tiny\n")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sw33p")
+    monkeypatch.setenv("WANDB_RUN_ID", "trial")
+    monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", str(chosen))
+    facts = RunFacts(run_dir=tmp_path, config={"model": {"n_layers": 2}, "seed": 1})
+    logger = WandbConfig(mode=Mode.offline).build(facts)
+    logger.resume_at(0)
+    config = dict(logger.run.config)
+    logger.close()
+    assert (config["model"], config["settings"], config["seed"]) == ("tiny", {"model": {"n_layers": 2}}, 1)
+
+
 def test_mode_follows_key_and_environment(tmp_path, monkeypatch):
     assert not has_key()
     assert resolve_mode(Mode.auto) is Mode.offline
