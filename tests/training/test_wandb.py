@@ -189,6 +189,9 @@ def test_a_killed_service_costs_one_warning_and_no_row(tmp_path, monkeypatch, ca
 
 
 def test_what_a_sweep_calls_by_its_name_keeps_its_settings(tmp_path, monkeypatch):
+    import wandb
+
+    wandb.teardown()  # it would keep the environment of a test before
     chosen = tmp_path / "chosen.yaml"
     chosen.write_text("wandb_version: 1\nmodel:\n  value: tiny\n")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sw33p")
@@ -199,6 +202,7 @@ def test_what_a_sweep_calls_by_its_name_keeps_its_settings(tmp_path, monkeypatch
     logger.resume_at(0)
     config = dict(logger.run.config)
     logger.close()
+    wandb.teardown()
     assert (config["model"], config["settings"], config["seed"]) == ("tiny", {"model": {"n_layers": 2}}, 1)
 
 
