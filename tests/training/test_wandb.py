@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -188,6 +189,24 @@ def test_a_killed_service_costs_one_warning_and_no_row(tmp_path, monkeypatch, ca
     assert len({file.stem.rpartition("-")[2] for file in (tmp_path / "wandb").glob("*run-*/*.wandb")}) == 1, "one id"
 
 
+def test_what_a_sweep_calls_by_its_name_keeps_its_settings(tmp_path, monkeypatch):
+    import wandb
+
+    wandb.teardown()  # it would keep the environment of a test before
+    chosen = tmp_path / "chosen.yaml"
+    chosen.write_text("wandb_version: 1\nmodel:\n  value: tiny\n")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sw33p")
+    monkeypatch.setenv("WANDB_RUN_ID", "trial")
+    monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", str(chosen))
+    facts = RunFacts(run_dir=tmp_path, config={"model": {"n_layers": 2}, "seed": 1})
+    logger = WandbConfig(mode=Mode.offline).build(facts)
+    logger.resume_at(0)
+    config = dict(logger.run.config)
+    logger.close()
+    wandb.teardown()
+    assert (config["model"], config["settings"], config["seed"]) == ("tiny", {"model": {"n_layers": 2}}, 1)
+
+
 def test_mode_follows_key_and_environment(tmp_path, monkeypatch):
     assert not has_key()
     assert resolve_mode(Mode.auto) is Mode.offline
@@ -280,19 +299,30 @@ def test_a_project_that_wandb_does_not_take_is_said_at_once(project):
         WandbConfig(project=project)
 
 
-def test_what_a_server_does_not_answer_holds_up_no_row(server, tmp_path, caplog):
-    logger = WandbConfig(finish_timeout_seconds=2.0).build(RunFacts(run_dir=tmp_path))
+def test_what_a_server_does_not_answer_holds_up_no_row(server, tmp_path):
+    logger = WandbConfig().build(RunFacts(run_dir=tmp_path))
     logger.log_metrics({"train/loss": 1.0}, 1)
     server.hangs.set()
     for step in (2, 3):  # the client would wait here for the server's answer about the table
         logger.log_rows("samples", [{"step": step, "text": "a"}], step)
         logger.log_metrics({"train/loss": 1 / step}, step)
     assert server.hangs.is_set() and logger.extras.wait(0) == ["samples"]
-    logger.close()
     server.hangs.clear()
-    assert logger.extras.wait(60) == [], "no thread is left that would meet the next test's server"
+    logger.close()
     assert logged_losses(tmp_path) == {1: 1.0, 2: 1 / 2, 3: 1 / 3}
-    assert any("too slow to take samples; the run folder has it" in record.getMessage() for record in caplog.records)
+    assert server.table("samples") == [[2, "a"], [3, "a"]]
+
+
+def test_what_is_not_handed_over_in_time_is_named(tmp_path, caplog):
+    logger = WandbConfig(mode=Mode.offline, finish_timeout_seconds=0.2).build(RunFacts(run_dir=tmp_path))
+    logger.resume_at(0)
+    answers = threading.Event()
+    logger.extras.add("samples", lambda: answers.wait(60))
+    with caplog.at_level(logging.WARNING, logger="prospero"):
+        logger.close()
+    answers.set()
+    assert logger.extras.wait(60) == []
+    assert "W&B was too slow to take samples; the run folder has it" in caplog.text
 
 
 def test_a_run_that_gets_the_tag_is_asked_to_stop_once(server, tmp_path):

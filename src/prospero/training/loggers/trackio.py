@@ -125,7 +125,7 @@ class TrackioLogger(RunLogger):
         """Log what `make` makes of Trackio's own classes, whose import takes seconds."""
 
         def hand_over() -> None:
-            import trackio
+            import trackio  # pyright: ignore[reportMissingImports]
 
             self._run.log({name: make(trackio)}, step=step)
 
@@ -136,7 +136,7 @@ class TrackioLogger(RunLogger):
         self.handing_over.add(name, action)
 
     def _init(self) -> None:
-        import trackio
+        import trackio  # pyright: ignore[reportMissingImports]
 
         self._run = trackio.init(
             project=self.config.project,

@@ -12,7 +12,8 @@ class GrowingTable:
     """
 
     def __init__(self, name: str, columns: Sequence[str]) -> None:
-        self.name, self.columns = name, list(columns)
+        self.name = name
+        self.columns: list[Any] = list(columns)
         self._rows: list[list[Any]] = []
         self._run: Any = None
         self._table: Any = None

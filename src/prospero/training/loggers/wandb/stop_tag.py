@@ -1,8 +1,8 @@
 """A run stops when it gets a tag in W&B: a thread looks for it now and then, and writes the run's STOP file.
 
-The rest is what the STOP file does: the step is ended, a checkpoint saved, the run can be continued. The tag is replaced
-by STOPPED, or the run would stop at once when it is continued. (It cannot only be taken away: W&B's client does not
-send that a run has no tag left.)
+The rest is what the STOP file does: the step is ended, a checkpoint saved, the run can be continued. The tag is
+replaced by STOPPED, or the run would stop at once when it is continued. (It cannot only be taken away: W&B's client
+does not send that a run has no tag left.)
 """
 
 import threading
