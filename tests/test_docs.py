@@ -68,7 +68,7 @@ def checked(markdown: str) -> list[Command]:
         one
         for one in dict.fromkeys(commands_of(markdown))
         if (one.verb, one.words) not in OF_THE_READER
-        and "--config-dir" not in one.words
+        and not {"--config-dir", "-sc"} & set(one.words)
         and registry.VERBS[one.verb].settings is not None
         and not any(word.startswith("plugins=") for word in one.words)
     ]
