@@ -11,13 +11,14 @@ MOST = 500
 
 def runs(outputs_dir: str) -> list[tuple[str, str]]:
     """Return (what run= takes, when it began) of the runs below a folder, the newest first."""
+    from prospero.runs.folder import RunFolder
     from prospero.runs.overview import run_folders, shown_age
 
     outputs = Path(outputs_dir)
     found = []
     for folder in run_folders(outputs):
         try:
-            begun = os.stat(folder / "config.yaml").st_mtime
+            begun = RunFolder(folder).config.stat().st_mtime
         except OSError:
             continue
         name = folder.name if folder.parent == outputs / "train" else str(folder)
