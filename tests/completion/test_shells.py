@@ -97,7 +97,9 @@ def test_bash_itself(line, expected, tmp_path):
     prospero.parent.mkdir()
     prospero.write_text(f'#!/bin/sh\nexec {sys.executable} -m prospero "$@"\n')
     prospero.chmod(0o755)
-    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    python = tmp_path / "bin" / "python"  # no link: outside its environment Python would find no packages
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     function = "_prospero" if line.startswith("prospero") else "_prospero_python"
     test = f"{script('bash')}\nCOMP_LINE=$1 COMP_POINT=${{#1}} COMP_TYPE=9"
     test += f'\n{function} "${{1%% *}}"\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
