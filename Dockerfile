@@ -39,16 +39,16 @@ FROM python:${PYTHON}-slim-bookworm AS runtime
 # A user that owns its runs and nothing else; the number is one that no system user has.
 RUN groupadd --gid 10001 prospero \
     && useradd --uid 10001 --gid prospero --no-create-home --home-dir /tmp --shell /usr/sbin/nologin prospero \
-    && install -d -o prospero -g prospero /work /work/outputs
+    && install -d -o prospero -g prospero /lab /lab/outputs
 COPY --from=build /opt/prospero /opt/prospero
 ENV PATH=/opt/prospero/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib
-WORKDIR /work
-VOLUME /work/outputs
+WORKDIR /lab
+VOLUME /lab/outputs
 USER 10001:10001
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["prospero"]
 
-# Every command: docker run --rm -v outputs:/work/outputs prospero train model=tiny
+# Every command: docker run --rm -v outputs:/lab/outputs prospero train model=tiny
 FROM runtime AS program
 CMD ["--help"]
 

@@ -89,7 +89,7 @@ def test_nobody_runs_as_root(stage):
     kinds = [name for name, _ in stages()[stage]]
     assert "RUN" not in kinds[kinds.index("USER") :] and "ADD" not in kinds
     (made,) = [rest for name, rest in stages()[stage] if name == "RUN"]
-    assert f"--uid {user}" in made and f"--gid {group}" in made and "/work/outputs" in made
+    assert f"--uid {user}" in made and f"--gid {group}" in made and "/lab/outputs" in made
 
 
 def test_no_secret_stands_in_the_image():
@@ -166,8 +166,8 @@ def test_a_service_may_write_its_runs_and_nothing_else(service):
     assert one["build"]["target"] in stages() and (ROOT / one["build"]["context"]).samefile(ROOT)
     assert one["read_only"] is True and one["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in one["security_opt"] and "privileged" not in one and "user" not in one
-    assert one["volumes"] == ["outputs:/work/outputs"] and "outputs" in compose()["volumes"]
-    assert last(one["build"]["target"], "VOLUME") == "/work/outputs"
+    assert one["volumes"] == ["outputs:/lab/outputs"] and "outputs" in compose()["volumes"]
+    assert last(one["build"]["target"], "VOLUME") == "/lab/outputs"
     assert all(place.startswith("/tmp") for place in one["tmpfs"])
     assert dict(word.split("=") for word in last("final", "ENV").split())["HOME"] == "/tmp"
     for variable in one["environment"]:  # given by name: the value comes from where compose is started

@@ -159,7 +159,8 @@ def test_commands(tmp_path):
     ("/set temprature=1", "There is no setting 'temprature'. Did you mean 'temperature'?"),
     ("/set temperature", "'temperature' is no setting; write name=value"),
     ("/set temperature=warm", "temperature=warm: give a number"),
-    ("/set temperature=-1", "temperature=-1.0 is impossible; choose 0 (greedy) or above"),
+    ("/set temperature=-1", "temperature=-1.0 is impossible; choose 0 (greedy), or 0.01 or above"),
+    ("/set temperature=1e-40", "temperature=1e-40 is impossible; choose 0 (greedy), or 0.01 or above"),
     ("/set top_k=1.5", "top_k=1.5: give a whole number or null"),
     ("/set n=2", "a chat writes one answer as it goes; leave n at 1"),
 ])  # fmt: skip

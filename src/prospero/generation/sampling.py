@@ -14,6 +14,9 @@ from torch import Tensor
 from prospero.errors import ConfigError
 from prospero.generation.watermark import WatermarkConfig, mark
 
+LEAST_TEMPERATURE = 0.01
+"""Below it, and above 0, a logit divided by it may run over in float32, and what is drawn is no token."""
+
 
 @dataclass(kw_only=True, slots=True)
 class SamplingConfig:
@@ -47,8 +50,10 @@ class SamplingConfig:
     """A mark that whoever has the key finds again in what was written; none without a key."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
-            raise ConfigError(f"temperature={self.temperature} is impossible; choose 0 (greedy) or above")
+        if self.temperature != 0 and not LEAST_TEMPERATURE <= self.temperature < math.inf:
+            raise ConfigError(
+                f"temperature={self.temperature} is impossible; choose 0 (greedy), or {LEAST_TEMPERATURE} or above"
+            )
         if self.top_k is not None and self.top_k < 1:
             raise ConfigError(f"top_k={self.top_k} is impossible; choose at least 1, or null for all tokens")
         if not 0 < self.top_p <= 1:

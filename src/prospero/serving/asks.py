@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prospero.errors import ConfigError
-from prospero.generation.sampling import SamplingConfig
+from prospero.generation.sampling import LEAST_TEMPERATURE, SamplingConfig
 from prospero.serving.fields import Fields, text_of
 from prospero.serving.limits import LimitsConfig
 from prospero.serving.problems import refused
@@ -18,7 +18,7 @@ OF_CHAT = frozenset({*BOTH, "messages", "top_logprobs", "max_completion_tokens"}
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 """Role in OpenAI's words -> role in a template's."""
 MOST_TOP, MOST_STOPS, LONGEST_STOP = 20, 16, 500
-RANGES = {"temperature": (0.01, 100.0), "repetition_penalty": (0.01, 100.0)}
+RANGES = {"temperature": (LEAST_TEMPERATURE, 100.0), "repetition_penalty": (0.01, 100.0)}
 """Beyond these, and above 0, numbers of float32 run over: no text of the batch must be able to spoil it."""
 
 
