@@ -13,6 +13,7 @@ from prospero.model.base import LanguageModel
 from prospero.model.layers.norms import Norm
 from prospero.model.rnn import GRUConfig, LSTMConfig
 from prospero.model.transformer import Position, TransformerConfig
+from prospero.paths import write_text
 
 TOKENIZER = ByteTokenizerConfig().build(lambda: iter(()))
 SEQ_LEN = 16
@@ -53,5 +54,5 @@ def facts(kind: str = "transformer", **more: Any) -> AnalysisFacts:
 def text_file(folder: Path) -> str:
     """Write some text and return its path."""
     path = folder / "text.txt"
-    path.write_text(TEXT, encoding="utf-8")
+    write_text(path, TEXT)  # ranks of one test write the same file
     return str(path)

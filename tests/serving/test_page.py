@@ -56,7 +56,8 @@ def done(page: "Page") -> None:
 
 
 def texts(page: "Page") -> list[str]:
-    return page.locator("#turns .text").all_inner_texts()
+    # inner_text is empty for a turn that has not been painted yet (content-visibility).
+    return page.locator("#turns .text").all_text_contents()
 
 
 def act(page: "Page", name: str) -> "Locator":
@@ -69,7 +70,7 @@ def test_a_message_is_answered_and_the_next_carries_the_dialogue(visit, fake):
     say(page, "What is over?")
     page.get_by_text("ended by itself").wait_for()
     assert texts(page) == ["What is over?", "Our revels now are ended."]
-    assert re.fullmatch(r"tempest · 6 tokens · \d+ a second · ended by itself · seed \d+", page.inner_text(".facts"))
+    assert re.fullmatch(r"tempest · 6 tokens · \d+ a second · ended by itself · seed \d+", page.text_content(".facts"))
     page.get_by_label("System prompt").fill(" Speak in verse. ")
     page.get_by_label("Temperature").fill("0")
     page.get_by_label("Stop texts").fill("\\nUser:\nEnd")

@@ -36,7 +36,7 @@ def test_what_a_model_writes_is_text_with_its_probabilities(open_page):
         assert page.locator("#written .part").evaluate("(part) => part.textContent") == MARKUP
         spans = page.evaluate(CHANCES)
         assert spans == [[sign, len(sign.encode()), 9] for sign in MARKUP]
-        assert page.inner_text(".facts").startswith(f"said · {len(MARKUP.encode())} tokens · ")
+        assert page.text_content(".facts").startswith(f"said · {len(MARKUP.encode())} tokens · ")
         page.get_by_text("Chat", exact=True).click()
         for text in ("Hello", "And?"):
             page.get_by_label("Message").fill(text)
