@@ -32,6 +32,8 @@ from prospero.generation.sampling import SamplingConfig
 from prospero.generation.settings import Precision
 
 PROMPT = "def __init__(self, name):\n"
+REST = 0.05
+"""Seconds before each of two that take turns: threads of the one before spin for a while, on the cores of the next."""
 
 
 def main() -> None:
@@ -114,7 +116,10 @@ def first_token(url: str, own: Callable[[int], float], rounds: int) -> None:
     """Print how soon the first piece of text comes from the server and from `generate`'s stream, in milliseconds."""
     served, direct, connection = [], [], HTTPConnection(url.removeprefix("http://"), timeout=600)
     for number in range(4 * rounds + 1):
-        pair = served_first(connection, number), own(number)
+        time.sleep(REST)
+        first = served_first(connection, number)
+        time.sleep(REST)
+        pair = first, own(number)
         if number:
             served.append(1000 * pair[0])
             direct.append(1000 * pair[1])

@@ -68,7 +68,7 @@ def board(config: BoardConfig) -> int:
         out = Path(config.out).expanduser()
         for note in write_site(runs, out, config.points):
             log.warning("%s", note)
-        log.info("%d runs; open %s", len(runs.views), out / "index.html")
+        log.info("%d run%s; open %s", len(runs.views), "" if len(runs.views) == 1 else "s", out / "index.html")
         return 0
     return _serve(config, runs)
 
