@@ -21,7 +21,7 @@ function columnOf(name) {
   const kind = KINDS[name];
   if (kind) return { name, ...kind };
   const number = name.includes("/");
-  return { name, label: name, number, setting: !number, show: (value) => (typeof value === "number" ? Numbers.short(value) : value === undefined ? "" : String(value)) };
+  return { name, label: name, number, setting: !number, show: (value) => (typeof value === "number" ? Numbers.short(value) : value === undefined || (value === null && FACTS.includes(name)) ? "" : String(value)) };
 }
 
 /** The metrics by which runs are judged, the most frequent first. */

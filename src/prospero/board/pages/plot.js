@@ -2,6 +2,7 @@
 /* One picture of curves in SVG: axes, lines, bands, a cursor that tells the values, a drag that looks closer. */
 
 const MARKED = 40; // curves of so few points show them
+const ROOM = 5; // pixels between the outermost values and the frame: a mark there is seen whole
 const PLOT = { height: 280, left: 58, right: 12, top: 8, bottom: 26 };
 
 class Plot {
@@ -55,7 +56,7 @@ class Plot {
       this.picture.append(svg("text", { x: 20, y: 40 }, this.lines.length ? "no values that these axes can show" : "no values"));
       return;
     }
-    this.scale = { x: scale(xs, logX, PLOT.left, this.width - PLOT.right), y: scale(ys, logY, PLOT.height - PLOT.bottom, PLOT.top) };
+    this.scale = { x: scale(xs, logX, PLOT.left + ROOM, this.width - PLOT.right - ROOM), y: scale(ys, logY, PLOT.height - PLOT.bottom - ROOM, PLOT.top + ROOM) };
     this._drawAxes();
     const clip = `clip-${this.options.number}`;
     this.picture.append(svg("clipPath", { id: clip }, svg("rect", { x: PLOT.left, y: 0, width: this.width - PLOT.left - PLOT.right, height: PLOT.height - PLOT.bottom })));
