@@ -97,11 +97,14 @@ def test_what_cannot_be_asked(settings, said, outputs):
         runs(RunsConfig(outputs_dir=str(outputs), **settings))
 
 
-def test_a_file_is_no_folder_of_runs_and_no_runs_are_no_error(tmp_path, capsys):
+def test_a_file_is_no_folder_of_runs_and_no_runs_are_no_error(tmp_path, monkeypatch, capsys):
     (tmp_path / "x").write_text("")
     with pytest.raises(ConfigError, match="is a file; give the folder"):
         runs(RunsConfig(outputs_dir=str(tmp_path / "x")))
-    assert runs(RunsConfig(outputs_dir=str(tmp_path / "none"), json=True)) == 0
+    with pytest.raises(ConfigError, match="does not exist; give the folder"):
+        runs(RunsConfig(outputs_dir=str(tmp_path / "none")))
+    monkeypatch.chdir(tmp_path)
+    assert runs(RunsConfig(json=True)) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out) == [] and "There is no run in" in printed.err
 

@@ -71,6 +71,8 @@ def runs(config: RunsConfig) -> int:
     outputs = Path(config.outputs_dir)
     if outputs.exists() and not outputs.is_dir():
         raise ConfigError(f"outputs_dir={config.outputs_dir} is a file; give the folder that holds the runs")
+    if not outputs.exists() and config.outputs_dir != RunsConfig().outputs_dir:  # named, so there should be one
+        raise ConfigError(f"outputs_dir={config.outputs_dir} does not exist; give the folder that holds the runs")
     rows = read_rows(outputs)
     _check_names(config, rows)
     found = _sorted([row for row in rows if all(_holds(row, text) for text in config.where)], config.sort)
