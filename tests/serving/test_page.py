@@ -47,6 +47,7 @@ def visit(_listening: tuple[FakeServer, str], fake: FakeServer, open_page: Open)
 
 
 def say(page: "Page", text: str) -> None:
+    done(page)  # what is entered before stays in the box
     page.get_by_label("Message").fill(text)
     page.get_by_label("Message").press("Enter")
 
@@ -114,6 +115,12 @@ def test_an_answer_grows_while_it_comes_and_stops_when_told(visit, fake, way):
     assert fake.bodies[1]["messages"][1]["content"] == written
 
 
+def more_tokens(page: "Page", n: int = 10) -> None:
+    """Wait until `n` more tokens have come."""
+    count = page.locator(".token").count()
+    page.wait_for_function("(count) => document.querySelectorAll('.token').length >= count", arg=count + n)
+
+
 BELOW = "(place) => place.scrollHeight - place.scrollTop - place.clientHeight"
 
 
@@ -128,17 +135,18 @@ def test_the_end_is_followed_until_the_reader_goes_up(visit, fake, mode):
     box.press("Enter" if mode == "Chat" else "Control+Enter")
     place = page.locator("#scroll" if mode == "Chat" else "#paper")
     page.wait_for_selector(".token:nth-of-type(30)")
-    assert place.evaluate(BELOW) < 500
-    assert place.evaluate("(place) => place.scrollTop") > 1000
+    page.wait_for_function(f"(place) => ({BELOW})(place) < 500 && place.scrollTop > 1000", arg=place.element_handle())
     page.mouse.move(400, 300)
     page.mouse.wheel(0, -900)
-    page.wait_for_timeout(300)
+    element = place.element_handle()
+    page.wait_for_function(f"(place) => ({BELOW})(place) > 500", arg=element)
+    more_tokens(page)
     top = place.evaluate("(place) => place.scrollTop")
-    page.wait_for_timeout(300)
+    more_tokens(page)
     assert place.evaluate("(place) => place.scrollTop") == top
-    assert place.evaluate(BELOW) > 500
     place.evaluate("(place) => place.scrollTo(0, 1e9)")
-    page.wait_for_timeout(500)
+    page.wait_for_function(f"(place) => ({BELOW})(place) < 500", arg=element)
+    more_tokens(page)
     assert place.evaluate(BELOW) < 500
     page.keyboard.press("Escape")
     done(page)
@@ -186,6 +194,7 @@ def test_an_earlier_turn_is_changed(visit, fake):
     page.locator("#turns").get_by_text("One").wait_for()
     say(page, "Second")
     page.locator("#turns").get_by_text("Two").wait_for()
+    done(page)
     edit = page.get_by_role("button", name="Edit")
     edit.nth(1).click()
     page.get_by_label("Change what the model said").fill("Uno")
@@ -199,6 +208,7 @@ def test_an_earlier_turn_is_changed(visit, fake):
     page.get_by_label("Change your message").fill("Zweitens")
     page.keyboard.press("Enter")
     page.locator("#turns").get_by_text("Three").wait_for()
+    done(page)
     assert texts(page) == ["First", "Uno", "Zweitens", "Three"]
     assert [one["content"] for one in fake.bodies[-1]["messages"]] == ["First", "Uno", "Zweitens"]
 
