@@ -18,13 +18,12 @@ from prospero.evaluation.cage.runner import gaps, run_program, run_programs
 from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subject
 from prospero.evaluation.metrics.pass_at_k import PassAtK
 from prospero.evaluation.metrics.text_base import TextSample
+from prospero.evaluation.tasks.answers import answers
 from prospero.evaluation.tasks.base import TaskFacts, text_metrics
 from prospero.evaluation.tasks.generation import statistics_of
 from prospero.evaluation.tasks.items import Gathered, check_limit, chosen, gather
-from prospero.evaluation.tasks.prompt import Keep, Room, fitted, informed
-from prospero.generation.generate import continuations
+from prospero.evaluation.tasks.prompt import Keep, Prompt, Room, fitted
 from prospero.generation.sampling import SamplingConfig
-from prospero.generation.settings import Context
 from prospero.log import log
 from prospero.plain import plain
 
@@ -153,27 +152,12 @@ class CodeTask(Measurement):
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
         """Write up to `subject.rows` programs side by side; an item's are run as soon as all are there."""
-        room = Room(subject.tokenizer, subject.decoder.window, self.config.decoding.max_new_tokens)
-        prompts: dict[int, dict[str, Any]] = {}
 
-        def jobs() -> Iterator[tuple[int, str]]:
-            for number in items:
-                values, source = self.values[number], self.template.fields[0]
-                prompt = fitted(self.template, values, source, Keep.end, room)
-                prompt = informed(prompt, self.retrieval, room)
-                prompts[number] = prompt.record()
-                yield number, prompt.text
+        def prompt_of(number: int, room: Room) -> Prompt:
+            return fitted(self.template, self.values[number], self.template.fields[0], Keep.end, room)
 
-        written = continuations(
-            subject.decoder,
-            subject.tokenizer,
-            jobs(),
-            self.config.decoding,
-            batch_size=subject.rows,
-            context=Context.slide,
-        )
-        for number, completions in written:
-            yield self.judged(number, [completion.text for completion in completions], prompts.pop(number))
+        for number, texts, record in answers(subject, items, prompt_of, self.retrieval, self.config.decoding):
+            yield self.judged(number, texts, record)
 
     def judged(self, number: int, texts: Sequence[str], record: dict[str, Any]) -> Outcome:
         """Run what was written for an item; the outcome holds each program, its verdict and the end of its output."""

@@ -15,13 +15,12 @@ from prospero.data.template import Template
 from prospero.errors import ConfigError
 from prospero.evaluation.measurement import Measurement, Outcome, Quantity, Subject, ratio
 from prospero.evaluation.metrics.text_base import TextMetric, TextSample
+from prospero.evaluation.tasks.answers import answers
 from prospero.evaluation.tasks.base import TaskFacts, text_metrics
 from prospero.evaluation.tasks.items import Gathered, check_limit, check_pattern, gather
 from prospero.evaluation.tasks.likelihood import bits_and_bytes
-from prospero.evaluation.tasks.prompt import Keep, Room, fitted, informed
-from prospero.generation.generate import continuations
+from prospero.evaluation.tasks.prompt import Keep, Prompt, Room, fitted
 from prospero.generation.sampling import SamplingConfig
-from prospero.generation.settings import Context
 from prospero.plain import plain
 
 BITS = "bits_per_byte"
@@ -126,28 +125,13 @@ class GenerationTask(Measurement):
 
     def outcomes(self, subject: Subject, items: Sequence[int]) -> Iterator[Outcome]:
         """Write up to `subject.rows` texts side by side; as many are scored together."""
-        room = Room(subject.tokenizer, subject.decoder.window, self.config.decoding.max_new_tokens)
-        prompts: dict[int, dict[str, Any]] = {}
 
-        def jobs() -> Iterator[tuple[int, str]]:
-            for number in items:
-                prompt = fitted(self.template, self.values[number], self.source, self.config.keep, room)
-                prompt = informed(prompt, self.retrieval, room)
-                prompts[number] = prompt.record()
-                yield number, prompt.text
+        def prompt_of(number: int, room: Room) -> Prompt:
+            return fitted(self.template, self.values[number], self.source, self.config.keep, room)
 
-        written = continuations(
-            subject.decoder,
-            subject.tokenizer,
-            jobs(),
-            self.config.decoding,
-            batch_size=subject.rows,
-            context=Context.slide,
-        )
         ready: list[tuple[int, TextSample, dict[str, Any]]] = []
-        for number, completions in written:
-            texts = [completion.text for completion in completions]
-            ready.append((number, *self._sample(number, texts, prompts.pop(number))))
+        for number, texts, record in answers(subject, items, prompt_of, self.retrieval, self.config.decoding):
+            ready.append((number, *self._sample(number, texts, record)))
             if len(ready) == subject.rows:
                 yield from self._scored(subject, ready)
                 ready = []
