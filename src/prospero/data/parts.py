@@ -56,6 +56,11 @@ class CleaningSettings(Protocol):
 class DedupSettings(Protocol):
     """Removal of repeated documents."""
 
+    @property
+    def changes_text(self) -> bool:
+        """Whether a document may come out shorter; texts that are made of records cannot."""
+        ...
+
     def build(self, folder: "Path") -> "Dedup":
         """Return what remembers the texts of one preparation; `folder` is for what it keeps on disk meanwhile."""
         ...

@@ -103,6 +103,11 @@ def _found_or_made(config: PrepareConfig, progress: bool | None) -> PreparedData
             f"data.canaries.count={config.data.canaries.count}: canaries are lines of text, and this rendering= makes "
             "examples of records; train on texts (rendering=text), or leave the canaries out"
         )
+    if config.dedup.changes_text and rendering is not None:
+        raise ConfigError(
+            "this dedup= takes lines or paragraphs out of texts, and this rendering= makes examples of records, which "
+            "stay whole; choose dedup=exact or dedup=minhash"
+        )
     key += [found] if rendering is not None and (found := rendering.identity()) else []
     name = f"{source_name(config.data)}-{digest(plain(key))[:16]}"
     found = _open_if_there(config.data_dir / name)
@@ -223,7 +228,7 @@ class _Preparation:
     def run(self, folder: Path) -> None:
         """Fill `folder` with token files, tokenizer and receipt."""
         spool = Spool(folder / "cleaned.spool")
-        self.dedup = self._dedup(folder)
+        self.dedup = self.config.dedup.build(folder)
         if self.rendering is not None and self.rendering.reads_picture:
             self.material = PicturedExamples(self.pipeline, self.rendering, folder)
         elif self.rendering is not None:
@@ -281,15 +286,6 @@ class _Preparation:
             self.counts.add("kept", entry.n_bytes)
             self.counts.characters += entry.n_characters
             yield entry.content, document.source
-
-    def _dedup(self, folder: Path) -> Dedup:
-        dedup = self.config.dedup.build(folder)
-        if dedup.changes_text and self.rendering is not None:
-            raise ConfigError(
-                "this dedup= takes lines or paragraphs out of texts, and this rendering= makes examples of records, "
-                "which stay whole; choose dedup=exact or dedup=minhash"
-            )
-        return dedup
 
     def _pieces(self, contents: Iterator[tuple[str, str]], size: CorpusSize) -> Iterator[tuple[Piece, str]]:
         """Yield the pieces of all documents, each with its source."""

@@ -14,8 +14,6 @@ class Sketch(Protocol):
 class Dedup(Protocol):
     """Remembers texts."""
 
-    changes_text: bool
-    """Whether a document may come out shorter; texts that are made of records cannot."""
     sketch: Sketch
     """What `keep` wants to know of a text."""
 

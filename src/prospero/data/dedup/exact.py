@@ -15,6 +15,11 @@ class ExactDedupConfig:
     ignore_white_space: bool = True
     """Texts that differ only in spaces, tabs and line ends count as equal."""
 
+    @property
+    def changes_text(self) -> bool:
+        """No: a document is kept or dropped."""
+        return False
+
     def build(self, folder: Path) -> "ExactDedup":
         """Return the part, which has seen nothing yet."""
         return ExactDedup(ExactSketch(self.ignore_case, self.ignore_white_space))
@@ -38,8 +43,6 @@ class ExactSketch:
 
 class ExactDedup:
     """A set of digests: two different texts are taken for one with probability n^2 / 2^129."""
-
-    changes_text = False
 
     def __init__(self, sketch: ExactSketch) -> None:
         self.sketch = sketch

@@ -19,6 +19,11 @@ class LinesDedupConfig:
     def __post_init__(self) -> None:
         check_min_characters(self.min_characters)
 
+    @property
+    def changes_text(self) -> bool:
+        """Yes: a document may come out shorter."""
+        return True
+
     def build(self, folder: Path) -> PartsDedup:
         """Return the part, which has seen nothing yet and keeps a file in `folder`."""
         return PartsDedup("lines", PartsSketch(paragraphs=False, min_characters=self.min_characters), folder)

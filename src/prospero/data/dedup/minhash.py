@@ -1,9 +1,9 @@
 """Near-duplicates by MinHash (Broder 1997) and locality-sensitive hashing (Indyk and Motwani 1998).
 
-The similarity of two texts is the share of their shingles that both have (Jaccard). The least of a hash over all shingles
-is the same for two texts with just that probability, so the share of equal minima estimates it. Texts that agree in all
-rows of one band are looked at: of similarity s those are 1 - (1 - s^rows)^bands, with 14 bands of 8 rows (as FineWeb has
-them, Penedo et al. 2024) 0.56 of those at 0.7, 0.92 at 0.8 and 0.9996 at 0.9.
+The similarity of two texts is the share of their shingles that both have (Jaccard). The least of a hash over all
+shingles is the same for two texts with just that probability, so the share of equal minima estimates it. Texts that
+agree in all rows of one band are looked at: of similarity s those are 1 - (1 - s^rows)^bands, with 14 bands of 8 rows
+(as FineWeb has them, Penedo et al. 2024) 0.56 of those at 0.7, 0.92 at 0.8 and 0.9996 at 0.9.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ BLOCK = 512
 """Shingles hashed at a time: their hashes, one row for each function, stay in the processor's cache."""
 EXAMPLES = 10
 MOST_COMPARED = 500
-"""Kept documents that one is compared with: a band that thousands share, of nearly similar ones, would take for ever."""
+"""Kept documents that one is compared with: a band that thousands of nearly similar ones share would take for ever."""
 SHOWN = 300
 """Characters of a text that the receipt shows."""
 SEED = 20_240_625
@@ -63,9 +63,14 @@ class MinHashDedupConfig:
         found = 1 - (1 - self.threshold**self.rows) ** self.bands
         if found < 0.5:
             raise ConfigError(
-                f"dedup.threshold={self.threshold} with {self.bands} bands of {self.rows} rows would find {found:.0%} of the "
-                "pairs at that similarity; take fewer rows, more bands or a higher threshold"
+                f"dedup.threshold={self.threshold} with {self.bands} bands of {self.rows} rows would find {found:.0%} "
+                "of the pairs at that similarity; take fewer rows, more bands or a higher threshold"
             )
+
+    @property
+    def changes_text(self) -> bool:
+        """No: a document is kept or dropped."""
+        return False
 
     def build(self, folder: Path) -> "MinHashDedup":
         """Return the part, which has seen nothing yet and keeps a file in `folder`."""
@@ -94,8 +99,6 @@ class MinHashSketch:
 
 class MinHashDedup:
     """Signatures of the kept documents, found by their bands. A copy of a copy that is kept nowhere is none."""
-
-    changes_text = False
 
     def __init__(self, config: MinHashDedupConfig, folder: Path) -> None:
         self.config = config
@@ -168,8 +171,8 @@ class MinHashDedup:
         """Return the kept document with the most equal minima, the earliest of several, and their share."""
         marks = ",".join("?" * len(keys))
         rows = self._file.execute(
-            f"SELECT document, signature FROM kept WHERE document IN (SELECT document FROM bands WHERE key IN ({marks})) "
-            "ORDER BY document LIMIT ?",
+            "SELECT document, signature FROM kept "
+            f"WHERE document IN (SELECT document FROM bands WHERE key IN ({marks})) ORDER BY document LIMIT ?",
             [*keys, MOST_COMPARED],
         )
         best, most = None, -1.0

@@ -13,8 +13,6 @@ def nothing(text: str) -> bytes:
 class NoDedup:
     """Every document is new."""
 
-    changes_text = False
-
     def __init__(self) -> None:
         self.sketch = nothing
 
@@ -33,6 +31,11 @@ class NoDedup:
 @dataclass(kw_only=True, slots=True)
 class NoDedupConfig:
     """Keep every document, copies too."""
+
+    @property
+    def changes_text(self) -> bool:
+        """No: a document is kept or dropped."""
+        return False
 
     def build(self, folder: Path) -> NoDedup:
         """Return the part."""

@@ -16,6 +16,11 @@ class ParagraphsDedupConfig:
     def __post_init__(self) -> None:
         check_min_characters(self.min_characters)
 
+    @property
+    def changes_text(self) -> bool:
+        """Yes: a document may come out shorter."""
+        return True
+
     def build(self, folder: Path) -> PartsDedup:
         """Return the part, which has seen nothing yet and keeps a file in `folder`."""
         return PartsDedup("paragraphs", PartsSketch(paragraphs=True, min_characters=self.min_characters), folder)

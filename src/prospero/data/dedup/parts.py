@@ -51,8 +51,6 @@ class PartsSketch:
 class PartsDedup:
     """Digests of all parts, in a file: about 20 bytes for each different one."""
 
-    changes_text = True
-
     def __init__(self, name: str, sketch: PartsSketch, folder: Path) -> None:
         self.name, self.sketch = name, sketch
         self._path = folder / "dedup.sqlite"
