@@ -51,6 +51,9 @@ PARTS: dict[str, dict[str, str]] = {
     "dedup": {
         "none": "prospero.data.dedup.none:NoDedupConfig",
         "exact": "prospero.data.dedup.exact:ExactDedupConfig",
+        "minhash": "prospero.data.dedup.minhash:MinHashDedupConfig",
+        "paragraphs": "prospero.data.dedup.paragraphs:ParagraphsDedupConfig",
+        "lines": "prospero.data.dedup.lines:LinesDedupConfig",
     },
     "split": {
         "auto": "prospero.data.split:AutoSplitConfig",

@@ -22,6 +22,7 @@ def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
         f"kept          {documents['kept']:,} documents, {sizes['kept'] / 1e6:.2f} MB"
         f" ({documents['duplicate']:,} duplicates, {documents['dropped']:,} dropped by cleaning)",
     ]
+    lines += _of_dedup(receipt.get("dedup"))
     lines += [f"  dropped     {row['documents']:,} by {row['step']}: {row['reason']}" for row in receipt["dropped"]]
     lines += [f"  repaired    {count:,} x {reason}" for reason, count in receipt["repairs"].items()]
     for name, row in receipt["splits"].items():
@@ -38,3 +39,16 @@ def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
         f"fingerprint   {receipt['fingerprint']}",
     ]
     return list(map(printable, lines))
+
+
+def _of_dedup(found: Mapping[str, Any] | None) -> list[str]:
+    """Return what a de-duplication says of itself beside the number of duplicates."""
+    if found is None:
+        return []
+    if found["method"] == "minhash":
+        largest = found["largest"][0]["documents"] if found["largest"] else 0
+        return [f"  near copies {found['clusters']:,} clusters, the largest of {largest:,} documents"]
+    return [
+        f"  repeated    {found['removed']:,} of {found['looked_at']:,} {found['method']} removed"
+        f" ({found['characters_removed'] / 1e6:.2f} M characters, {found['documents_shortened']:,} documents shortened)"
+    ]

@@ -50,6 +50,10 @@ class Material(ABC):
         """Return what is kept of a document."""
 
     @abstractmethod
+    def shortened(self, entry: Entry, text: str) -> Entry:
+        """Return an entry of which a de-duplication keeps a part."""
+
+    @abstractmethod
     def pieces(self, split: Split, content: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
         """Yield where the content goes that begins at character `start` of all."""
 
@@ -83,7 +87,11 @@ class Texts(Material):
         cleaned = self.pipeline(document)
         if isinstance(cleaned, Drop):
             return cleaned
-        return Entry(cleaned.text, cleaned.text, utf8_length(cleaned.text), len(cleaned.text))
+        return _entry(cleaned.text)
+
+    def shortened(self, entry: Entry, text: str) -> Entry:
+        """As a text of its own."""
+        return _entry(text)
 
     def pieces(self, split: Split, content: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
         """As the split cuts it."""
@@ -96,6 +104,10 @@ class Texts(Material):
     def encode(self, encoder: SplitEncoder, piece: Piece, source: str) -> int:
         """As ordinary text."""
         return encoder.add(piece, source)
+
+
+def _entry(text: str) -> Entry:
+    return Entry(text, text, utf8_length(text), len(text))
 
 
 class Examples(Material):
@@ -132,6 +144,10 @@ class Examples(Material):
             rendered = replace(rendered, key=document.key)
         compared = rendered.text
         return Entry(rendered.packed(), compared, utf8_length(compared), len(compared))
+
+    def shortened(self, entry: Entry, text: str) -> Entry:
+        """Never: `prepare` refuses a de-duplication that shortens examples."""
+        raise TypeError("an example is kept or dropped, never shortened")
 
     def pieces(self, split: Split, content: str, start: int, corpus: CorpusSize) -> Iterator[Piece]:
         """Send the whole example where its key goes, or where it begins."""

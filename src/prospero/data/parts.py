@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from prospero.data.augmentation.augmentation import Augmentation
     from prospero.data.canaries import CanariesConfig
@@ -55,8 +56,13 @@ class CleaningSettings(Protocol):
 class DedupSettings(Protocol):
     """Removal of repeated documents."""
 
-    def build(self) -> "Dedup":
-        """Return what remembers the texts of one preparation."""
+    @property
+    def changes_text(self) -> bool:
+        """Whether a document may come out shorter; texts that are made of records cannot."""
+        ...
+
+    def build(self, folder: "Path") -> "Dedup":
+        """Return what remembers the texts of one preparation; `folder` is for what it keeps on disk meanwhile."""
         ...
 
 

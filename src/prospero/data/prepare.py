@@ -103,6 +103,11 @@ def _found_or_made(config: PrepareConfig, progress: bool | None) -> PreparedData
             f"data.canaries.count={config.data.canaries.count}: canaries are lines of text, and this rendering= makes "
             "examples of records; train on texts (rendering=text), or leave the canaries out"
         )
+    if config.dedup.changes_text and rendering is not None:
+        raise ConfigError(
+            "this dedup= takes lines or paragraphs out of texts, and this rendering= makes examples of records, which "
+            "stay whole; choose dedup=exact or dedup=minhash"
+        )
     key += [found] if rendering is not None and (found := rendering.identity()) else []
     name = f"{source_name(config.data)}-{digest(plain(key))[:16]}"
     found = _open_if_there(config.data_dir / name)
@@ -214,7 +219,7 @@ class _Preparation:
         self.pipeline = CleaningPipeline({name: step.build() for name, step in config.cleaning.items()})
         if rendering is not None:
             rendering.begin(tokenizer)
-        self.dedup: Dedup = config.dedup.build()
+        self.dedup: Dedup | None = None
         self.split: Split = config.split.build()
         self.counts = DocumentCounts()
         self.material: Material = Texts(self.pipeline)
@@ -223,6 +228,7 @@ class _Preparation:
     def run(self, folder: Path) -> None:
         """Fill `folder` with token files, tokenizer and receipt."""
         spool = Spool(folder / "cleaned.spool")
+        self.dedup = self.config.dedup.build(folder)
         if self.rendering is not None and self.rendering.reads_picture:
             self.material = PicturedExamples(self.pipeline, self.rendering, folder)
         elif self.rendering is not None:
@@ -252,11 +258,15 @@ class _Preparation:
         self.canaries = None if planting is None else planting.write(folder)
         spool.remove()
         self.material.close()
+        found = self.dedup.report()
+        self.dedup.close()
         self.tokenizer.save(folder / "tokenizer.json")
-        write_receipt(folder, self._receipt(folder, encoder))
+        write_receipt(folder, self._receipt(folder, encoder) | ({"dedup": found} if found else {}))
 
     def _cleaned(self, advance: Callable[[int], None] = lambda n_bytes: None) -> Iterator[tuple[str, str]]:
         """Yield the content and the source of each document that is kept."""
+        dedup = self.dedup
+        assert dedup is not None, "run() builds it"
         for document in self.source.documents():
             size = self.material.size(document)
             advance(size)
@@ -265,11 +275,14 @@ class _Preparation:
             if isinstance(entry, Drop):
                 self.counts.add("dropped", size)
                 continue
-            if self.dedup.is_duplicate(entry.compared):
+            kept = dedup.keep(entry.compared, dedup.sketch(entry.compared), document.id)
+            if kept is None:
                 self.counts.add("duplicate", entry.n_bytes)
                 if len(self.counts.duplicate_examples) < self.pipeline.examples_per_reason:
                     self.counts.duplicate_examples.append(document.id)
                 continue
+            if kept is not entry.compared:
+                entry = self.material.shortened(entry, kept)
             self.counts.add("kept", entry.n_bytes)
             self.counts.characters += entry.n_characters
             yield entry.content, document.source

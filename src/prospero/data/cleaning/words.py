@@ -24,6 +24,11 @@ SOUTH_EAST_ASIAN_LETTERS_PER_WORD = 5
 """Letters and signs of Thai, Lao, Khmer, Burmese and their like that are counted as one word."""
 
 
+def letters_of_scripts_without_spaces() -> str:
+    """Return the letters of Chinese, Japanese and of South-East Asia's scripts, as inside a class of a pattern."""
+    return _CJK + _SOUTH_EAST_ASIAN
+
+
 def count_words(text: str) -> int:
     """Return the words between white space; scripts without spaces are counted by their letters."""
     if text.isascii():

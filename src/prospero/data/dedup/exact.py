@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(kw_only=True, slots=True)
@@ -13,27 +15,49 @@ class ExactDedupConfig:
     ignore_white_space: bool = True
     """Texts that differ only in spaces, tabs and line ends count as equal."""
 
-    def build(self) -> "ExactDedup":
+    @property
+    def changes_text(self) -> bool:
+        """No: a document is kept or dropped."""
+        return False
+
+    def build(self, folder: Path) -> "ExactDedup":
         """Return the part, which has seen nothing yet."""
-        return ExactDedup(ignore_case=self.ignore_case, ignore_white_space=self.ignore_white_space)
+        return ExactDedup(ExactSketch(self.ignore_case, self.ignore_white_space))
 
 
-class ExactDedup:
-    """A set of 128-bit BLAKE2b digests: two different texts are taken for one with probability n^2 / 2^129."""
+@dataclass(frozen=True, slots=True)
+class ExactSketch:
+    """The 128-bit BLAKE2b digest of what counts of a text."""
 
-    def __init__(self, *, ignore_case: bool, ignore_white_space: bool) -> None:
-        self.ignore_case = ignore_case
-        self.ignore_white_space = ignore_white_space
-        self.seen: set[bytes] = set()
+    ignore_case: bool
+    ignore_white_space: bool
 
-    def is_duplicate(self, text: str) -> bool:
-        """Return whether an equal text was given before, and remember this one."""
+    def __call__(self, text: str) -> bytes:
+        """Return 16 bytes."""
         if self.ignore_case:
             text = text.casefold()
         if self.ignore_white_space:
             text = " ".join(text.split())
-        digest = blake2b(text.encode(), digest_size=16).digest()
-        if digest in self.seen:
-            return True
-        self.seen.add(digest)
-        return False
+        return blake2b(text.encode(), digest_size=16).digest()
+
+
+class ExactDedup:
+    """A set of digests: two different texts are taken for one with probability n^2 / 2^129."""
+
+    def __init__(self, sketch: ExactSketch) -> None:
+        self.sketch = sketch
+        self.seen: set[bytes] = set()
+
+    def keep(self, text: str, sketch: bytes, document_id: str) -> str | None:
+        """Return the text, or None when an equal one was given before."""
+        if sketch in self.seen:
+            return None
+        self.seen.add(sketch)
+        return text
+
+    def report(self) -> dict[str, Any]:
+        """Nothing: how many there were is counted for every part."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing lies on disk."""

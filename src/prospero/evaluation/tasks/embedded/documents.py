@@ -7,7 +7,8 @@ is. A model that began as another one (init_from) has seen what that one has see
 told, the documents are those that the default split holds out, and the facts say that they may have been trained on.
 """
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,9 +18,11 @@ from prospero import registry
 from prospero.data.cleaning.pipeline import CleaningPipeline
 from prospero.data.cleaning.step import Drop
 from prospero.data.document import Document
-from prospero.data.material import Entry, Examples, Texts
+from prospero.data.material import Entry, Examples, Material, Texts
+from prospero.data.parts import DedupSettings
 from prospero.data.receipt import read_receipt, settings_of
 from prospero.data.sources.embedded_records import FILE
+from prospero.data.sources.source import Source
 from prospero.data.sources.stdlib import StdlibConfig, python_identity
 from prospero.data.split import CorpusSize, HashSplitConfig
 from prospero.errors import DataError
@@ -104,18 +107,19 @@ def _trained_on(prepared: Path, fingerprint: str) -> frozenset[str] | None:
     try:
         source = _part("data", settings["source"]).build()
         steps = {name: _part("cleaning", step).build() for name, step in settings["cleaning"]}
-        dedup, split = _part("dedup", settings["dedup"]).build(), _part("split", settings["split"]).build()
+        dedup_settings, split = _part("dedup", settings["dedup"]), _part("split", settings["split"]).build()
         rendering = _part("rendering", settings["rendering"]).build() if "rendering" in settings else None
     except (DataError, LookupError, TypeError):  # of a version with other settings, or with parts of a plugin
         return None
     pipeline = CleaningPipeline(steps)
     material = Texts(pipeline) if rendering is None else Examples(pipeline, rendering)
     kept, makers, trained = list[Entry](), dict[str, set[str]](), set[str]()
-    for document in source.documents():
-        entry, name = material.read(document), _file_of(document)
-        if isinstance(entry, Drop):
-            continue
-        if not dedup.is_duplicate(entry.compared):
+    for document, entry, text in _read(source, material, dedup_settings):
+        name = _file_of(document)
+        if text is not None:
+            if text is not entry.compared:
+                trained.add(name)  # as the texts perhaps were that hold what it lost
+                entry = material.shortened(entry, text)
             kept.append(entry)
             makers[entry.compared] = {name}
         elif entry.compared in makers:
@@ -134,6 +138,17 @@ def _trained_on(prepared: Path, fingerprint: str) -> frozenset[str] | None:
     if counted != {name: row["characters"] for name, row in receipt["splits"].items()}:
         return None  # the library of another Python
     return frozenset(trained)
+
+
+def _read(source: Source, material: Material, settings: DedupSettings) -> Iterator[tuple[Document, Entry, str | None]]:
+    """Yield each document that cleaning keeps, and what the de-duplication keeps of its text."""
+    with tempfile.TemporaryDirectory(prefix="prospero-") as folder:
+        dedup = settings.build(Path(folder))
+        for document in source.documents():
+            entry = material.read(document)
+            if not isinstance(entry, Drop):
+                yield document, entry, dedup.keep(entry.compared, dedup.sketch(entry.compared), document.id)
+        dedup.close()
 
 
 def _file_of(document: Document) -> str:
