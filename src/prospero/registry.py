@@ -258,6 +258,11 @@ VERBS: dict[str, Verb] = {
         "prospero.data.settings:PrepareConfig",
         "clean, de-duplicate, split and tokenise text, without training",
     ),
+    "inspect": Verb(
+        "prospero.commands.inspect:inspect",
+        "prospero.commands.inspect:InspectConfig",
+        "show documents before and after each cleaning step, and what was dropped and why",
+    ),
     "generate": Verb(
         "prospero.commands.generate:generate",
         "prospero.commands.generate:GenerateConfig",
