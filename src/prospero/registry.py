@@ -47,6 +47,7 @@ PARTS: dict[str, dict[str, str]] = {
         "lower_case": "prospero.data.cleaning.lower_case:LowerCaseConfig",
         "stop_words": "prospero.data.cleaning.stop_words:StopWordsConfig",
         "repetition": "prospero.data.cleaning.repetition:RepetitionConfig",
+        "decontaminate": "prospero.data.cleaning.decontaminate:DecontaminateConfig",
     },
     "dedup": {
         "none": "prospero.data.dedup.none:NoDedupConfig",
@@ -401,11 +402,13 @@ MULTIPLE = frozenset(
 BRIDGES: dict[str, str] = {
     "text_encoder": "prospero.interop.text_encoder:load_text_encoder",
     "vision_encoder": "prospero.interop.vision_encoder:load_vision_encoder",
+    "evaluation_sets": "prospero.configuration.evaluation_sets:evaluation_sets",
 }
 """What a room needs of one that it may not import: name -> "module:function", imported when it is called for.
 
 text_encoder: (folder, or a name on the hub; layer) -> the encoder of BERTScore (evaluation -> interop).
 vision_encoder: (folder, its configuration or "", shape of a picture) -> a module: pixels -> states (model -> interop).
+evaluation_sets: names of presets of conf/tasks -> where the records of each are (data -> configuration).
 """
 
 ADDED: dict[str, dict[str, type]] = {}

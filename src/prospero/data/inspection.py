@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from prospero.data.cleaning.pipeline import CleaningPipeline
-from prospero.data.cleaning.step import CleaningStep, Drop
+from prospero.data.cleaning.step import Changed, CleaningStep, Drop
 from prospero.data.material import Examples, Texts
 from prospero.data.parts import CleaningSettings
 from prospero.data.rendering.rendering import Rendering
@@ -53,10 +53,11 @@ class _Watched:
     def __init__(self, step: CleaningStep, saw: Callable[[str, str], None]) -> None:
         self.step, self.saw = step, saw
 
-    def __call__(self, text: str) -> str | Drop:
+    def __call__(self, text: str) -> str | Changed | Drop:
         result = self.step(text)
-        if isinstance(result, str) and result is not text and result != text:
-            self.saw(text, result)
+        after = result.text if isinstance(result, Changed) else result
+        if isinstance(after, str) and after is not text and after != text:
+            self.saw(text, after)
         return result
 
 
