@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
@@ -18,20 +19,18 @@ class Terminal(io.StringIO):
         return True
 
 
-def inspected(tmp_path, *words: str, out: io.StringIO | None = None) -> str:
-    file = tmp_path / "texts.jsonl"
-    rows = [
-        "A line that ends in blanks  \nand one more of them",
-        "short",
-        "Nothing to do for a step of cleaning here",
-        "",
-    ]
-    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
-    given = ["data=files", f"data.path={file}", "cleaning=[white_space,length]", "cleaning.length.min_characters=20"]
-    out = out or io.StringIO()
+LENGTH = ("cleaning=[white_space,length]", "cleaning.length.min_characters=20")
+
+
+def inspected(tmp_path, *words: str, cleaning: Sequence[str] = LENGTH, out: io.StringIO | None = None) -> str:
+    folder, out = tmp_path / "texts", out or io.StringIO()
+    folder.mkdir(exist_ok=True)
+    rows = ["A line that ends in blanks  \nand one more of them", "short", "Nothing to do for a step of cleaning here"]
+    (folder / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
+    given = ["data=files", f"data.path={folder}/texts.jsonl", f"outputs_dir={folder / 'outputs'}"]
     with redirect_stdout(out), redirect_stderr(io.StringIO()):
-        assert cli.run("inspect", [*given, f"outputs_dir={tmp_path / 'outputs'}", *words]) == 0
-    assert os.listdir(tmp_path) == ["texts.jsonl"]
+        assert cli.run("inspect", [*given, *cleaning, *words]) == 0
+    assert os.listdir(folder) == ["texts.jsonl"]
     return out.getvalue()
 
 
@@ -58,6 +57,22 @@ def test_one_step_of_some_documents(tmp_path):
         "dropped: 1 of 2 documents",
         "  length, too few characters: 1 (50.0%)",
         "the first 2 documents; limit=null reads all",
+    ]
+
+
+def test_a_step_that_says_what_it_changed_is_quoted(tmp_path):
+    (tmp_path / "lines.txt").write_text("a line that ends in blanks and one more of them is a line of a test")
+    masked = ["cleaning=[decontaminate]", f"cleaning.decontaminate.paths=[{tmp_path}/lines.txt]"]
+    masked += ["cleaning.decontaminate.n=5", "cleaning.decontaminate.on_leak=mask"]
+    text = inspected(tmp_path, cleaning=masked)
+    assert text.splitlines()[:7] == [
+        "step 1 of 1, decontaminate: changed 1, dropped 0 of 3 documents",
+        "  text of the evaluation set lines: 1",
+        "  texts.jsonl#1: 49 -> 5 characters",
+        "    - A line that ends in blanks··",
+        "    - and one more of them",
+        "    + [...]",
+        "",
     ]
 
 

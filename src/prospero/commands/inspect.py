@@ -97,6 +97,9 @@ def shown(found: "Inspection", config: InspectConfig, *, colour: bool) -> Iterat
         dropped = [row for row in report["dropped"] if row["step"] == name]
         counts = f"changed {report['changed'].get(name, 0):,}, dropped {sum(row['documents'] for row in dropped):,}"
         yield f"{bold}step {number} of {len(names)}, {name}: {counts} of {found.read:,} documents{usual}"
+        for what, count in report["changed"].items():
+            if what.startswith(f"{name}: "):  # a step that says what it changed
+                yield printable(f"  {what.removeprefix(f'{name}: ')}: {count:,}")
         for change in found.changes[name]:
             yield from change_lines(change, colour=colour, most=config.lines)
         yield ""

@@ -78,12 +78,26 @@ def sets_of_files(paths: Iterable[str], fields: Sequence[str]) -> list[Evaluatio
     """Return a set for each path, called as its file; DataError for two of one name, or where there is no file."""
     found: dict[str, EvaluationSet] = {}
     for path in paths:
-        find_files(path, Counter())
+        try:
+            find_files(path, Counter())
+        except DataError as error:
+            raise DataError(str(error).replace("data.path=", "cleaning.decontaminate.paths=")) from error
         name = Path(path).name.partition(".")[0] or path
         if name in found:
             raise DataError(f"{path} and {found[name].records.path} are both called '{name}'; rename one of them")
         found[name] = EvaluationSet(name=name, records=RecordsConfig(path=path), fields=tuple(fields))
     return list(found.values())
+
+
+def _read(one: EvaluationSet) -> Iterator[list[str]]:
+    """Yield a set's items; a DataError says which set and how to do without."""
+    try:
+        yield from one.items()
+    except DataError as error:
+        others = "choose others with cleaning.decontaminate.tasks= or give its file in paths="
+        raise DataError(
+            f"evaluation set {one.name}, which cleaning=[decontaminate] reads: {error} ({others})"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +125,7 @@ class EvaluationIndex:
     def _runs(self, one: EvaluationSet) -> np.ndarray:
         """Return the hashes of a set's runs, and say how many of its items are too short to have one."""
         hashes, items, without = [np.zeros(0, np.uint64)], 0, 0
-        for texts in one.items():
+        for texts in _read(one):
             of_item = [run_hashes(self._words.wanted(text), self.n) for text in texts]
             hashes += of_item
             items, without = items + 1, without + (not any(map(len, of_item)))

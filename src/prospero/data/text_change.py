@@ -121,6 +121,9 @@ def _drawn(line: Line, colour: bool) -> str:
     before, after = printable_lines(line.text[left:start]), printable_lines(line.text[end:right])
     differs = _visible(line.text[start:end], line.spelt)
     before, after = ("…" if left else "") + before, after + ("…" if right < len(line.text) else "")
+    if line.kind is not LineKind.kept:
+        kept = after.rstrip(" \t")
+        after = kept + _visible(after[len(kept) :], False)
     if not colour:
         return f"{line.kind.value} {before}{differs}{after}"
     tone = {LineKind.kept: _DIM, LineKind.removed: _RED, LineKind.added: _GREEN}[line.kind]
