@@ -28,11 +28,12 @@ class RunTextModel:
 
     @cached_property
     def _opened(self) -> "tuple[Decoder, Tokenizer]":
-        from prospero.generation.decoder import ModelDecoder
+        from prospero.generation.fastest import decoder_for
+        from prospero.generation.settings import Precision
 
         model, tokenizer, _ = load_model(self.source.path)
         assert tokenizer is not None, "Source.open has read it"
-        return ModelDecoder(model), tokenizer
+        return decoder_for(model, Precision.float32, None), tokenizer
 
     def bits_per_byte(self, text: str) -> float:
         """Return the bits for a byte of a text, read as a document from its start; windows slide by half."""
