@@ -70,6 +70,16 @@ def test_masked_are_the_words_and_nothing_beside_them(sums, story):
     assert step(longer) == Changed("<cut> or not", (what,))
 
 
+def test_of_a_script_without_spaces_thirteen_letters_are_a_run(tmp_path):
+    path = write_rows(tmp_path / "verse.jsonl", {"text": "床前明月光,疑是地上霜。举头望明月,低头思故乡。"})
+    step = DecontaminateConfig(paths=[path], on_leak=OnLeak.mask).build()
+    assert step("诗:床前明月光疑是地上霜举头望!") == Changed("诗:[...]!", ("text of the evaluation set verse",))
+    twelve = "诗人说床前明月光疑是地上霜举头 he said"
+    assert step(twelve) is twelve
+    mixed = "GPT 床前明月光 and 疑是地上霜举头望明月"
+    assert step(mixed) is mixed  # other words stand between
+
+
 def test_every_planted_item_is_found_and_no_other(tmp_path):
     import random
 
