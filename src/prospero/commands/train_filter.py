@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from prospero.data.text_filter import HeldOut
 
 EXAMPLES = [
-    ("prospero train filter good='books/*.txt' bad=pages.jsonl out=filters/books.safetensors", "files, folders, globs"),
+    ("prospero train filter good='books/*.txt' bad=pages.jsonl out=books.safetensors", "files, folders, globs"),
     (
-        "prospero prepare data=files data.path=texts cleaning=[score] cleaning.score.filter=filters/books.safetensors",
-        "then: only what looks like the good ones; `prospero train filter --help` has the rest",
+        "prospero train filter good=books bad=pages.jsonl cleaning=prose",
+        "cleaned first; prospero prepare cleaning=[score] cleaning.score.filter=filter.safetensors then uses it",
     ),
 ]
 
