@@ -47,6 +47,8 @@ PARTS: dict[str, dict[str, str]] = {
         "lower_case": "prospero.data.cleaning.lower_case:LowerCaseConfig",
         "stop_words": "prospero.data.cleaning.stop_words:StopWordsConfig",
         "repetition": "prospero.data.cleaning.repetition:RepetitionConfig",
+        "decontaminate": "prospero.data.cleaning.decontaminate:DecontaminateConfig",
+        "score": "prospero.data.cleaning.score:ScoreConfig",
     },
     "dedup": {
         "none": "prospero.data.dedup.none:NoDedupConfig",
@@ -258,6 +260,16 @@ VERBS: dict[str, Verb] = {
         "prospero.data.settings:PrepareConfig",
         "clean, de-duplicate, split and tokenise text, without training",
     ),
+    "inspect": Verb(
+        "prospero.commands.inspect:inspect",
+        "prospero.commands.inspect:InspectConfig",
+        "show documents before and after each cleaning step, and what was dropped and why",
+    ),
+    "train_filter": Verb(
+        "prospero.commands.train_filter:train_filter",
+        "prospero.commands.train_filter:TrainFilterConfig",
+        "train a linear classifier of good and bad text, for cleaning=[score]",
+    ),
     "generate": Verb(
         "prospero.commands.generate:generate",
         "prospero.commands.generate:GenerateConfig",
@@ -396,11 +408,15 @@ MULTIPLE = frozenset(
 BRIDGES: dict[str, str] = {
     "text_encoder": "prospero.interop.text_encoder:load_text_encoder",
     "vision_encoder": "prospero.interop.vision_encoder:load_vision_encoder",
+    "text_model": "prospero.commands.text_model:open_text_model",
+    "evaluation_sets": "prospero.configuration.evaluation_sets:evaluation_sets",
 }
 """What a room needs of one that it may not import: name -> "module:function", imported when it is called for.
 
 text_encoder: (folder, or a name on the hub; layer) -> the encoder of BERTScore (evaluation -> interop).
 vision_encoder: (folder, its configuration or "", shape of a picture) -> a module: pixels -> states (model -> interop).
+text_model: folder of a run, a model or a checkpoint -> a reader of texts (data -> commands).
+evaluation_sets: names of presets of conf/tasks -> where the records of each are (data -> configuration).
 """
 
 ADDED: dict[str, dict[str, type]] = {}

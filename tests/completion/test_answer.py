@@ -24,7 +24,7 @@ def meanings(line: str) -> dict[str, str]:
 
 def test_verbs():
     found = texts("prospero ")
-    assert [name for name in registry.VERBS if "show_" not in name] == found[:-2] and found[-2:] == [
+    assert [name for name in registry.VERBS if registry.as_typed(name) == name] == found[:-2] and found[-2:] == [
         "--help",
         "--version",
     ]
@@ -114,7 +114,7 @@ def test_runs_by_their_names(tmp_path, monkeypatch):
         "run=gpt2",
     ]
     assert texts("prospero show o") == ["old", "outputs/", "outputs_dir="]
-    assert texts("prospero show b") == ["batch"]
+    assert texts("prospero show b") == ["batch"] and "filter" in texts("prospero train ")
     assert "runs=[new,old" in texts("prospero compare runs=[new,o")
     make_run(tmp_path / "other" / "sweeps" / "s" / "0")
     (tmp_path / "other" / "sweeps" / "s" / "sweep.json").write_text("{}")

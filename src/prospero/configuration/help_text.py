@@ -24,7 +24,7 @@ from prospero.plain import flat
 def overview() -> str:
     """Return the help of `prospero` itself."""
     lines = ["Prospero: a laboratory for language models on Lightning and Hydra.", "", "commands:"]
-    lines += [f"  prospero {registry.as_typed(name):<11} {verb.summary}" for name, verb in registry.VERBS.items()]
+    lines += [f"  prospero {registry.as_typed(name):<12} {verb.summary}" for name, verb in registry.VERBS.items()]
     lines += ["", "`prospero <command> --help` shows examples and settings; `python <command>.py` is the same command."]
     return "\n".join(lines)
 

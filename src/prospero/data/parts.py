@@ -3,7 +3,7 @@
 Nothing is imported at run time. Which part it is, the choice of a preset says; composing takes any.
 """
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +50,19 @@ class CleaningSettings(Protocol):
 
     def build(self) -> "CleaningStep":
         """Return the step, made anew for each preparation."""
+        ...
+
+
+@runtime_checkable
+class IdentifiedSettings(Protocol):
+    """Settings of a step that reads something beside the text: a model, an evaluation set."""
+
+    def identity(self) -> "dict[str, Any]":
+        """Return plain values that decide what the step does, the content of what it reads among them.
+
+        They stand for the settings in the name and the fingerprint of prepared data. Raises DataError where what it
+        reads is not there.
+        """
         ...
 
 

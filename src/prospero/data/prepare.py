@@ -22,7 +22,7 @@ from prospero.data.cleaning.step import Drop
 from prospero.data.dedup.dedup import Dedup
 from prospero.data.encoding import SplitEncoder
 from prospero.data.material import Examples, Material, PicturedExamples, Texts
-from prospero.data.parts import SourceSettings
+from prospero.data.parts import CleaningSettings, IdentifiedSettings, SourceSettings
 from prospero.data.progress import StageClock
 from prospero.data.receipt import FILE as RECEIPT
 from prospero.data.receipt import (
@@ -175,11 +175,16 @@ def what_decides(config: PrepareConfig) -> dict[str, Any]:
     """Return the settings that decide the prepared data, as plain values; part of their folder's name."""
     source = {name: value for name, value in plain(config.data).items() if name not in READ_LATER}
     parts = {"dedup": config.dedup, "split": config.split, "tokenizer": config.tokenizer}
-    steps = [[name, plain(step)] for name, step in config.cleaning.items()]  # a list, for the order counts
+    steps = [[name, _decides(step)] for name, step in config.cleaning.items()]  # a list, for the order counts
     decides = {"source": source} | {name: plain(part) for name, part in parts.items()} | {"cleaning": steps}
     decides |= {"canaries": plain(config.data.canaries)} if config.data.canaries.count else {}
     is_text = config.rendering is None or isinstance(config.rendering, TextRenderingConfig)
     return decides if is_text else decides | {"rendering": plain(config.rendering)}
+
+
+def _decides(step: CleaningSettings) -> Any:
+    """Return what a cleaning step does as plain values: its settings, or what it says itself."""
+    return step.identity() if isinstance(step, IdentifiedSettings) else plain(step)
 
 
 def source_name(config: SourceSettings) -> str:

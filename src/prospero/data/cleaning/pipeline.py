@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from prospero.data.cleaning.step import CleaningStep, Drop
+from prospero.data.cleaning.step import Changed, CleaningStep, Drop
 from prospero.data.document import Document
 
 EMPTY = Drop("empty")
@@ -50,6 +50,9 @@ class CleaningPipeline:
             result = step(text)
             if isinstance(result, Drop):
                 return self.drop(name, result, document_id, text)
+            if isinstance(result, Changed):
+                self.changed.update(f"{name}: {what}" for what in result.what)
+                result = result.text
             if result is not text and result != text:
                 self.changed[name] += 1
                 text = result
@@ -67,11 +70,14 @@ class CleaningPipeline:
     def report(self) -> dict[str, Any]:
         """Return the counts and examples as plain values, for the receipt.
 
-        Keys: seen, kept, changed {step: documents}, dropped [{step, reason, documents, examples [{id, text}]}].
+        Keys: seen, kept, changed {step: documents, "step: what": documents}, dropped [{step, reason, documents,
+        examples [{id, text}]}].
         """
         dropped = [
             {"step": step, "reason": reason, "documents": count, "examples": list(self.examples[step, reason])}
             for (step, reason), count in sorted(self.dropped.items())
         ]
-        changed = {name: self.changed[name] for name in self.steps if self.changed[name]}
+        order = {name: place for place, name in enumerate(self.steps)}
+        named = sorted(self.changed.items(), key=lambda entry: (order[entry[0].partition(":")[0]], entry[0]))
+        changed = {name: count for name, count in named if count}
         return {"seen": self.seen, "kept": self.kept, "changed": changed, "dropped": dropped}

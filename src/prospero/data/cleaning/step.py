@@ -11,9 +11,17 @@ class Drop:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A changed text, with fixed phrases for what was changed in it, so that they can be counted."""
+
+    text: str
+    what: tuple[str, ...]
+
+
 class CleaningStep(Protocol):
     """A picklable step; returns the same object when there is nothing to change."""
 
-    def __call__(self, text: str) -> str | Drop:
+    def __call__(self, text: str) -> str | Changed | Drop:
         """Clean one text."""
         ...

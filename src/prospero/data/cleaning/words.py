@@ -93,3 +93,8 @@ def combining_marks() -> str:
         else:
             runs.append([point, point])
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in runs)
+
+
+def unspaced_letters() -> str:
+    """Return the letters of scripts that set no spaces between words, written as inside a class of a pattern."""
+    return f"{_CJK}{_SOUTH_EAST_ASIAN}"
