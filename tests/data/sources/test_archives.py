@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from prospero.data.sources.files import BadFiles, FilesConfig
-from prospero.errors import DataError
+from prospero.errors import ConfigError, DataError
 from tests.data.sources.corpora import PACK, PNG, read
 
 MEMBERS = {
@@ -188,3 +188,7 @@ def test_an_archive_within_a_folder_is_left_out_as_before(tmp_path):
 def test_json_by_path_within_an_archive(tmp_path):
     path = zipped(tmp_path / "x.zip", {"a.json": json.dumps({"items": [{"body": "x"}]}).encode()})
     assert [(d.id, d.text) for d in read(path, json_path="items.*.body")] == [("x.zip#a.json#1", "x")]
+
+    plain = zipped(tmp_path / "y.zip", {"a.txt": b"no JSON"})
+    with pytest.raises(ConfigError, match=r"json_path=items: no file of .*y\.zip is JSON by its ending"):
+        read(plain, json_path="items")

@@ -2,7 +2,7 @@
 
 import codecs
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -102,15 +102,17 @@ class FilesSource:
         self.found_notes: Counter[str] = Counter()
         self.files = find_all(paths, self.found_notes)
         self.notes = Counter(self.found_notes)
-        if config.json_path is not None:
-            self._refuse_useless(f"json_path={config.json_path}", "JSON", frozenset({".json", ".jsonl", ".ndjson"}))
-        if config.html is not Html.source:
-            self._refuse_useless(f"html={config.html.name}", "HTML or WARC", HTML_ENDINGS | WARC_ENDINGS)
+        if not any(archive_kind(file.path.name) for file in self.files):  # of what is in one, reading tells
+            self._refuse_useless({file.ending for file in self.files})
 
-    def _refuse_useless(self, setting: str, form: str, endings: frozenset[str]) -> None:
-        """Raise ConfigError when no file is of the form that a setting is for; an archive may hold some."""
-        if not any(file.ending in endings or archive_kind(file.path.name) for file in self.files):
-            raise ConfigError(f"data.{setting}: no file of {self.path} is {form}, going by their endings; leave it out")
+    def _refuse_useless(self, endings: Collection[str]) -> None:
+        """Raise ConfigError for a setting of forms that no file is of, going by the endings."""
+        config = self.config
+        json_, pages = {".json", ".jsonl", ".ndjson"}, HTML_ENDINGS | WARC_ENDINGS
+        if config.json_path is not None and json_.isdisjoint(endings):
+            raise ConfigError(f"data.json_path={config.json_path}: no file of {self.path} is JSON by its ending")
+        if config.html is not Html.source and pages.isdisjoint(endings):
+            raise ConfigError(f"data.html={config.html.name}: no file of {self.path} is HTML or WARC by its ending")
 
     def documents(self) -> Iterator[Document]:
         """Read every file; raises `DataError` naming the file that cannot be read, or when there is no text at all."""
@@ -150,6 +152,7 @@ class FilesSource:
         if not any_text:
             counted = "; ".join(f"{count} {reason}" for reason, count in self.notes.items())
             raise DataError(f"{self.path} gave no text ({counted or 'nothing but empty texts'}).")
+        self._refuse_useless(formats.met)
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that change the text and a hash over names, sizes and times of change."""

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prospero.data.document import Document
 from prospero.data.sources.archives import TAR_ENDINGS, Member, tar_members, zip_members
@@ -51,6 +51,8 @@ class Formats:
     html: Html = Html.source
     skip_bad: bool = False
     """Leave a member of an archive that is damaged out and count it, rather than the archive."""
+    met: set[str] = field(default_factory=set)
+    """The endings of what was read."""
 
     def documents(self, file: FoundFile) -> Iterator[Document]:
         """Read one file; raises `DataError` in one line that begins with its place."""
@@ -71,6 +73,7 @@ class Formats:
         return unpacked(stream, compression, Expansion(place, size, self.max_unpacking_ratio))
 
     def _by_ending(self, stream: ByteStream, ending: str, name: str) -> Iterator[Document]:
+        self.met.add(ending)
         if ending in (".jsonl", ".ndjson"):
             yield from read_json_lines(stream, name, self.reading)
         elif ending == ".json":
