@@ -192,3 +192,11 @@ def test_json_by_path_within_an_archive(tmp_path):
     plain = zipped(tmp_path / "y.zip", {"a.txt": b"no JSON"})
     with pytest.raises(ConfigError, match=r"json_path=items: no file of .*y\.zip is JSON by its ending"):
         read(plain, json_path="items")
+
+
+def test_a_member_of_a_zip_without_a_name_is_counted(tmp_path):
+    path = zipped(tmp_path / "x.zip", {"a.txt": b"a", "Zzzz": b"nameless"})
+    path.write_bytes(path.read_bytes().replace(b"Zzzz", b"\0zzz"))  # a NUL ends a name
+    source = FilesConfig(path=str(path)).build()
+    assert [document.id for document in source.documents()] == ["x.zip#a.txt"]
+    assert source.notes == {"files left out: ending none": 1}

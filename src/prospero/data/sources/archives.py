@@ -127,7 +127,7 @@ def zip_members(opened: BinaryIO, expansion: Expansion, notes: Counter[str]) -> 
         raise DataError(f"{place}: no zip archive, or one that is damaged or cut off ({error})") from None
     with archive:
         for info in archive.infolist():
-            if info.is_dir():
+            if info.filename.endswith("/"):  # is_dir() fails on one without a name
                 continue
             any_file = True
             mode = info.external_attr >> 16
