@@ -128,3 +128,5 @@ def test_archives_are_read_from_a_server_too(memory, tmp_path):
         archive.writestr("in.txt", "inside")
     memory.pipe_file("/z/x.zip", (tmp_path / "x.zip").read_bytes())
     assert found("memory://z/x.zip") == [("x.zip#in.txt", "inside")]
+    memory.pipe_file("/z/x.zip", (tmp_path / "x.zip").read_bytes()[:-9])
+    assert error("memory://z/x.zip").startswith("memory://z/x.zip: no zip archive, or one that is damaged or cut off")

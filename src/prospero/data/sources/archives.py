@@ -123,6 +123,8 @@ def zip_members(opened: BinaryIO, expansion: Expansion, notes: Counter[str]) -> 
     place, any_file = expansion.place, False
     try:
         archive = zipfile.ZipFile(opened)
+    except DataError:
+        raise  # of a server that sends the file
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise DataError(f"{place}: no zip archive, or one that is damaged or cut off ({error})") from None
     with archive:

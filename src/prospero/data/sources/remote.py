@@ -180,7 +180,8 @@ def _one_line(url: str) -> Iterator[None]:
     except ProsperoError:
         raise
     except ImportError as error:
-        raise ConfigError(f'{url} needs another package ({_line(error)}): pip install "prospero[remote]"') from error
+        found = f"{url} needs another package ({_line(error)})"
+        raise ConfigError(f'{found}: pip install "prospero[remote]" brings those of s3, gs and hf') from error
     except PermissionError as error:
         raise DataError(f"{url}: no permission to read ({_line(error)})") from error
     except FileNotFoundError as error:
