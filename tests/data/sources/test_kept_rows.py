@@ -169,16 +169,16 @@ def test_the_commit_of_a_branch_is_asked_once_and_part_of_the_identity(tmp_path,
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("read", [3, 6, 9])
+@pytest.mark.parametrize("read", [3, 6, 12])
 def test_a_stream_of_several_subsets_goes_on_within_the_right_one(dataset, tmp_path, read):
     (dataset / "README.md").write_text(
         "---\nconfigs:\n"
         + "".join(f"- config_name: c{n}\n  data_files: data/train-0000{n}-of-00003.parquet\n" for n in (2, 0))
         + "---\n"
     )
-    settings = {"dataset": str(dataset), "subset": "*", "max_documents": 5}
+    settings = {"dataset": str(dataset), "subset": "*", "max_documents": 7}
     plain = [(d.id, d.text) for d in HubConfig(**settings).build().documents()]
-    assert [text[:3] for _, text in plain] == [f"{part}.{n}" for part in (2, 0) for n in range(5)]
+    assert [text[:3] for _, text in plain] == [f"{part}.{n}" for part in (2, 0) for n in range(7)]
     config = HubConfig(**settings, shards_dir=str(tmp_path / "kept"), shard_mb=1)
     first = config.build().documents()
     assert [(d.id, d.text) for d, _ in zip(first, range(read))] == plain[:read]
