@@ -102,7 +102,7 @@ def test_a_file_that_is_cut_off_anywhere_is_one_line(tmp_path):
             assert error(path).startswith(str(path)), cut
     packed = tmp_path / "a.warc.gz"
     packed.write_bytes(gzip.compress(whole)[:-20])
-    assert "damaged, cut off" in error(packed)
+    assert error(packed).startswith(f"{packed}: damaged or cut off behind its record ")
 
 
 def test_what_is_no_warc_or_has_a_wrong_length(tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from prospero.data.sources.compression import ByteStream, Counted, Expansion
+from prospero.data.sources.compression import UNPACKING, ByteStream, Counted, Expansion
 from prospero.data.sources.find_files import readable_name
 from prospero.errors import DataError
 from prospero.printable import printable
@@ -34,8 +34,7 @@ class Member:
 def tar_members(stream: ByteStream, place: str, notes: Counter[str]) -> Iterator[Member]:
     """Give the files of a tar, which is read from its beginning to its end once.
 
-    Raises `DataError` for one that is damaged or has no end mark, where Python's reader would stop in silence. What its
-    unpacker raises goes through.
+    Raises `DataError` for one that is damaged or has no end mark, where Python's reader would stop in silence.
     """
     ends: list[Exception] = []
     forward = _Forward(stream)
@@ -53,7 +52,7 @@ def tar_members(stream: ByteStream, place: str, notes: Counter[str]) -> Iterator
                 notes[LINKS] += 1
                 continue
             yield Member(last, member.size, content)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, *UNPACKING) as error:
         raise DataError(f"{place}: a damaged tar archive, {_behind(last)} ({error})") from None
     if not ends or not isinstance(ends[-1], tarfile.EOFHeaderError):  # type: ignore[attr-defined]
         raise DataError(f"{place}: a tar archive that is cut off or damaged {_behind(last)}; no end mark follows")

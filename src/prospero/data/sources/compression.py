@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "Zstandard"
 
 UNTROUBLED_BYTES = 1 << 26
 """A file may unpack to this many bytes whatever its ratio."""
+
+UNPACKING = (OSError, EOFError, zlib.error, lzma.LZMAError)
+"""What the unpackers raise where a file is damaged or cut off."""
 
 _INPUT_BYTES = 1 << 12  # a Zstandard block of few bytes can stand for 128 KB, and its unpacker has no bound of its own
 _OUTPUT_BYTES = 1 << 20

@@ -3,18 +3,16 @@
 Whatever goes wrong in a file becomes one line that begins with its place; a member of an archive is a file too.
 """
 
-import lzma
 import os
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from prospero.data.document import Document
 from prospero.data.sources.archives import TAR_ENDINGS, Member, tar_members, zip_members
-from prospero.data.sources.compression import COMPRESSIONS, ByteStream, Expansion, unpacked
+from prospero.data.sources.compression import COMPRESSIONS, UNPACKING, ByteStream, Expansion, unpacked
 from prospero.data.sources.find_files import FoundFile, content_ending, why_left_out
 from prospero.data.sources.json_format import read_json, read_json_lines
 from prospero.data.sources.reading import Reading
@@ -26,9 +24,7 @@ from prospero.errors import DataError
 
 BAD_FILES = "bad files skipped"
 _PARQUET = (".parquet", ".pq")
-_DAMAGE = (
-    OSError, EOFError, ValueError, NotImplementedError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError
-)  # fmt: skip
+_DAMAGE = (*UNPACKING, ValueError, NotImplementedError, zipfile.BadZipFile, tarfile.TarError)
 
 
 def archive_kind(name: str) -> tuple[str, str | None] | None:

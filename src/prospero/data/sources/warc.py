@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from prospero.data.document import Document
-from prospero.data.sources.compression import ByteStream
+from prospero.data.sources.compression import UNPACKING, ByteStream
 from prospero.data.sources.reading import Reading
 from prospero.data.sources.web_pages import TOO_LONG, Html, page_documents
 from prospero.errors import DataError
@@ -42,7 +42,7 @@ def read_warc(stream: ByteStream, name: str, reading: Reading, html: Html) -> It
 
     Raises `DataError` for a file that is no WARC, is damaged or is cut off.
     """
-    for record in records(stream, name, reading):
+    for record in _placed(records(stream, name, reading), name):
         if record.block is None:
             continue
         document = f"{name}#{record.number}"
@@ -52,6 +52,17 @@ def read_warc(stream: ByteStream, name: str, reading: Reading, html: Html) -> It
             yield from _response(record.block, document, reading, html)
         else:
             yield from _content(record.block, record.fields.get("content-type", ""), document, reading, html)
+
+
+def _placed(records: Iterator[Record], name: str) -> Iterator[Record]:
+    """Say behind which record the unpacker of a file failed."""
+    last = 0
+    try:
+        for record in records:
+            last = record.number
+            yield record
+    except UNPACKING as error:
+        raise DataError(f"{name}: damaged or cut off behind its record {last} ({error}).") from None
 
 
 def records(stream: ByteStream, name: str, reading: Reading) -> Iterator[Record]:
