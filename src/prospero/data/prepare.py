@@ -41,7 +41,7 @@ from prospero.data.rendering.text import TextRenderingConfig
 from prospero.data.settings import PrepareConfig
 from prospero.data.shards import TokenShards
 from prospero.data.side_file import SideFile
-from prospero.data.sources.source import Source, SourceConfig
+from prospero.data.sources.source import Source, SourceConfig, not_deciding
 from prospero.data.split import CorpusSize, Piece, Split
 from prospero.data.spool import Spool
 from prospero.data.targets import verify_file
@@ -173,7 +173,8 @@ def open_split(directory: Path, row: Mapping[str, Any], documents_per_example: i
 
 def what_decides(config: PrepareConfig) -> dict[str, Any]:
     """Return the settings that decide the prepared data, as plain values; part of their folder's name."""
-    source = {name: value for name, value in plain(config.data).items() if name not in READ_LATER}
+    left_out = READ_LATER | not_deciding(config.data)
+    source = {name: value for name, value in plain(config.data).items() if name not in left_out}
     parts = {"dedup": config.dedup, "split": config.split, "tokenizer": config.tokenizer}
     steps = [[name, _decides(step)] for name, step in config.cleaning.items()]  # a list, for the order counts
     decides = {"source": source} | {name: plain(part) for name, part in parts.items()} | {"cleaning": steps}

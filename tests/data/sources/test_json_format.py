@@ -7,7 +7,7 @@ import pytest
 
 from prospero.data.sources import reading
 from prospero.data.sources.files import FilesConfig
-from prospero.data.sources.json_format import read_json
+from prospero.data.sources.json_format import json_values, read_json
 from prospero.data.sources.reading import Reading
 from prospero.errors import DataError
 from tests.data.sources.corpora import read, texts
@@ -106,3 +106,10 @@ def test_a_field_that_stands_twice_in_an_object_is_counted(tmp_path, name):
     source = FilesConfig(path=str(tmp_path / name)).build()
     assert [document.text for document in source.documents()] == ["last", "b"]
     assert source.notes == {"objects with the text field twice: the last one was taken": 1}
+
+
+def test_a_number_that_a_block_cuts_is_one_number():
+    for text in ("[12.5, -3e5]", "12.5 -3e5"):
+        for size in (1, 2, 3, 4):
+            blocks = (text[start : start + size] for start in range(0, len(text), size))
+            assert list(json_values(json.JSONDecoder(), blocks, "x", 100)) == [12.5, -3e5]

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "Zstandard"
 
 UNTROUBLED_BYTES = 1 << 26
 """A file may unpack to this many bytes whatever its ratio."""
+
+UNPACKING = (OSError, EOFError, zlib.error, lzma.LZMAError)
+"""What the unpackers raise where a file is damaged or cut off."""
 
 _INPUT_BYTES = 1 << 12  # a Zstandard block of few bytes can stand for 128 KB, and its unpacker has no bound of its own
 _OUTPUT_BYTES = 1 << 20
@@ -33,9 +37,8 @@ class ByteStream(Protocol):
 class Expansion:
     """Counts what a file unpacks to, and refuses what no text unpacks to."""
 
-    def __init__(self, path: Path, max_ratio: int | None) -> None:
-        self.path, self.max_ratio = path, max_ratio
-        packed = path.stat().st_size
+    def __init__(self, place: str, packed: int, max_ratio: int | None) -> None:
+        self.place, self.max_ratio = place, max_ratio
         self.limit = None if max_ratio is None else max(UNTROUBLED_BYTES, max_ratio * packed)
         self.packed, self.unpacked = packed, 0
 
@@ -44,7 +47,7 @@ class Expansion:
         self.unpacked += n_bytes
         if self.limit is not None and self.unpacked > self.limit:
             raise DataError(
-                f"{self.path}: its {self.packed} bytes unpack to more than {self.limit / 1e6:.0f} MB, more than "
+                f"{self.place}: its {self.packed} bytes unpack to more than {self.limit / 1e6:.0f} MB, more than "
                 f"{self.max_ratio} times their size, as no usual text does; if you trust the file, raise "
                 "data.max_unpacking_ratio (null: no limit)."
             )
@@ -59,17 +62,36 @@ def open_bytes(path: Path, max_ratio: int | None = None) -> Iterator[ByteStream]
     """
     with open(path, "rb") as file:
         wanted = COMPRESSIONS.get(path.suffix.lower())
-        if wanted is None:
-            yield file
-            return
-        head = file.read(SIGNATURE_BYTES)
-        file.seek(0)
-        found = signature(head)
-        if found != wanted:
-            what = f"looks like {found}" if found else ("is empty" if not head else f"begins with {head[:4]!r}")
-            raise DataError(f"{path}: the ending says {wanted}, but the file {what}; rename it or leave it out.")
-        unpacked = gzip.GzipFile(fileobj=file) if wanted == "gzip" else UnpackedStream(file, _UNPACKERS[wanted])
-        yield _Counted(unpacked, Expansion(path, max_ratio))
+        yield file if wanted is None else unpacked(file, wanted, Expansion(str(path), path.stat().st_size, max_ratio))
+
+
+def unpacked(file: ByteStream, compression: str, expansion: Expansion) -> ByteStream:
+    """Return what a stream unpacks to, counted; raises `DataError` when it does not begin as `compression` does."""
+    head = b""
+    while len(head) < SIGNATURE_BYTES and (block := file.read(SIGNATURE_BYTES - len(head))):
+        head += block
+    found = signature(head)
+    if found != compression:
+        what = f"looks like {found}" if found else ("is empty" if not head else f"begins with {head[:4]!r}")
+        place = expansion.place
+        raise DataError(f"{place}: the ending says {compression}, but the file {what}; rename it or leave it out.")
+    whole: Any = _Begun(head, file)
+    stream = gzip.GzipFile(fileobj=whole) if compression == "gzip" else UnpackedStream(whole, _UNPACKERS[compression])
+    return Counted(stream, expansion)
+
+
+class _Begun:
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: bytes, rest: ByteStream) -> None:
+        self._head, self._rest = head, rest
+
+    def read(self, n: int, /) -> bytes:
+        """Return at most `n` bytes."""
+        if not self._head:
+            return self._rest.read(n)
+        given, self._head = self._head[:n], self._head[n:]
+        return given
 
 
 class UnpackedStream:
@@ -119,11 +141,14 @@ class UnpackedStream:
         return unpacked
 
 
-class _Counted:
+class Counted:
+    """A stream whose bytes an `Expansion` counts."""
+
     def __init__(self, stream: ByteStream, expansion: Expansion) -> None:
         self._stream, self._expansion = stream, expansion
 
     def read(self, n: int, /) -> bytes:
+        """Return at most `n` bytes; `DataError` beyond the limit."""
         block = self._stream.read(n)
         self._expansion.add(len(block))
         return block

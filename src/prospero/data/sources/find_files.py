@@ -5,19 +5,21 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from prospero.data.sources.compression import COMPRESSIONS
 from prospero.errors import DataError, suggest
+from prospero.printable import printable
 
 TABLE_ENDINGS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".pq"})
 """Endings of files with rows and fields; every other file is plain text."""
 
 
 READ_ALREADY = "folders left out: a link led to them before"
+NAMED_TWICE = "further names of files that are read already (links)"
 
 
 def _set(names: str) -> frozenset[str]:
@@ -45,6 +47,20 @@ class FoundFile:
     mtime_ns: int
 
     @property
+    def place(self) -> str:
+        """Where it is, as errors say it."""
+        return str(self.path)
+
+    @property
+    def version(self) -> str:
+        """What else changes with the content, beside size and time; nothing for a file of this machine."""
+        return ""
+
+    def open(self) -> BinaryIO:
+        """Open it for reading bytes; raises OSError."""
+        return open(self.path, "rb")
+
+    @property
     def ending(self) -> str:
         """The lower-case ending, without that of the compression (".jsonl" for "a.jsonl.gz")."""
         return content_ending(self.path.name)
@@ -54,6 +70,22 @@ def content_ending(name: str) -> str:
     """Return the lower-case ending of a file name, without that of its compression."""
     stem, ending = os.path.splitext(name.lower())
     return os.path.splitext(stem)[1] if ending in COMPRESSIONS else ending
+
+
+def is_text(ending: str) -> bool:
+    """Return whether a folder's file with this `content_ending` is read."""
+    return ending in TEXT_ENDINGS or ending in TABLE_ENDINGS
+
+
+def why_left_out(name: str, also: Collection[str] = ()) -> str | None:
+    """Return why a name below a folder, or in an archive, is not read; None when it is a text's (or ends in `also`)."""
+    *folders, own = [part for part in name.split("/") if part not in ("", ".", "..")] or [""]
+    ending = content_ending(own)
+    if any(folder.startswith(".") for folder in folders):
+        return "files in hidden folders left out"
+    if own.startswith("."):
+        return "hidden files left out"
+    return None if is_text(ending) or ending in also else f"files left out: ending {printable(ending) or 'none'}"
 
 
 def find_files(path: str, notes: Counter[str]) -> list[FoundFile]:
@@ -87,7 +119,8 @@ def listing_hash(files: Iterable[FoundFile]) -> dict[str, Any]:
     digest = hashlib.blake2b(digest_size=16)
     count = total = 0
     for file in files:
-        digest.update(f"{file.name}\0{file.size}\0{file.mtime_ns}\n".encode())
+        version = f"\0{file.version}" if file.version else ""
+        digest.update(f"{file.name}\0{file.size}\0{file.mtime_ns}{version}\n".encode())
         count += 1
         total += file.size
     return {"files": count, "bytes": total, "listing": digest.hexdigest()}
@@ -99,8 +132,12 @@ def _found(path: Path, name: str) -> FoundFile:
         raise DataError(f"{path}: not a regular file or folder; save its content in a file first.")
     if not os.access(path, os.R_OK):
         raise DataError(f"{path}: no permission to read; change its mode or its owner.")
-    readable = os.fsencode(name).decode("utf-8", "replace").replace(os.sep, "/")
-    return FoundFile(path=path, name=readable, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return FoundFile(path=path, name=readable_name(name), size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def readable_name(name: str) -> str:
+    """Return the name of a file with slashes, and with U+FFFD for bytes that are not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace").replace(os.sep, "/")
 
 
 def _in_folder(folder: Path, notes: Counter[str]) -> list[FoundFile]:
@@ -135,7 +172,7 @@ def _walk(start: Path, root: Path, seen: set[str], found: list[FoundFile], notes
             ending = content_ending(name)
             if name.startswith("."):
                 notes["hidden files left out"] += 1
-            elif ending not in TEXT_ENDINGS and ending not in TABLE_ENDINGS:
+            elif not is_text(ending):
                 notes[f"files left out: ending {ending or 'none'}"] += 1
             elif not path.is_file():
                 notes["files left out: not a regular file, or a broken link"] += 1
@@ -158,7 +195,7 @@ def _each_once(found: list[FoundFile], notes: Counter[str]) -> list[FoundFile]:
     for file in sorted(found, key=lambda file: (file.path.is_symlink(), file.name.count("/"), file.name)):
         real = os.path.realpath(file.path)
         if real in names:
-            notes["further names of files that are read already (links)"] += file.path != names[real].path
+            notes[NAMED_TWICE] += file.path != names[real].path
         names.setdefault(real, file)
     return list(names.values())
 
@@ -177,8 +214,12 @@ def _by_glob(pattern: str, notes: Counter[str]) -> list[FoundFile]:
     )
     if not paths:
         raise DataError(f"No file matches {pattern}; '*' stays in one folder, '**' goes into all below it.")
-    fixed = os.path.dirname(glob.escape(pattern).split("[", 1)[0])  # the folders before the first of * ? [
-    return _each_once([_found(path, os.path.relpath(path, fixed or ".")) for path in paths], notes)
+    return _each_once([_found(path, os.path.relpath(path, fixed_part(pattern) or ".")) for path in paths], notes)
+
+
+def fixed_part(pattern: str) -> str:
+    """Return the folders of a glob before the first of * ? [."""
+    return os.path.dirname(glob.escape(pattern).split("[", 1)[0])
 
 
 def _missing(place: Path) -> str:

@@ -3,15 +3,20 @@
 import importlib
 import importlib.util
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from prospero.data.document import Document
 from prospero.data.hub_access import STREAMING_RETRIES, why_unreachable
+from prospero.data.receipt import digest
 from prospero.data.sources.find_files import find_files, listing_hash
 from prospero.data.sources.json_format import missing_field
+from prospero.data.sources.kept_rows import KeptRows
 from prospero.data.sources.reading import Reading
 from prospero.data.sources.source import SourceConfig
 from prospero.errors import ConfigError, DataError, suggest
@@ -43,6 +48,11 @@ class HubConfig(SourceConfig):
     """Stop after this many rows of a subset; null reads all of them."""
     max_document_bytes: int = 16777216
     """Longer texts are cut into parts at a line end or a space, in bytes of UTF-8."""
+    shards_dir: str | None = field(default=None, metadata={"decides": "never"})
+    """Folder in which rows are kept as they stream, so that a preparation that was ended goes on behind the last shard
+    and the next one asks no network; a branch stays the commit that it was. Null: nothing is kept."""
+    shard_mb: int = field(default=64, metadata={"decides": "never"})
+    """Size of a kept shard before packing, in megabytes."""
 
     def __post_init__(self) -> None:
         SourceConfig.__post_init__(self)
@@ -50,6 +60,10 @@ class HubConfig(SourceConfig):
             raise ConfigError(f"max_documents={self.max_documents} leaves no text; choose 1 or more, or null for all.")
         if self.max_document_bytes < 16:
             raise ConfigError(f"max_document_bytes={self.max_document_bytes}: at least 16 bytes.")
+        if self.shards_dir is not None and not self.shards_dir.strip():
+            raise ConfigError("shards_dir= is empty; give a folder, or leave it out.")
+        if not 1 <= self.shard_mb <= 4096:
+            raise ConfigError(f"shard_mb={self.shard_mb} is impossible; choose 1 to 4096 megabytes.")
 
     def build(self) -> "HubSource":
         """Return the source; raises `ConfigError` without a data set's name or without the package `datasets`."""
@@ -75,49 +89,102 @@ class HubSource:
         config = self.config
         reading = Reading(max_document_bytes=config.max_document_bytes, notes=self.notes)
         any_text = False
-        for number, row in enumerate(self.rows([config.text_field]), 1):
-            if config.text_field not in row:
-                raise missing_field(f"{self._name()}, split {config.split}", config.text_field, row)
-            for document in reading.row(row[config.text_field], f"{config.split}#{number}"):
+        values = (self._value(row) for row in self.rows([config.text_field]))
+        if (kept := self._kept()) is not None:
+            revision = kept.about(self._commit)["commit"] or config.revision
+            values = kept.values(lambda position: self._values_from(position, revision))
+        for number, value in enumerate(values, 1):
+            for document in reading.row(value, f"{config.split}#{number}"):
                 any_text = True
                 document.source = self.dataset
                 yield document
         if not any_text:
             raise DataError(f"{self._name()}, split {config.split}: no text in field '{config.text_field}'.")
 
+    def _value(self, row: Mapping[str, Any]) -> Any:
+        field = self.config.text_field
+        if field not in row:
+            raise missing_field(f"{self._name()}, split {self.config.split}", field, row)
+        return row[field]
+
     def rows(self, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Give the rows of the data set, of their columns those in `fields` (all of them where one is missing).
 
         Raises `DataError` for errors of `datasets`.
         """
+        with self._one_line():
+            for stream in self._streams(fields, self.config.revision):
+                yield from stream
+
+    def _values_from(
+        self, position: dict[str, Any] | None, revision: str | None
+    ) -> Iterator[tuple[Any, Callable[[], dict[str, Any]]]]:
+        """Give the texts behind a position, which is the number of a subset and the state of its stream."""
+        begun = 0 if position is None else position["subset"]
+        with self._one_line():
+            for subset, stream in enumerate(self._streams([self.config.text_field], revision)):
+                if subset < begun:
+                    continue
+                if position is not None and subset == begun:
+                    stream.load_state_dict(position["stream"])
+                for row in stream:
+                    yield self._value(row), lambda at=subset, it=stream: {"subset": at, "stream": it.state_dict()}
+
+    def _kept(self) -> KeptRows | None:
+        """Return where the rows are kept, by what decides them."""
+        config = self.config
+        if config.shards_dir is None:
+            return None
+        decides = {name: value for name, value in self._settings().items() if name != "max_document_bytes"}
+        name = f"{re.sub(r'[^A-Za-z0-9]+', '-', self.dataset).strip('-')[-60:]}-{digest(decides)[:16]}"
+        return KeptRows(Path(config.shards_dir).expanduser() / name, config.shard_mb * 1_000_000)
+
+    def _commit(self) -> dict[str, Any]:
+        """Return the commit that the revision stands for now; none for a folder of this machine."""
+        if os.path.exists(self.dataset):
+            return {"dataset": self.dataset, "commit": None}
+        self._check_reachable()
+        from huggingface_hub import HfApi
+
+        with self._one_line():
+            found = HfApi().dataset_info(self.dataset, revision=self.config.revision).sha
+        return {"dataset": self.dataset, "commit": found}
+
+    def _check_reachable(self) -> None:
+        if not os.path.exists(self.dataset) and (reason := why_unreachable(self._name())):
+            raise DataError(f"{self._name()}: {_UNREACHABLE}{self.instead} ({reason}).")
+
+    def _streams(self, fields: Sequence[str], revision: str | None) -> Iterator[Any]:
+        """Give a stream of `datasets` for each subset."""
         import datasets
 
         config = self.config
         datasets.disable_progress_bars()
         limits: Any = importlib.import_module("datasets.config")
         limits.STREAMING_READ_MAX_RETRIES = min(STREAMING_RETRIES, limits.STREAMING_READ_MAX_RETRIES)
-        if not os.path.exists(self.dataset) and (reason := why_unreachable(self._name())):
-            raise DataError(f"{self._name()}: {_UNREACHABLE}{self.instead} ({reason}).")
+        self._check_reachable()
+        for subset in self._subsets(datasets, revision):
+            stream = datasets.load_dataset(
+                self.dataset, name=subset, split=config.split, revision=revision, streaming=True
+            )
+            columns = stream.column_names
+            if fields and columns is not None and set(fields) <= set(columns):
+                stream = stream.select_columns(list(fields))
+            yield stream if config.max_documents is None else stream.take(config.max_documents)
+
+    @contextmanager
+    def _one_line(self) -> Iterator[None]:
         try:
-            for subset in self._subsets(datasets):
-                stream = datasets.load_dataset(
-                    self.dataset, name=subset, split=config.split, revision=config.revision, streaming=True
-                )
-                columns = stream.column_names
-                if fields and columns is not None and set(fields) <= set(columns):
-                    stream = stream.select_columns(list(fields))
-                if config.max_documents is not None:
-                    stream = stream.take(config.max_documents)
-                yield from stream
+            yield
         except DataError:
             raise
         except Exception as error:  # the hub, the network, the formats: each has errors of its own
             raise DataError(self._explain(error)) from error
 
-    def _subsets(self, datasets: Any) -> list[str | None]:
+    def _subsets(self, datasets: Any, revision: str | None) -> list[str | None]:
         """Return the subsets to read; `DataError` where there is no such subset or split."""
         config = self.config
-        subsets = datasets.get_dataset_config_names(self.dataset, revision=config.revision)
+        subsets = datasets.get_dataset_config_names(self.dataset, revision=revision)
         if config.subset == ALL_SUBSETS:
             return list(subsets)
         if (config.subset is None and len(subsets) > 1 and "default" not in subsets) or (
@@ -127,7 +194,7 @@ class HubSource:
             raise DataError(
                 f"{self.dataset} {asked}: data.subset={', '.join(subsets)}.{suggest(config.subset or '', subsets)}"
             )
-        splits = datasets.get_dataset_split_names(self.dataset, config_name=config.subset, revision=config.revision)
+        splits = datasets.get_dataset_split_names(self.dataset, config_name=config.subset, revision=revision)
         wanted = config.split.split("[")[0]
         if wanted not in splits and "+" not in wanted:
             near = suggest(wanted, splits)
@@ -154,10 +221,16 @@ class HubSource:
         return " ".join(part for part in parts if part)
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings; of a local folder a hash over its files too. Asks nothing of the network.
+        """Return the settings; of a local folder a hash over its files too.
 
-        What the hub holds under a branch may change without the identity changing: pin `revision` to a commit.
+        Without `shards_dir` it asks nothing of the network, and what the hub holds under a branch may change without
+        the identity changing: pin `revision` to a commit. Kept rows have the commit that they began with.
         """
+        kept = self._kept()
+        commit = None if kept is None else kept.about(self._commit)["commit"]
+        return self._settings() | ({} if commit is None else {"commit": commit})
+
+    def _settings(self) -> dict[str, Any]:
         config = self.config
         values: dict[str, Any] = {
             "source": "hub",

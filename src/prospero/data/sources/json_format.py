@@ -1,26 +1,31 @@
 """JSON lines, and JSON files that hold one list or several objects; read as a stream."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from prospero.data.document import Document
 from prospero.data.sources.compression import ByteStream
+from prospero.data.sources.json_path import JsonPath
+from prospero.data.sources.json_window import JsonWindow
 from prospero.data.sources.reading import NO_FIELD, Reading
 from prospero.errors import DataError, suggest
 
 BROKEN = "broken JSON lines left out"
 TOO_LONG = "lines left out: longer than four times data.max_document_bytes"
-_SPACE = re.compile(r"[ \t\r\n]*")
-_CLOSED = frozenset(']}"')
+NO_PLACE = "places left out: data.json_path does not go on there"
+EMPTY_LISTS = "JSON files whose lists at data.json_path are empty"
 TWICE = "objects with the text field twice: the last one was taken"
 
 
 def read_json_lines(stream: ByteStream, name: str, reading: Reading) -> Iterator[Document]:
-    """Give line `n` as document `name#n`; a broken line is counted and left out, a file of nothing else is an error."""
+    """Give line `n` as document `name#n`, with a path its places as `name#n.1`, `name#n.2`, ...
+
+    A broken line is counted and left out, a file of nothing else is an error.
+    """
     rows = _Rows(name, reading)
     decode = json.JSONDecoder(object_pairs_hook=rows.object).decode
+    path = None if reading.json_path is None else JsonPath(reading.json_path)
     good = bad = 0
     problem = ""
     for number, line in enumerate(reading.lines(stream, name), 1):
@@ -37,18 +42,40 @@ def read_json_lines(stream: ByteStream, name: str, reading: Reading) -> Iterator
             bad, problem = bad + 1, problem or f"line {number}: {error}"
             continue
         good += 1
-        yield from rows.read(value, number)
+        if path is None:
+            yield from rows.read(value, number)
+            continue
+        for place, inner in enumerate(path.values(value), 1):
+            yield from rows.read(inner, f"{number}.{place}")
     if bad and not good:
         raise DataError(f"{name}: none of the {bad} lines is a JSON object, as .jsonl asks ({problem}).")
+    if path is not None:
+        rows.check(path)
 
 
 def read_json(stream: ByteStream, name: str, reading: Reading) -> Iterator[Document]:
-    """Give the n-th value of a list (or of values that follow each other) as document `name#n`."""
+    """Give the n-th value of a list (or of values that follow each other, or at a path) as document `name#n`."""
     rows = _Rows(name, reading)
     decoder = json.JSONDecoder(object_pairs_hook=rows.object)
+    if reading.json_path is not None:
+        window = JsonWindow(reading.blocks(stream, name), name, decoder, 4 * reading.max_document_bytes)
+        path = JsonPath(reading.json_path)
+        for number, value in enumerate(_at_path(path, window), 1):
+            yield from rows.read(value, number)
+        rows.check(path)
+        return
     values = json_values(decoder, reading.blocks(stream, name), name, 4 * reading.max_document_bytes)
     for number, value in enumerate(values, 1):
         yield from rows.read(value, number)
+
+
+def _at_path(path: JsonPath, window: JsonWindow) -> Iterator[Any]:
+    window.skip_space()
+    while window.rest():
+        yield from path.stream(window)
+        window.skip_space()
+        window.take(",")
+        window.skip_space()
 
 
 class _Rows:
@@ -58,6 +85,7 @@ class _Rows:
         self.name = name
         self.reading = reading
         self.found_field = False
+        self.any_value = False
 
     def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """Return a JSON object, and count where it has the text field twice, of which only one can be taken."""
@@ -66,9 +94,10 @@ class _Rows:
             self.reading.notes[TWICE] += 1
         return value
 
-    def read(self, value: Any, number: int) -> Iterable[Document]:
+    def read(self, value: Any, number: int | str) -> Iterable[Document]:
         """Give the document of one value: an object with the text field, or a text."""
         field = self.reading.text_field
+        self.any_value = True
         if isinstance(value, dict):
             if field in value:
                 self.found_field = True
@@ -78,10 +107,21 @@ class _Rows:
                 return ()
             else:
                 raise missing_field(f"{self.name}#{number}", field, value)
-        elif not isinstance(value, str) and not self.found_field:
+        elif isinstance(value, str):
+            self.found_field |= self.reading.json_path is not None  # where a path leads to texts, others are left out
+        elif not self.found_field:
             kind = type(value).__name__
             raise DataError(f"{self.name}#{number}: a {kind}, neither an object with a field '{field}' nor a text.")
         return self.reading.row(value, f"{self.name}#{number}")
+
+    def check(self, path: JsonPath) -> None:
+        """Count where a path did not go on; `DataError` when it led nowhere in the whole file."""
+        if path.missed and not self.any_value:
+            raise DataError(f"{self.name}: data.json_path={path.text} leads nowhere: {path.nowhere}")
+        if not self.any_value:
+            self.reading.notes[EMPTY_LISTS] += 1
+        if path.missed:
+            self.reading.notes[NO_PLACE] += path.missed
 
 
 def missing_field(where: str, field: str, found: Iterable[str]) -> DataError:
@@ -96,7 +136,7 @@ def missing_field(where: str, field: str, found: Iterable[str]) -> DataError:
 
 def json_values(decoder: json.JSONDecoder, blocks: Iterable[str], name: str, limit: int) -> Iterator[Any]:
     """Give the values of a list, or values one after another, holding no more than one of them and a block."""
-    text = _Window(iter(blocks))
+    text = JsonWindow(iter(blocks), name, decoder, limit)
     text.skip_space()
     in_list = text.take("[")
     while True:
@@ -113,63 +153,6 @@ def json_values(decoder: json.JSONDecoder, blocks: Iterable[str], name: str, lim
             if in_list:
                 raise DataError(f"{name}: the JSON list does not end; the file is cut off (character {text.offset}).")
             return
-        while True:
-            try:
-                value, end = decoder.raw_decode(text.buffer, text.start)
-                # A number or word at the very end may go on in the next block.
-                if end < len(text.buffer) or text.buffer[end - 1] in _CLOSED or not text.more():
-                    break
-            except (ValueError, RecursionError) as error:
-                if len(text.buffer) - text.start > limit:
-                    raise DataError(f"{name}: a JSON value is broken or longer than {limit} characters.") from None
-                if isinstance(error, RecursionError) or not text.more():
-                    raise DataError(f"{name}: not valid JSON near character {text.offset} ({error}).") from None
-        text.start = end
-        yield value
+        yield text.value()
         text.skip_space()
         text.take(",")
-
-
-class _Window:
-    """The part of a stream of text that is being parsed; it doubles while a value does not fit."""
-
-    def __init__(self, blocks: Iterator[str]) -> None:
-        self.blocks = blocks
-        self.buffer = ""
-        self.start = 0
-        self.passed = 0
-
-    @property
-    def offset(self) -> int:
-        """The place in the file, in characters."""
-        return self.passed + self.start
-
-    def more(self) -> bool:
-        """Read at least as much again; return False at the end of the stream."""
-        pieces = [self.buffer[self.start :]]
-        wanted, got = max(1, len(pieces[0])), 0
-        while got < wanted and (block := next(self.blocks, None)) is not None:
-            pieces.append(block)
-            got += len(block)
-        if got:
-            self.passed += self.start
-            self.buffer, self.start = "".join(pieces), 0
-        return got > 0
-
-    def rest(self) -> bool:
-        """Return whether there is anything left."""
-        return self.start < len(self.buffer) or self.more()
-
-    def skip_space(self) -> None:
-        """Go to the next character that is not white space."""
-        while True:
-            self.start = _SPACE.match(self.buffer, self.start).end()  # type: ignore[union-attr]
-            if self.start < len(self.buffer) or not self.more():
-                return
-
-    def take(self, character: str) -> bool:
-        """Step over `character` when it comes next."""
-        if not self.rest() or self.buffer[self.start] != character:
-            return False
-        self.start += 1
-        return True

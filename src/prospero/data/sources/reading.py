@@ -28,7 +28,7 @@ NO_FIELD = "rows left out: no text field"
 _MARK = "\udc80"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROLS = bytes(b for b in range(1, 32) if b not in b"\b\t\n\v\f\r\x1b") + b"\x7f"
-_BYTE_ORDER_MARKS = {
+BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -64,6 +64,7 @@ class Reading:
     encoding: str = "utf-8"
     encoding_errors: EncodingErrors = EncodingErrors.replace
     notes: Counter[str] = field(default_factory=Counter)
+    json_path: str | None = None
 
     def blocks(self, stream: ByteStream, name: str) -> Iterator[str]:
         """Decode a stream in blocks; a byte-order mark decides the encoding and is taken off.
@@ -71,7 +72,7 @@ class Reading:
         Raises `DataError` when the first bytes are not text.
         """
         head = stream.read(HEAD_BYTES)
-        encoding = next((codec for mark, codec in _BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
+        encoding = next((codec for mark, codec in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
         if encoding is None:
             encoding = self.encoding
             refuse_binary(head, encoding, name)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Protocol
 
 from prospero.data.canaries import CanariesConfig
@@ -48,3 +48,18 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if self.num_workers < 0:
             raise ConfigError(f"num_workers={self.num_workers} must be 0 (read in the training process) or more")
+
+
+def not_deciding(config: Any) -> frozenset[str]:
+    """Return the settings of a source that say nothing of its text, going by the metadata of their fields.
+
+    `decides: never` is where and how something is kept; `decides: if given` a setting that came later, whose default
+    leaves the text as it was before, so that what was prepared then is found again.
+    """
+    left = set()
+    for item in fields(config):
+        default = item.default_factory() if item.default_factory is not MISSING else item.default
+        decides = item.metadata.get("decides")
+        if decides == "never" or (decides == "if given" and getattr(config, item.name) == default):
+            left.add(item.name)
+    return frozenset(left)

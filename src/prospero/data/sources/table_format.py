@@ -3,11 +3,11 @@
 import csv
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from prospero.data.document import Document
-from prospero.data.sources.compression import COMPRESSIONS, ByteStream, Expansion, open_bytes
+from prospero.data.sources.compression import COMPRESSIONS, ByteStream, Expansion, unpacked
+from prospero.data.sources.find_files import FoundFile
 from prospero.data.sources.json_format import missing_field
 from prospero.data.sources.reading import BLOCK_BYTES, NO_FIELD, Reading
 from prospero.errors import DataError
@@ -83,29 +83,32 @@ def _whole_lines(stream: ByteStream, name: str, reading: Reading) -> Iterator[st
         yield line
 
 
-def read_parquet(path: Path, name: str, reading: Reading, max_ratio: int | None = None) -> Iterator[Document]:
+def read_parquet(file: FoundFile, reading: Reading, max_ratio: int | None = None) -> Iterator[Document]:
     """Give row `n` as document `name#n`; a compressed file is unpacked to a temporary one first.
 
     Raises `DataError` when the texts are more than `max_ratio` times as long as the file.
     """
-    expansion = Expansion(path, max_ratio)
-    if path.suffix.lower() in COMPRESSIONS:
-        with open_bytes(path, max_ratio) as stream, tempfile.NamedTemporaryFile(suffix=".parquet") as unpacked:
+    expansion = Expansion(file.place, file.size, max_ratio)
+    compression = COMPRESSIONS.get(file.path.suffix.lower())
+    with file.open() as opened:
+        if compression is None:
+            yield from _read_parquet(opened, file.name, reading, expansion)
+            return
+        stream = unpacked(opened, compression, Expansion(file.place, file.size, max_ratio))
+        with tempfile.TemporaryFile(suffix=".parquet") as plain:
             while block := stream.read(BLOCK_BYTES):
-                unpacked.write(block)
-            unpacked.flush()
-            yield from _read_parquet(Path(unpacked.name), name, reading, expansion)
-    else:
-        yield from _read_parquet(path, name, reading, expansion)
+                plain.write(block)
+            plain.seek(0)
+            yield from _read_parquet(plain, file.name, reading, expansion)
 
 
-def _read_parquet(path: Path, name: str, reading: Reading, expansion: Expansion) -> Iterator[Document]:
+def _read_parquet(opened: IO[bytes], name: str, reading: Reading, expansion: Expansion) -> Iterator[Document]:
     import pyarrow as arrow
     import pyarrow.parquet
 
     field = reading.text_field
     try:
-        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+        file = pyarrow.parquet.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 20)
     except arrow.ArrowInvalid as error:
         raise DataError(f"{name}: not a Parquet file although its ending says so ({_first_line(error)}).") from None
     with file:
