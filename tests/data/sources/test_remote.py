@@ -116,7 +116,7 @@ def test_packages_that_are_missing_are_named(memory, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)  # importing it raises ImportError
     fsspec.config.conf.clear()
     message = error("s3://bucket/a.txt")
-    assert "s3://bucket/a.txt needs another package" in message and 'pip install "prospero[remote]"' in message
+    assert "s3://bucket/a.txt needs another package" in message and "pip install s3fs for s3://" in message
     monkeypatch.setattr(remote.importlib.util, "find_spec", lambda name: None)
     assert 'needs the package "fsspec": pip install "prospero[remote]"' in error("memory://bucket")
 

@@ -181,7 +181,7 @@ def _one_line(url: str) -> Iterator[None]:
         raise
     except ImportError as error:
         found = f"{url} needs another package ({_line(error)})"
-        raise ConfigError(f"{found}: pip install s3fs for s3://, gcsfs for gs://, the package named for others") from error
+        raise ConfigError(f"{found}: pip install s3fs for s3://, gcsfs for gs://, or the one that is named") from error
     except PermissionError as error:
         raise DataError(f"{url}: no permission to read ({_line(error)})") from error
     except FileNotFoundError as error:
