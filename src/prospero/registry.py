@@ -49,6 +49,7 @@ PARTS: dict[str, dict[str, str]] = {
         "repetition": "prospero.data.cleaning.repetition:RepetitionConfig",
         "decontaminate": "prospero.data.cleaning.decontaminate:DecontaminateConfig",
         "score": "prospero.data.cleaning.score:ScoreConfig",
+        "pii": "prospero.data.cleaning.pii:PiiConfig",
     },
     "dedup": {
         "none": "prospero.data.dedup.none:NoDedupConfig",
