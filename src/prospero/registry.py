@@ -50,6 +50,11 @@ PARTS: dict[str, dict[str, str]] = {
         "decontaminate": "prospero.data.cleaning.decontaminate:DecontaminateConfig",
         "score": "prospero.data.cleaning.score:ScoreConfig",
         "pii": "prospero.data.cleaning.pii:PiiConfig",
+        "gopher": "prospero.data.cleaning.gopher:GopherConfig",
+        "c4": "prospero.data.cleaning.c4:C4Config",
+        "fineweb": "prospero.data.cleaning.fineweb:FinewebConfig",
+        "dolma": "prospero.data.cleaning.dolma:DolmaConfig",
+        "source_code": "prospero.data.cleaning.source_code:SourceCodeConfig",
     },
     "dedup": {
         "none": "prospero.data.dedup.none:NoDedupConfig",

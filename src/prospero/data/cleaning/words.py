@@ -41,6 +41,20 @@ def count_words(text: str) -> int:
     return counted + int(inside[0]) + int(np.count_nonzero(inside[1:] > inside[:-1]))
 
 
+_UNSPACED = re.compile(f"[{_CJK}{_SOUTH_EAST_ASIAN}]")
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether there are letters of a script that sets no spaces between words."""
+    return not text.isascii() and _UNSPACED.search(text) is not None
+
+
+def spaced_words(text: str) -> list[str]:
+    """Return what stands between white space, but nothing with letters of scripts that set no spaces there."""
+    words = text.split()
+    return words if text.isascii() or not is_unspaced(text) else [word for word in words if not is_unspaced(word)]
+
+
 class _Kind(IntEnum):
     """What a character is for the count of words."""
 
