@@ -55,6 +55,7 @@ PARTS: dict[str, dict[str, str]] = {
         "fineweb": "prospero.data.cleaning.fineweb:FinewebConfig",
         "dolma": "prospero.data.cleaning.dolma:DolmaConfig",
         "source_code": "prospero.data.cleaning.source_code:SourceCodeConfig",
+        "language": "prospero.data.cleaning.language:LanguageConfig",
     },
     "dedup": {
         "none": "prospero.data.dedup.none:NoDedupConfig",

@@ -125,6 +125,7 @@ def test_it_travels_to_other_processes():
         ({"max_words": 10}, "every document would be dropped"),
         ({"max_mean_word_length": 2}, "every document would be dropped"),
         ({"stop_words": ["und"]}, "min_stop_words=2 of 1"),
+        ({"min_stop_words": 9}, "min_stop_words=9 of 8"),
         ({"max_bullet_lines": 90}, "is a share"),
     ],
 )

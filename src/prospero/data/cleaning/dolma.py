@@ -6,7 +6,7 @@ steps: `c4` with its rule of line ends alone, `language`, `pii` with a cap of 5.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,8 +40,8 @@ class DolmaConfig:
     """Smallest share of words with at least one letter."""
     min_stop_words: int = 2
     """How often words of `stop_words` must come; 0 switches the rule off."""
-    stop_words: list[str] = field(default_factory=lambda: list(ENGLISH))
-    """Words that running text cannot do without."""
+    stop_words: list[str] | None = None
+    """Words that running text cannot do without; null means Gopher's eight English ones."""
     max_bullet_lines: float = 0.9
     """Largest share of lines that begin with a star or a dash."""
     max_ellipsis_lines: float = 0.3
@@ -62,7 +62,7 @@ class DolmaConfig:
             )
         if self.repeats is not None and self.repeats < 2:
             raise ConfigError(f"repeats={self.repeats}: once is no repetition; choose 2 or more, or null.")
-        if self.min_stop_words and not self.stop_words:
+        if self.min_stop_words and self.stop_words == []:
             raise ConfigError(
                 f"min_stop_words={self.min_stop_words} of no stop_words; name some, or choose 0 to switch the rule off."
             )
@@ -77,7 +77,7 @@ class Dolma:
 
     def __init__(self, config: DolmaConfig) -> None:
         self.config = config
-        self._stop_words = RequiredWords(config.stop_words)
+        self._stop_words = RequiredWords(config.stop_words or ENGLISH)
 
     def __call__(self, text: str) -> str | Drop:
         """Return the text itself or the first rule it breaks; empty lines do not count."""

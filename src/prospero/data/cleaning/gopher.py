@@ -4,7 +4,7 @@ Those of repetition (table A1) are the step `repetition`. They fit English prose
 verse; for another language name its words, and for Korean, whose words are short, another `min_mean_word_length`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from prospero.data.cleaning.required_words import ENGLISH, RequiredWords
 from prospero.data.cleaning.step import Drop
@@ -35,8 +35,8 @@ class GopherConfig:
     """Smallest share of words with at least one letter."""
     min_stop_words: int = 2
     """How many different words of `stop_words` there must be; 0 switches the rule off."""
-    stop_words: list[str] = field(default_factory=lambda: list(ENGLISH))
-    """Words that running text cannot do without; the paper's are English."""
+    stop_words: list[str] | None = None
+    """Words that running text cannot do without; null means the paper's eight English ones."""
 
     def __post_init__(self) -> None:
         if self.max_words is not None and self.max_words < self.min_words:
@@ -48,10 +48,11 @@ class GopherConfig:
                 f"max_mean_word_length={self.max_mean_word_length} is below "
                 f"min_mean_word_length={self.min_mean_word_length}, so every document would be dropped."
             )
-        if len(set(self.stop_words)) < self.min_stop_words:
+        words = len(set(ENGLISH if self.stop_words is None else self.stop_words))
+        if words < self.min_stop_words:
             raise ConfigError(
-                f"min_stop_words={self.min_stop_words} of {len(set(self.stop_words))} stop_words cannot be there; name "
-                "more words, or choose fewer (0 switches the rule off)."
+                f"min_stop_words={self.min_stop_words} of {words} stop_words cannot be there; name more words, or choose "
+                "fewer (0 switches the rule off)."
             )
 
     def build(self) -> "Gopher":
@@ -64,7 +65,7 @@ class Gopher:
 
     def __init__(self, config: GopherConfig) -> None:
         self.config = config
-        self._stop_words = RequiredWords(config.stop_words)
+        self._stop_words = RequiredWords(config.stop_words or ENGLISH)
         self._words_and_lines = SymbolRatioConfig(
             max_symbol_ratio=None,
             max_digit_ratio=None,

@@ -4,7 +4,7 @@ What counts as such stands in data/personal.py, which looks through what models 
 more than five of them is a rule of Dolma (Soldaini et al. 2024, arXiv:2402.00159).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from prospero.data.cleaning.step import Drop
@@ -24,8 +24,8 @@ class PiiAction(Enum):
 class PiiConfig:
     """Replace, mask or drop e-mail and public IP addresses, telephone, card and account numbers, and keys."""
 
-    kinds: list[str] = field(default_factory=lambda: list(KINDS))
-    """What to look for: email, phone, iban, credit_card, ip_address, secret_key."""
+    kinds: list[str] | None = None
+    """What to look for: email, phone, iban, credit_card, ip_address, secret_key; null means all."""
     action: PiiAction = PiiAction.replace
     """Put a placeholder in its place; or a star in place of each letter and digit; or drop the document."""
     placeholder: str = "<{kind}>"
@@ -34,10 +34,10 @@ class PiiConfig:
     """Documents that hold more of them are dropped; Dolma's bound is 5, null means no limit."""
 
     def __post_init__(self) -> None:
-        for kind in self.kinds:
+        for kind in self.kinds or ():
             if kind not in KINDS:
                 raise ConfigError(f"kinds: there is no '{kind}'; known: {', '.join(KINDS)}.{suggest(kind, KINDS)}")
-        if not self.kinds:
+        if self.kinds == []:
             raise ConfigError(f"kinds=[]: nothing would be looked for; name some of {', '.join(KINDS)}.")
         if self.max_per_document is not None and self.max_per_document < 0:
             raise ConfigError(f"max_per_document={self.max_per_document}; choose 0, 1, 2, ... or null for no limit.")
@@ -56,9 +56,9 @@ class Pii:
     """Find personal data and do with it what the settings say; what is dropped is shown in no report."""
 
     def __init__(self, config: PiiConfig) -> None:
-        self.kinds = frozenset(config.kinds)
+        self.kinds = frozenset(KINDS if config.kinds is None else config.kinds)
         self.action = config.action
-        self.placeholders = {kind: config.placeholder.replace("{kind}", kind) for kind in config.kinds}
+        self.placeholders = {kind: config.placeholder.replace("{kind}", kind) for kind in self.kinds}
         self.max_per_document = config.max_per_document
 
     def __call__(self, text: str) -> str | Drop:
