@@ -13,7 +13,7 @@ import numpy as np
 from prospero.data.cleaning.required_words import ENGLISH, RequiredWords
 from prospero.data.cleaning.step import Drop
 from prospero.data.cleaning.word_runs import WordRuns
-from prospero.data.cleaning.words import count_words, spaced_words
+from prospero.data.cleaning.words import count_words, spaced_words, words_without_letters
 from prospero.errors import ConfigError
 
 _TOP_NGRAMS = {2: 0.20, 3: 0.18, 4: 0.16}
@@ -102,8 +102,7 @@ class Dolma:
             symbols = sum(1 for word in words if "#" in word or "…" in word or "..." in word)
             if symbols / max(1, len(words)) > config.max_symbol_words:
                 return Drop("too many words with symbols")
-        alphabetic = sum(1 for word in words if word.isalpha() or any(map(str.isalpha, word)))
-        if alphabetic / max(1, len(words)) < config.min_alphabetic_words:
+        if 1 - words_without_letters(words) / max(1, len(words)) < config.min_alphabetic_words:
             return Drop("too few words with letters")
         if not self._stop_words.are_there(text, config.min_stop_words, different=False):
             return Drop("too few stop words")

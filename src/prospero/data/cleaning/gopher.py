@@ -51,8 +51,8 @@ class GopherConfig:
         words = len(set(ENGLISH if self.stop_words is None else self.stop_words))
         if words < self.min_stop_words:
             raise ConfigError(
-                f"min_stop_words={self.min_stop_words} of {words} stop_words cannot be there; name more words, or choose "
-                "fewer (0 switches the rule off)."
+                f"min_stop_words={self.min_stop_words} of {words} stop_words cannot be there; name more words, or "
+                "choose fewer (0 switches the rule off)."
             )
 
     def build(self) -> "Gopher":

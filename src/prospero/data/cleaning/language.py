@@ -19,7 +19,7 @@ class LanguageConfig:
     """Smallest probability that the text is in one of them."""
     among: list[str] = field(default_factory=list)
     """Codes of the languages that are considered at all; empty: all that are known. Fewer are told apart better."""
-    sample_characters: int = 3000
+    sample_characters: int = 1000
     """How much of a text is looked at, from its beginning, middle and end, in characters."""
 
     def __post_init__(self) -> None:

@@ -9,8 +9,8 @@ class WordRuns:
     """Words as numbers, so that runs of them are counted in numpy."""
 
     def __init__(self, words: list[str]) -> None:
-        numbers: dict[str, int] = {}
-        self.ids = np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.uint64, len(words))
+        numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
+        self.ids = np.fromiter(map(numbers.__getitem__, words), np.uint64, len(words))
         self.lengths = np.fromiter(map(len, words), np.int64, len(words))
         self.characters = max(1, int(self.lengths.sum()))
         self._scrambled = _scrambled(self.ids)
