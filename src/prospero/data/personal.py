@@ -119,7 +119,7 @@ def _card(text: str) -> bool:
 
 
 def _phone(text: str) -> bool:
-    return 8 <= sum(sign.isdigit() for sign in text) <= 15
+    return 8 <= sum(sign.isdigit() for sign in text) <= 15 and _DECIMAL.fullmatch(text) is None
 
 
 def _public_address(text: str) -> bool:
@@ -136,6 +136,7 @@ _FILE_ENDINGS = frozenset(
     {"png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "js", "mjs", "ts", "css", "html", "json", "md", "py", "zip"}
 )
 """Ends of names such as icon@2x.png that are no domains, or seldom (md, py, zip)."""
+_DECIMAL = re.compile(r"\+\d+\.\d+")
 _NUMBER = re.compile(r"[0-9][0-9 .-]{6}")
 _ISSUERS = ((r"4", (13, 16, 19)), (r"5[1-5]|2[2-7]", (16,)), (r"3[47]", (15,)), (r"6(?:011|5)", (16,)))
 """How numbers of cards begin and how long they are: Visa, Mastercard, American Express, Discover."""
@@ -174,12 +175,12 @@ _PRIVATE_KEY = (
 """The whole block, or, where it was cut off, the lines that are left of it."""
 _IBAN = r"\d(?<=[A-Z]{2}.)(?<!\w[A-Z]{2}.)\d(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)"
 _FOUR_NUMBERS = _matching(r"\d(?<![\w.].)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w.]\w|\w)", (".",), _public_address)
-_NUMBERED = re.compile(r"(?:§|sections?|sec\.|versions?|release|chapter|clause|table|figure)[ \t]*\Z", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?:§|sections?|sec\.|versions?|release|chapter|clause|table|figure)[ \t-]*\Z", re.IGNORECASE)
 
 
 _LONG_ADDRESS = r"[23](?<![\w:.].)[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:]|\.\w)"
 """Of the global unicast addresses, 2000::/3."""
-_WITH_A_PLUS = r"\+(?<![\w.+-].)\d{1,3}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}(?![\w-]|\.\d)"
+_WITH_A_PLUS = r"\+(?<![\w.+-].)[1-9]\d{0,2}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}(?![\w-]|\.\d)"
 
 
 def _key_rules() -> Iterator[tuple[str, Callable[[str], Iterator[tuple[int, int]]]]]:
