@@ -119,7 +119,9 @@ def _card(text: str) -> bool:
 
 
 def _phone(text: str) -> bool:
-    return 8 <= sum(sign.isdigit() for sign in text) <= 15 and _DECIMAL.fullmatch(text) is None
+    if text.startswith("+") and (_COUNTRY.match(text) is None or _DECIMAL.fullmatch(text) is not None):
+        return False
+    return 8 <= sum(sign.isdigit() for sign in text) <= 15
 
 
 def _public_address(text: str) -> bool:
@@ -127,7 +129,7 @@ def _public_address(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not text.endswith(".0")  # that is a network, or a version
 
 
 _DOMAIN = re.compile(r"@(?:[A-Za-z0-9-]{1,63}\.)+([A-Za-z]{2,24})(?![\w@(\[])", re.ASCII)
@@ -136,9 +138,14 @@ _FILE_ENDINGS = frozenset(
     {"png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "js", "mjs", "ts", "css", "html", "json", "md", "py", "zip"}
 )
 """Ends of names such as icon@2x.png that are no domains, or seldom (md, py, zip)."""
+_COUNTRY = re.compile(
+    r"\+(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|21[12368]|2[2-69]\d|3[578]\d|42\d|5[09]\d|6[7-9]\d"
+    r"|8[05-8]\d|9[679]\d)"
+)
+"""Codes of countries and of the services between them (ITU-T E.164)."""
 _DECIMAL = re.compile(r"\+\d+\.\d+")
 _NUMBER = re.compile(r"[0-9][0-9 .-]{6}")
-_ISSUERS = ((r"4", (13, 16, 19)), (r"5[1-5]|2[2-7]", (16,)), (r"3[47]", (15,)), (r"6(?:011|5)", (16,)))
+_ISSUERS = ((r"4", (16, 19)), (r"5[1-5]|2[2-7]", (16,)), (r"3[47]", (15,)), (r"6(?:011|5)", (16,)))
 """How numbers of cards begin and how long they are: Visa, Mastercard, American Express, Discover."""
 _IBAN_LENGTHS = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
@@ -175,7 +182,11 @@ _PRIVATE_KEY = (
 """The whole block, or, where it was cut off, the lines that are left of it."""
 _IBAN = r"\d(?<=[A-Z]{2}.)(?<!\w[A-Z]{2}.)\d(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)"
 _FOUR_NUMBERS = _matching(r"\d(?<![\w.].)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w.]\w|\w)", (".",), _public_address)
-_NUMBERED = re.compile(r"(?:§|sections?|sec\.|versions?|release|chapter|clause|table|figure)[ \t-]*\Z", re.IGNORECASE)
+_NUMBERED = re.compile(
+    r"(?:[=~<>]=|§|sections?|sec\.|versions?|release|chapter|clause|table|figure)[ \t-]*\Z", re.IGNORECASE
+)
+    r"(?:[=~<>]=|§|sections?|sec\.|versions?|release|chapter|clause|table|figure)[ \t-]*\Z", re.IGNORECASE
+)
 
 
 _LONG_ADDRESS = r"[23](?<![\w:.].)[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:]|\.\w)"
@@ -194,7 +205,7 @@ _RULES: tuple[tuple[str, Callable[[str], Iterator[tuple[int, int]]], bool], ...]
     *((kind, find, False) for kind, find in _key_rules()),
     ("email", _emails, False),
     ("iban", _matching(_IBAN, (), iban, before=2), True),
-    ("credit_card", _matching(r"\d(?<![\d.-].)\d{3}(?:[ -]?\d){9,15}(?![\d.-]\d|\d)", (), _card), True),
+    ("credit_card", _matching(r"\d(?<![\w.-].)\d{3}(?:[ -]?\d){9,15}(?!\w|[.-]\d)", (), _card), True),
     ("ip_address", _addresses, True),
     ("ip_address", _matching(_LONG_ADDRESS, (":",), _public_address), False),
     ("phone", _matching(_WITH_A_PLUS, ("+",), _phone), False),
