@@ -185,8 +185,6 @@ _FOUR_NUMBERS = _matching(r"\d(?<![\w.].)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w.
 _NUMBERED = re.compile(
     r"(?:[=~<>]=|§|sections?|sec\.|versions?|release|chapter|clause|table|figure)[ \t-]*\Z", re.IGNORECASE
 )
-    r"(?:[=~<>]=|§|sections?|sec\.|versions?|release|chapter|clause|table|figure)[ \t-]*\Z", re.IGNORECASE
-)
 
 
 _LONG_ADDRESS = r"[23](?<![\w:.].)[0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:]|\.\w)"

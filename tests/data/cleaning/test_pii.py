@@ -138,10 +138,6 @@ def test_planted_data_of_every_kind_are_found_whole_and_near_misses_left():
         ),
         ("联系a@b.org或8.8.8.8。", "联系<email>或<ip_address>。"),
         ("jürgen@b.org, git@github.com:a/b.git", "<email>, git@github.com:a/b.git"),
-        (
-            "-2147483648 +2147483647, 4031078400000, b4012888888881881c",
-            "-2147483648 +2147483647, 4031078400000, b4012888888881881c",
-        ),
         ("tel:+14155550123 or +1.415.555.0123", "tel:<phone> or <phone>"),
         ("-----BEGIN PRIVATE KEY-----\n" + "A1b/" * 16 + "\nrest", "<secret_key>\nrest"),
     ],
@@ -153,6 +149,7 @@ def test_forms_by_hand(text, expected):
 @pytest.mark.parametrize(
     "text",
     [
+        "-2147483648 +2147483647, 4031078400000, b4012888888881881c",
         "foo==1.0.0.3 and 1.4.5.0",
         "[+0.58989127, +1.23456789]",
         "see rfc5280#section-4.1.2.6",
