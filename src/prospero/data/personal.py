@@ -162,7 +162,7 @@ _KEYS = (
     (r"github_pat_", ("github_pat_",), r"[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),  # GitHub
     (r"glpat-", ("glpat-",), r"[A-Za-z0-9_-]{20}"),  # GitLab
     (r"hf_", ("hf_",), r"[A-Za-z0-9]{34}"),  # Hugging Face
-    (r"sk-", ("sk-",), r"(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{32,}"),  # OpenAI and others
+    (r"sk-", ("sk-",), r"(?=[A-Za-z_-]{0,99}\d)[A-Za-z0-9_-]{32,}"),  # OpenAI and others
     (r"[sr]k_live_", ("k_live_",), r"[A-Za-z0-9]{24,}"),  # Stripe
     (r"AIza", ("AIza",), r"[0-9A-Za-z_-]{35}"),  # Google
     (r"xox[abprs]-", ("xox",), r"[0-9A-Za-z-]{20,}"),  # Slack
@@ -177,7 +177,8 @@ _SECRET_OF_AMAZON = (
 )
 _PRIVATE_KEY = (
     r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:[A-Za-z0-9+/=\s\\:,.-]{0,20000}?-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----|(?:\s+[A-Za-z0-9+/=]{40,})*)"
+    r"(?:(?:[A-Za-z0-9+/=\s\\:,.]|-(?!-)){0,20000}?-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"
+    r"|(?:\s+[A-Za-z0-9+/=]{40,})*)"
 )
 """The whole block, or, where it was cut off, the lines that are left of it."""
 _IBAN = r"\d(?<=[A-Z]{2}.)(?<!\w[A-Z]{2}.)\d(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)"
@@ -196,7 +197,7 @@ def _key_rules() -> Iterator[tuple[str, Callable[[str], Iterator[tuple[int, int]
     yield "secret_key", _matching(_PRIVATE_KEY, ("PRIVATE KEY",))
     yield "secret_key", _matching(_SECRET_OF_AMAZON, ("aws_secret_access_key", "AWS_SECRET_ACCESS_KEY"))
     for begin, literals, rest in _KEYS:
-        yield "secret_key", _matching(rf"(?<![A-Za-z0-9_]){begin}{rest}", literals)
+        yield "secret_key", _matching(rf"(?<![A-Za-z0-9_-]){begin}{rest}", literals)
 
 
 _RULES: tuple[tuple[str, Callable[[str], Iterator[tuple[int, int]]], bool], ...] = (

@@ -4,7 +4,7 @@ import re
 
 TERMINAL_MARKS = tuple('.!?"”’»。！？．｡」』।॥؟۔።။។')
 """What ends a line of prose: the four of C4, and their like of other scripts (Thai and Lao have none)."""
-_ENDS = re.compile(r"[.!?]+[\"'”’»)\]]*(?=\s|\Z)|[。！？．｡।॥؟۔።။។]+")
+_ENDS = re.compile(r"[.!?](?<![.!?].)[.!?]*+[\"'”’»)\]]*+(?=\s|\Z)|[。！？．｡।॥؟۔።။។]+")
 
 
 def count_sentences(line: str) -> int:
