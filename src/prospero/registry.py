@@ -49,6 +49,13 @@ PARTS: dict[str, dict[str, str]] = {
         "repetition": "prospero.data.cleaning.repetition:RepetitionConfig",
         "decontaminate": "prospero.data.cleaning.decontaminate:DecontaminateConfig",
         "score": "prospero.data.cleaning.score:ScoreConfig",
+        "pii": "prospero.data.cleaning.pii:PiiConfig",
+        "gopher": "prospero.data.cleaning.gopher:GopherConfig",
+        "c4": "prospero.data.cleaning.c4:C4Config",
+        "fineweb": "prospero.data.cleaning.fineweb:FinewebConfig",
+        "dolma": "prospero.data.cleaning.dolma:DolmaConfig",
+        "source_code": "prospero.data.cleaning.source_code:SourceCodeConfig",
+        "language": "prospero.data.cleaning.language:LanguageConfig",
     },
     "dedup": {
         "none": "prospero.data.dedup.none:NoDedupConfig",

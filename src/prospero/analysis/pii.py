@@ -1,8 +1,8 @@
 """PII: how often what a model writes looks like personal data, and whether it stands in its training text.
 
 E-mail addresses, telephone numbers, account and card numbers whose checksums add up, public IP addresses, and keys of
-well-known services (personal.py). What also stands in the training text is memorised; the rest is made up, which can
-still hit somebody (Carlini et al. 2021, arXiv:2012.07805; Lukas et al. 2023, arXiv:2302.00539).
+well-known services (data/personal.py). What also stands in the training text is memorised; the rest is made up, which
+can still hit somebody (Carlini et al. 2021, arXiv:2012.07805; Lukas et al. 2023, arXiv:2302.00539).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,9 @@ from typing import Any
 
 from prospero.analysis.base import Analysis
 from prospero.analysis.histograms import bars
-from prospero.analysis.personal import KINDS, find_personal, kinds_of
 from prospero.analysis.trained_text import strings_in
 from prospero.analysis.written import WritingConfig, Written, write
+from prospero.data.personal import KINDS, find_personal, kinds_of
 from prospero.data.prepare import PreparedData, open_prepared
 from prospero.errors import ConfigError
 from prospero.evaluation.analyses import AnalysisFacts

@@ -64,7 +64,7 @@ class CleaningPipeline:
         self.dropped[key] += 1
         examples = self.examples.setdefault(key, [])
         if len(examples) < self.examples_per_reason:
-            examples.append({"id": document_id, "text": text[: self.example_characters]})
+            examples.append({"id": document_id, "text": "" if drop.private else text[: self.example_characters]})
         return drop
 
     def report(self) -> dict[str, Any]:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
 from prospero.data.cleaning.step import Drop
+from prospero.data.cleaning.word_runs import WordRuns
 from prospero.errors import ConfigError
 
 _TOP_NGRAMS = {2: 0.20, 3: 0.18, 4: 0.16}
@@ -86,7 +85,7 @@ class Repetition:
         return text
 
     def _n_grams(self, text: str) -> Drop | None:
-        words = _Words(text.split())
+        words = WordRuns(text.split())
         for n, bound in _TOP_NGRAMS.items():
             if words.top_ratio(n) > bound:
                 return Drop(f"one run of {n} words too often")
@@ -105,7 +104,8 @@ def repeated_ratios(pieces: Sequence[str]) -> tuple[float, float]:
     if len(different) == len(pieces):
         return 0.0, 0.0
     characters = sum(map(len, pieces))
-    return 1 - len(different) / len(pieces), 1 - sum(map(len, different)) / characters
+    copied = characters - sum(map(len, different))
+    return (len(pieces) - len(different)) / len(pieces), copied / characters  # a difference of shares is not exact
 
 
 def _without_copies(text: str, separator: str, shortest: int) -> str:
@@ -119,55 +119,3 @@ def _without_copies(text: str, separator: str, shortest: int) -> str:
             seen.add(plain)
         kept.append(piece)
     return separator.join(kept)
-
-
-class _Words:
-    """Words as numbers, so that runs of them are counted in numpy."""
-
-    def __init__(self, words: list[str]) -> None:
-        numbers: dict[str, int] = {}
-        self.ids = np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.uint64, len(words))
-        self.lengths = np.fromiter(map(len, words), np.int64, len(words))
-        self.characters = max(1, int(self.lengths.sum()))
-
-    def _runs(self, n: int) -> np.ndarray:
-        """Return a 64-bit hash of each run of n words; a collision has a chance of about runs^2 / 2^65."""
-        count = len(self.ids) - n + 1
-        hashes = np.zeros(count, np.uint64)
-        for offset in range(n):  # multiplication wraps around, as wanted
-            hashes = (hashes ^ _scrambled(self.ids[offset : offset + count])) * np.uint64(0x9E3779B97F4A7C15)
-            hashes ^= hashes >> np.uint64(29)
-        return hashes
-
-    def top_ratio(self, n: int) -> float:
-        """Return the share of characters within the most frequent run of n words, 0 when none comes twice."""
-        if len(self.ids) < 2 * n:
-            return 0.0
-        runs = self._runs(n)
-        different, counts = np.unique(runs, return_counts=True)
-        top = int(counts.argmax())
-        if counts[top] < 2:
-            return 0.0
-        first = int((runs == different[top]).argmax())
-        return float(counts[top] * self.lengths[first : first + n].sum() / self.characters)
-
-    def repeated_ratio(self, n: int) -> float:
-        """Return the share of characters in words of runs that came before, each word counted once."""
-        if len(self.ids) < 2 * n:
-            return 0.0
-        runs = self._runs(n)
-        in_order = np.sort(runs)
-        if not (in_order[1:] == in_order[:-1]).any():
-            return 0.0
-        first = np.unique(runs, return_index=True)[1]
-        again = np.ones(len(runs), bool)
-        again[first] = False
-        covered = np.zeros(len(self.ids), bool)
-        for offset in range(n):
-            covered[offset : offset + len(runs)] |= again
-        return float(self.lengths[covered].sum() / self.characters)
-
-
-def _scrambled(ids: np.ndarray) -> np.ndarray:
-    mixed = (ids + np.uint64(1)) * np.uint64(0xBF58476D1CE4E5B9)
-    return mixed ^ (mixed >> np.uint64(31))

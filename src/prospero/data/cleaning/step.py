@@ -9,6 +9,8 @@ class Drop:
     """The document is left out. The reason is a fixed phrase, without numbers, so that it can be counted."""
 
     reason: str
+    private: bool = False
+    """The text may not be shown: a report counts the document and has no example of it."""
 
 
 @dataclass(frozen=True, slots=True)

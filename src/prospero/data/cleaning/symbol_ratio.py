@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from prospero.data.cleaning.step import Drop
-from prospero.data.cleaning.words import count_words
+from prospero.data.cleaning.words import count_words, words_without_letters
 from prospero.errors import ConfigError
 
 _BULLETS = ("•", "-", "*", "‣", "●", "◦", "·", "–", "+")
@@ -68,6 +68,8 @@ class SymbolRatio:
         return self._characters(text) or self._words(text) or self._lines(text) or text
 
     def _characters(self, text: str) -> Drop | None:
+        if self.max_symbol_ratio is None and self.max_digit_ratio is None:
+            return None
         letters, digits, symbols = character_classes(text)
         total = max(1, letters + digits + symbols)
         if self.max_symbol_ratio is not None and symbols / total > self.max_symbol_ratio:
@@ -80,7 +82,7 @@ class SymbolRatio:
         words = text.split()
         total = max(1, len(words))
         if self.min_alphabetic_words is not None:
-            without = sum(1 for word in words if not (word.isalpha() or _has_letter(word)))
+            without = words_without_letters(words)
             if 1 - without / total < self.min_alphabetic_words:
                 return Drop("too few words with letters")
         if self.max_hashes_per_word is not None:
@@ -101,11 +103,6 @@ class SymbolRatio:
             if ellipses / total > self.max_ellipsis_lines:
                 return Drop("too many lines end with an ellipsis")
         return None
-
-
-def _has_letter(word: str) -> bool:
-    # The comparison is a quick yes for scripts with upper and lower case.
-    return word.lower() != word.upper() or any(map(str.isalpha, word))
 
 
 def character_classes(text: str) -> tuple[int, int, int]:

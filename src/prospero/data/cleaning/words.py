@@ -3,6 +3,7 @@
 import re
 import sys
 import unicodedata
+from collections.abc import Iterable
 from enum import IntEnum
 from functools import cache
 
@@ -39,6 +40,30 @@ def count_words(text: str) -> int:
     counted = -(-cjk // CJK_LETTERS_PER_WORD) + -(-south_east_asian // SOUTH_EAST_ASIAN_LETTERS_PER_WORD)
     inside = kinds == _Kind.inside
     return counted + int(inside[0]) + int(np.count_nonzero(inside[1:] > inside[:-1]))
+
+
+_UNSPACED = re.compile(f"[{_CJK}{_SOUTH_EAST_ASIAN}]")
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether there are letters of a script that sets no spaces between words."""
+    return not text.isascii() and _UNSPACED.search(text) is not None
+
+
+def spaced_words(text: str) -> list[str]:
+    """Return what stands between white space, but nothing with letters of scripts that set no spaces there."""
+    words = text.split()
+    return words if text.isascii() or not is_unspaced(text) else [word for word in words if not is_unspaced(word)]
+
+
+def words_without_letters(words: Iterable[str]) -> int:
+    """Return how many of the words have no letter of any script."""
+    return sum(1 for word in words if not (word.isalpha() or _has_letter(word)))
+
+
+def _has_letter(word: str) -> bool:
+    # The comparison is a quick yes for scripts with upper and lower case.
+    return word.lower() != word.upper() or any(map(str.isalpha, word))
 
 
 class _Kind(IntEnum):

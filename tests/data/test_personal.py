@@ -2,7 +2,7 @@
 
 import pytest
 
-from prospero.analysis.personal import find_personal, iban, kinds_of, luhn
+from prospero.data.personal import find_personal, iban, kinds_of, luhn
 
 
 @pytest.mark.parametrize("number", ["4111 1111 1111 1111", "5500005555555559", "378282246310005", "79927398713"])
