@@ -6,7 +6,7 @@
 Preparation: read, clean, de-duplicate, split, encode, write, hash, receipt; training the tokenizer is not counted.
 Bare encoders, the cleaned documents in memory, the ids thrown away: `tokenizers.Tokenizer.encode_batch_fast`, the
 platform's `Tokenizer.encode_batch` (its comparison with the former included), and tiktoken's core where it is
-installed. All take turns, so that a busy machine slows each alike; medians of the speeds and of each turn's ratio count.
+installed. All take turns, so that a busy machine slows each alike; medians of speeds and of each turn's ratio count.
 """
 
 import argparse
