@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_numbers_of_data_prepared_now_beside_another_tokenizer(place, capsys):
     assert len(found["unused"]) == len(never)
     assert own["hard"] == dict.fromkeys(HARD) and own["changed"] == 0 and found["study"] == {}
     page = TokenizerReportFolder(Path("outputs/tokenizer_report")).page.read_text()
-    assert "th × 240" in page and "<&>" not in page
+    assert "<bdi>th</bdi> × 240" in page and "<&>" not in page
     assert re.search(r"this +258 +1\.\d+  all\nbytes +257 +1\.000  all", capsys.readouterr().out)
 
 
@@ -62,7 +63,14 @@ def test_what_it_refuses_writes_nothing(place):
     with pytest.raises(ConfigError, match=r"vocab_300 is there from an earlier study"):
         tokenizer_report(compose("tokenizer_report", [*WORDS, "vocab_sizes=[300]", "out=there"]))
     assert not Path("outputs").exists()
-    for wrong in ({"most_mb": 0}, {"study_mb": 0}, {"run": " "}, {"out": ""}, {"vocab_sizes": [300, 300]}):
+    wrongs: list[dict[str, Any]] = [
+        {"most_mb": 0},
+        {"study_mb": 0},
+        {"run": " "},
+        {"out": ""},
+        {"vocab_sizes": [300, 300]},
+    ]
+    for wrong in wrongs:
         with pytest.raises(ConfigError, match=f"{next(iter(wrong))}="):
             TokenizerReportConfig(**wrong)
 

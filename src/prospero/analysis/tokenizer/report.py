@@ -238,4 +238,5 @@ def _round_trip(report: TokenizerReport) -> str:
 
 def _tokens(report: TokenizerReport, ids: Sequence[int], *, counts: bool = False) -> str:
     shown = [(printable(report.shown(id_)), report.count(id_)) for id_ in ids[:SHOWN_TOKENS]]
-    return "".join(f"<code>{html.escape(token)}{f' × {count:,}' if counts else ''}</code>" for token, count in shown)
+    cells = [(html.escape(token), f" × {count:,}" if counts else "") for token, count in shown]
+    return "".join(f"<code><bdi>{token}</bdi>{count}</code>" for token, count in cells)
