@@ -131,10 +131,11 @@ def test_what_it_is_not_known_to_express_stays_with_the_library(tokenizer):
 
 @pytest.mark.processes
 def test_a_copy_of_a_process_that_has_encoded_encodes(tokenizer):
-    texts = [TEXT] * 20
-    right = plain(tokenizer.encode_batch(texts))
+    long, several = ["hello " * 100_000], [f"{n} {LINE * 20}" for n in range(60)]
+    right = [plain(tokenizer.encode_batch(texts)) for texts in (long, several)]
     child = os.fork()
     if child == 0:
-        signal.alarm(60)  # it would wait for threads that it does not have
-        os._exit(0 if plain(tokenizer.encode_batch(texts)) == right else 1)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(100)  # it would wait for threads that it does not have
+        os._exit(0 if [plain(tokenizer.encode_batch(texts)) for texts in (long, several)] == right else 1)
     assert os.waitpid(child, 0)[1] == 0
