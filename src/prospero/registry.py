@@ -361,6 +361,12 @@ VERBS: dict[str, Verb] = {
         "prospero.commands.dynamics:DynamicsConfig",
         "see in its checkpoints how a run has learned: matrices, representations, words",
     ),
+    "tokenizer_report": Verb(
+        "prospero.commands.tokenizer_report:tokenizer_report",
+        "prospero.commands.tokenizer_report:TokenizerReportConfig",
+        "say what a tokenizer makes of a corpus: bytes a token, words by script, tokens unused, what comes back",
+        extends="prepare",
+    ),
     "leaderboard": Verb(
         "prospero.commands.leaderboard:leaderboard",
         "prospero.commands.leaderboard:LeaderboardConfig",

@@ -190,6 +190,11 @@ class RunFolder:
         """What was seen of its course in its checkpoints (see `DynamicsFolder`)."""
         return self.path / "dynamics"
 
+    @property
+    def tokenizer_report(self) -> Path:
+        """What is known of its tokenizer (see `TokenizerReportFolder`)."""
+        return self.path / "tokenizer_report"
+
     def metrics_until(self, step: int) -> Path:
         """A copy of the metrics of a course up to `step`, kept when the run goes back and takes another."""
         return self.path / f"metrics_until_{step:08d}.csv"
@@ -254,6 +259,27 @@ class EvaluationFolder:
     def shares(self) -> list[Path]:
         """The files of other processes that are there: of an evaluation that runs, or was killed."""
         return sorted(self.path.glob("samples_rank*.jsonl"))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerReportFolder:
+    """Where the files of `prospero tokenizer_report` are; a file need not exist."""
+
+    path: Path
+
+    @property
+    def page(self) -> Path:
+        """All tables on one page."""
+        return self.path / "tokenizer_report.html"
+
+    @property
+    def summary(self) -> Path:
+        """The numbers of the page."""
+        return self.path / "tokenizer_report.json"
+
+    def study(self, vocab_size: int) -> Path:
+        """The run of a small model with a vocabulary of this size."""
+        return self.path / f"vocab_{vocab_size}"
 
 
 @dataclass(frozen=True, slots=True)
