@@ -125,6 +125,7 @@ def check_data(checkpoint: Checkpoint, prepared: "PreparedData", *, own_folder: 
     A run that branches off into a folder of its own may read other text with the same tokenizer, which is said.
     """
     memory = checkpoint.memory
+    _check_mixture(checkpoint, prepared, own_folder=own_folder)
     if memory.get("tokenizer_fingerprint", prepared.tokenizer.fingerprint()) != prepared.tokenizer.fingerprint():
         raise ConfigError(
             f"{checkpoint.path} was trained with another tokenizer{_what_decided(memory, prepared)}: its tokens mean "
@@ -140,6 +141,27 @@ def check_data(checkpoint: Checkpoint, prepared: "PreparedData", *, own_folder: 
             f"data of then, or branch off into a new folder: run_dir=<new folder> resume={checkpoint.path}"
         )
     log.warning("training goes on with %s; the best of before does not count any more", what)
+
+
+def _check_mixture(checkpoint: Checkpoint, prepared: "PreparedData", *, own_folder: bool) -> None:
+    """Raise ConfigError where the parts of a mixture would be read in other shares than those of the checkpoint.
+
+    What has been read of each part follows from the shares and the step alone; with others it would be another text.
+    """
+    then, now = checkpoint.memory.get("mixture"), None if prepared.mixture is None else prepared.mixture.plain()
+    if then is None or now is None or then == now:  # one corpus or several: the tokens differ, which is told by them
+        return
+    before, after = flat(then), flat(now)
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    changed = ", ".join(
+        str(Change(f"data {name}", before.get(name, _NOTHING), after.get(name, _NOTHING))) for name in names
+    )
+    if own_folder:
+        raise ConfigError(
+            f"{checkpoint.path} was trained on another mixture: {changed}; go on with the shares of then (data.schedule "
+            f"changes them over the steps of a new run), or branch off: run_dir=<new folder> resume={checkpoint.path}"
+        )
+    log.warning("training goes on with another mixture, as if it had been read in these shares before: %s", changed)
 
 
 def same_data(memory: Mapping[str, Any], prepared: "PreparedData") -> bool:
@@ -159,6 +181,7 @@ def fingerprints(prepared: "PreparedData") -> dict[str, Any]:
         "data_fingerprint": prepared.fingerprint,
         "data_digests": digests(prepared),
         "tokenizer_fingerprint": prepared.tokenizer.fingerprint(),
+        **({} if prepared.mixture is None else {"mixture": prepared.mixture.plain()}),
     }
 
 

@@ -3,12 +3,16 @@
 from pathlib import Path
 
 from prospero.data.datamodule import LanguageDataModule
+from prospero.data.mixture.order import MixtureOrder
+from prospero.data.mixture.training import mixture_lines
 from prospero.data.prepare import PreparedData, prepare
+from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.model.size import flops_per_token
 from prospero.processes import ranks
 from prospero.processes.rendezvous import one_per_folder
-from prospero.training.bounds import evaluated_sequences
+from prospero.training.bounds import evaluated_sequences, max_steps
+from prospero.training.horizon import UNLIMITED_STEPS
 from prospero.training.network import Network
 from prospero.training.reference import attach_reference
 from prospero.training.session import Session
@@ -53,9 +57,26 @@ def build_data(session: Session, prepared: PreparedData, network: Network) -> La
         rank=ranks.rank() // session.hardware.tensor_parallel,
         world_size=session.hardware.data_parallel_size,
     )
+    _say_mixture(data, max_steps(config, flops_per_token(model, config.seq_len)))
     data.val_sequences, data.test_sequences = evaluated_sequences(config, data, flops_per_token(model, config.seq_len))
     if session.teaching is not None:
         session.teaching.check(config, prepared, data.sequences_per_epoch)
         session.rendezvous.same("teacher", {"fingerprint": session.teaching.fingerprint})
     attach_reference(session, data, network)
     return data
+
+
+def _say_mixture(data: LanguageDataModule, steps: int) -> None:
+    """Say how the parts of a mixture are read; ConfigError where all end before the run does."""
+    order = data.training_order()
+    if not isinstance(order, MixtureOrder):
+        return
+    ends = order.quotas.ends
+    if ends is not None and ends < steps:
+        wanted = "has no limit of steps" if steps == UNLIMITED_STEPS else f"is {steps:,} steps long"
+        raise ConfigError(
+            f"the parts of the mixture have text for {ends:,} steps (max_epochs of each), and this run {wanted}; raise "
+            f"or leave out a max_epochs, or set max_steps={ends}"
+        )
+    for line in mixture_lines(data.prepared, order, None if steps == UNLIMITED_STEPS else steps):
+        log.info("%s", line)

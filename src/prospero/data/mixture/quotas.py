@@ -164,9 +164,7 @@ class Quotas:
             default=None,
         )
 
-    def _within_a_step(
-        self, shares: Sequence[Fraction], asked: Sequence[Fraction], step: int
-    ) -> list[Fraction] | None:
+    def _within_a_step(self, shares: Sequence[Fraction], asked: Sequence[Fraction], step: int) -> list[Fraction] | None:
         """Return what each part gives in a step in which some end; None when all of them do before it is full."""
         amounts, left = [Fraction(0)] * len(shares), Fraction(self.step_size)
         while left:

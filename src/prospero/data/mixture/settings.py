@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from prospero.data.mixture.mixing import Mixing
 from prospero.data.mixture.parts import MixturePartConfig
 from prospero.data.parts import MISSING
 from prospero.data.sources.source import Source, SourceConfig
@@ -65,7 +66,7 @@ class MixtureConfig(SourceConfig):
                 if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
                     raise ConfigError(f"{where}.weights.{name}={weight} is no share; give 0 or a number above 0")
             before = step
-        for step, weights in self.stages():
+        for step, weights in self.mixing().stages:
             if not any(weights):
                 raise ConfigError(f"all weights are 0 from step {step} on; give at least one part a share")
 
@@ -73,20 +74,15 @@ class MixtureConfig(SourceConfig):
         """Refuse: what reads one source cannot read several."""
         raise ConfigError("data=mixture is several corpora, and one is read here; choose one of them with data=")
 
-    def stages(self) -> list[tuple[int, list[float]]]:
-        """Return (the step from which on, the weight of each part), by rising steps, the first from step 0 on."""
-        weights = {part.called: part.weight for part in self.parts}
-        found = [(0, list(weights.values()))]
+    def mixing(self) -> Mixing:
+        """Return what decides in which order the parts' sequences are read."""
+        weights = {part.called: float(part.weight) for part in self.parts}
+        stages = [(0, tuple(weights.values()))]
         for stage in self.schedule:
-            weights |= stage["weights"]
-            found.append((stage["step"], list(weights.values())))
-        return found
-
-    def order(self) -> dict[str, Any]:
-        """Return as plain values what decides in which order the parts' sequences are read; a run holds on to it."""
-        ends = {part.called: part.max_epochs for part in self.parts}
-        stages = {f"step {step}": dict(zip(ends, map(float, weights))) for step, weights in self.stages()}
-        return {"weights": stages, "max_epochs": ends, "temperature": self.temperature}
+            weights |= {name: float(weight) for name, weight in stage["weights"].items()}
+            stages.append((stage["step"], tuple(weights.values())))
+        ends = tuple(part.max_epochs for part in self.parts)
+        return Mixing(names=tuple(weights), stages=tuple(stages), max_epochs=ends, temperature=self.temperature)
 
 
 def _check_keys(where: str, stage: dict[str, Any]) -> None:
