@@ -12,7 +12,7 @@ from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor, 
 from prospero.evaluation.monitor import Monitor
 from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
-from prospero.objective.preference import objective_of
+from prospero.objective.preference import PreferenceObjective, objective_of
 from prospero.processes import ranks
 from prospero.training.bounds import check_micro_batch
 from prospero.training.callbacks import pruning
@@ -22,7 +22,7 @@ from prospero.training.network import Network, build_network, check_adapter
 from prospero.training.optimization import optimization_of
 from prospero.training.preference import check_preferences
 from prospero.training.resume_check import check_data, fingerprints, part_names
-from prospero.training.rollouts.building import build_maker, check_rollouts
+from prospero.training.rollouts.building import build_maker, check_rollouts, learns_from_rewards
 from prospero.training.run_data import build_data, prepare_data
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
@@ -81,7 +81,12 @@ def build_objective(config: TrainConfig) -> Objective:
 def build_metrics(config: TrainConfig, data: LanguageDataModule) -> TokenMetrics:
     """Return what a validation measures."""
     token_bytes = data.prepared.tokenizer.token_bytes()
-    facts = MetricFacts(token_bytes=token_bytes, seq_len=config.seq_len, source_names=data.source_names)
+    facts = MetricFacts(
+        token_bytes=token_bytes,
+        seq_len=config.seq_len,
+        source_names=data.source_names,
+        by_source=data.prepared.mixture is not None,
+    )
     return TokenMetrics.build(config.metrics, facts)
 
 
@@ -110,6 +115,9 @@ def build_module(
         compute_dtype, vocabulary = session.hardware.precision.compute_dtype, prepared.tokenizer.vocab_size
         session.teaching.teach(objective.losses.values(), compute_dtype, vocabulary)
     maker = build_maker(config, prepared, data)
+    reads_text = not isinstance(objective, PreferenceObjective) and not learns_from_rewards(config)
+    if prepared.mixture is not None and reads_text:
+        objective.observe_sources(data.source_names)
     return TrainingModule(model, objective, metrics, how, guards=guards, facts=facts, fill=network.fill, maker=maker)
 
 

@@ -158,8 +158,8 @@ def _check_mixture(checkpoint: Checkpoint, prepared: "PreparedData", *, own_fold
     )
     if own_folder:
         raise ConfigError(
-            f"{checkpoint.path} was trained on another mixture: {changed}; go on with the shares of then (data.schedule "
-            f"changes them over the steps of a new run), or branch off: run_dir=<new folder> resume={checkpoint.path}"
+            f"{checkpoint.path} was trained on another mixture: {changed}; go on with the shares of then, or "
+            f"branch off: run_dir=<new folder> resume={checkpoint.path}"
         )
     log.warning("training goes on with another mixture, as if it had been read in these shares before: %s", changed)
 

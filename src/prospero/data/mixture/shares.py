@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 FINEST = 100_000
-"""Shares that are no simple fractions (of a temperature, or by measured lengths) are rounded to 1 / FINEST of a step."""
+"""Shares that are no simple fractions (of a temperature, by measured lengths) are rounded to 1 / FINEST."""
 
 
 @dataclass(frozen=True, slots=True)
