@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import lightning as L
 
 from prospero.data.datamodule import LanguageDataModule
+from prospero.data.mixture.settings import mixing_of
 from prospero.data.prepare import PreparedData
 from prospero.evaluation.metrics.base import MetricFacts
 from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor, refuse_text_metrics
@@ -21,7 +22,7 @@ from prospero.training.module import TrainingModule
 from prospero.training.network import Network, build_network, check_adapter
 from prospero.training.optimization import optimization_of
 from prospero.training.preference import check_preferences
-from prospero.training.resume_check import check_data, fingerprints, part_names
+from prospero.training.resume_check import check_data, check_mixture, fingerprints, part_names
 from prospero.training.rollouts.building import build_maker, check_rollouts, learns_from_rewards
 from prospero.training.run_data import build_data, prepare_data
 from prospero.training.run_facts import RunFacts
@@ -61,6 +62,8 @@ def assemble(session: Session) -> RunParts:
     check_adapter(session.config)
     check_preferences(session.config)
     check_rollouts(session.config)
+    if session.checkpoint is not None and ranks.is_rank_zero():
+        check_mixture(session.checkpoint, mixing_of(session.config.data), own_folder=session.goes_on_in_place)
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prospero import registry
 from prospero.checkpoints.run_checkpoints import Checkpoint, readable_damage
+from prospero.data.mixture.mixing import Mixing
 from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.plain import flat, plain
@@ -125,7 +126,6 @@ def check_data(checkpoint: Checkpoint, prepared: "PreparedData", *, own_folder: 
     A run that branches off into a folder of its own may read other text with the same tokenizer, which is said.
     """
     memory = checkpoint.memory
-    _check_mixture(checkpoint, prepared, own_folder=own_folder)
     if memory.get("tokenizer_fingerprint", prepared.tokenizer.fingerprint()) != prepared.tokenizer.fingerprint():
         raise ConfigError(
             f"{checkpoint.path} was trained with another tokenizer{_what_decided(memory, prepared)}: its tokens mean "
@@ -143,12 +143,12 @@ def check_data(checkpoint: Checkpoint, prepared: "PreparedData", *, own_folder: 
     log.warning("training goes on with %s; the best of before does not count any more", what)
 
 
-def _check_mixture(checkpoint: Checkpoint, prepared: "PreparedData", *, own_folder: bool) -> None:
-    """Raise ConfigError where the parts of a mixture would be read in other shares than those of the checkpoint.
+def check_mixture(checkpoint: Checkpoint, mixing: Mixing | None, *, own_folder: bool) -> None:
+    """Raise ConfigError where a mixture would be read in other shares than the checkpoint's; ask before preparing.
 
     What has been read of each part follows from the shares and the step alone; with others it would be another text.
     """
-    then, now = checkpoint.memory.get("mixture"), None if prepared.mixture is None else prepared.mixture.plain()
+    then, now = checkpoint.memory.get("mixture"), None if mixing is None else mixing.plain()
     if then is None or now is None or then == now:  # one corpus or several: the tokens differ, which is told by them
         return
     before, after = flat(then), flat(now)

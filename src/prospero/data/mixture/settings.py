@@ -5,7 +5,7 @@ from typing import Any
 
 from prospero.data.mixture.mixing import Mixing
 from prospero.data.mixture.parts import MixturePartConfig
-from prospero.data.parts import MISSING
+from prospero.data.parts import MISSING, SourceSettings
 from prospero.data.sources.source import Source, SourceConfig
 from prospero.errors import ConfigError, suggest
 
@@ -83,6 +83,11 @@ class MixtureConfig(SourceConfig):
             stages.append((stage["step"], tuple(weights.values())))
         ends = tuple(part.max_epochs for part in self.parts)
         return Mixing(names=tuple(weights), stages=tuple(stages), max_epochs=ends, temperature=self.temperature)
+
+
+def mixing_of(data: SourceSettings) -> Mixing | None:
+    """Return in which shares a choice of data= reads its parts; None for one corpus."""
+    return data.mixing() if isinstance(data, MixtureConfig) else None
 
 
 def _check_keys(where: str, stage: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ def mixture_lines(prepared: PreparedData, order: MixtureOrder, steps: int | None
         line = f"part {name}: {100 * share:.1f} % of a step, {row['splits']['train']['tokens']:,} tokens"
         if steps is not None:
             read = quotas.taken(steps)[k]
-            line += f"; {steps:,} steps read {read:,} sequences of it, {read / order.lengths[k]:.2f} epochs"
+            line += f"; {steps:,} steps read {read:,} sequences of it, {read / order.lengths[k]:.3g} epochs"
         last = quotas.last_steps.get(k)
         if last is not None and (steps is None or last <= steps):
             end = f"max_epochs={prepared.mixture.max_epochs[k]:g}"
