@@ -56,8 +56,8 @@ class Quotas:
         """Return how many sequences each part has given before `step` (the first is 0); DataError after the end."""
         if self.ends is not None and step > self.ends:
             raise DataError(
-                f"the mixture has no text for step {step + 1}: all parts have reached their max_epochs after "
-                f"{self.ends} steps; raise max_epochs, or end the run before"
+                f"the mixture has no text for step {step}: its max_epochs allow {self.ends} steps; raise them, or end "
+                "the run before"
             )
         number, place = divmod(step, BLOCK)
         if self._block is None or self._block[0] != number:
