@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from prospero.data.mixture.order import MixtureOrder
 from prospero.data.mixture.training import mixture_lines
 from prospero.data.packing.padded import PaddedPackingConfig
 from prospero.data.prepare import prepare
@@ -17,6 +18,12 @@ from tests.data.test_datamodule import GLOBAL, global_batches, module, take, who
 def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mixture")
     return prepare(mixed(folder), progress=False)
+
+
+def order_of(data) -> MixtureOrder:
+    order = data.training_order()
+    assert isinstance(order, MixtureOrder)
+    return order
 
 
 def limited(both, few, many=None):
@@ -60,18 +67,19 @@ def test_the_rows_are_of_the_parts(both):
 
 def test_a_part_ends_and_the_others_go_on(both):
     data = module(limited(both, 0.5))
-    half = data.train_packing.lengths[0] // 2
+    half = order_of(data).lengths[0] // 2
     of_few = [int((b.facts["source_ids"][:, 0] == 0).sum()) for b in take(data.train_dataloader(), half)]
     assert of_few == [2] * (half // 2) + [half % 2] * (half % 2) + [0] * (half - half // 2 - half % 2)
     last = -(-half // 2)
-    few, _ = mixture_lines(data.prepared, data.training_order(), half)
+    few, _ = mixture_lines(data.prepared, order_of(data), half)
     assert few.endswith(f"it ends with step {last} (max_epochs=0.5), and its share goes to the others from then on")
-    assert "ends" not in mixture_lines(data.prepared, data.training_order(), last - 1)[0]
+    assert "ends" not in mixture_lines(data.prepared, order_of(data), last - 1)[0]
 
 
 def test_when_all_have_ended_there_is_no_batch(both):
     data = module(limited(both, 0.5, 0.5))
-    ends = data.training_order().quotas.ends
+    ends = order_of(data).quotas.ends
+    assert ends is not None
     data.advance(ends * GLOBAL)
     with pytest.raises(DataError, match=f"the mixture has no text for step {ends + 1}: its max_epochs allow {ends} st"):
         take(data.train_dataloader(), 1)

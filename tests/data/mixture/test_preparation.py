@@ -1,6 +1,7 @@
 """Parts become one corpus: the same documents under their names, one tokenizer, found again, and mistakes named."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +89,7 @@ def test_sequences_are_those_of_the_parts(both, alone, packing):
 def test_it_is_found_again_whatever_the_weights(folder, both, caplog):
     again = prepare(mixed(folder, of={"few": {"weight": 9.0, "max_epochs": 2.0}}), progress=False)
     assert (again.directory, again.fingerprint) == (both.directory, both.fingerprint)
+    assert again.mixture is not None
     assert again.mixture.stages == ((0, (9.0, 3.0)),)
     assert find_prepared(folder / "data", both.fingerprint) == both.directory
     assert open_prepared(both.directory).mixture is None
@@ -112,7 +114,9 @@ def test_a_document_that_a_split_cut_gets_its_separator(tmp_path):
 def test_one_tokenizer_is_learnt_on_all_parts_by_their_shares(tmp_path):
     for name, word in (("few", "aaaa "), ("many", "bbbb ")):
         (tmp_path / f"{name}.txt").write_text("\n".join(f"{word}{n}" for n in range(3000)))
-    of = {n: {"settings": FilesConfig(path=str(tmp_path / f"{n}.txt"))} for n in ("few", "many")}
+    of: dict[str, dict[str, Any]] = {
+        n: {"settings": FilesConfig(path=str(tmp_path / f"{n}.txt"))} for n in ("few", "many")
+    }
     bpe = {"tokenizer": BPETokenizerConfig(vocab_size=260), "split": TailSplitConfig()}
     prefers = {}
     for weight in (1.0, 9.0):

@@ -26,9 +26,11 @@ class SharedTokenizerConfig:
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> "SharedTokenizerConfig":
         """Return the settings that stand for `tokenizer`."""
-        settings = cls(fingerprint=tokenizer.fingerprint())
-        settings._tokenizer = tokenizer
-        return settings
+        return cls(fingerprint=tokenizer.fingerprint())._holding(tokenizer)
+
+    def _holding(self, tokenizer: Tokenizer) -> "SharedTokenizerConfig":
+        self._tokenizer = tokenizer  # no setting: it would become part of a folder's name
+        return self
 
     def build(self, texts: object) -> Tokenizer:
         """Return the tokenizer; `texts` is not read."""
