@@ -39,8 +39,8 @@ def distill(config: StoreConfig) -> int:
     from prospero import log
     from prospero.commands.init_from import begin_from
     from prospero.commands.teaching import STORE, stores_dir
+    from prospero.data.mixture.preparation import prepare
     from prospero.data.mixture.training import training_packing
-    from prospero.data.prepare import prepare
     from prospero.training.distillation.frozen import load_teacher
     from prospero.training.distillation.writing import write_store
 

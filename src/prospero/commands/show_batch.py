@@ -38,9 +38,9 @@ def show_batch(config: ShowBatchConfig) -> int:
 
     from prospero import log
     from prospero.commands.init_from import begin_from
+    from prospero.data.mixture.preparation import prepare
     from prospero.data.mixture.training import training_order, training_packing
     from prospero.data.packing.apart import say_if_examples_mix
-    from prospero.data.prepare import prepare
     from prospero.data.shown_batch import lines, rows
 
     log.configure()

@@ -133,6 +133,11 @@ class LanguageDataModule(L.LightningDataModule):
         """The sources of the corpus, those with the most text first; `source_ids` of a batch are places in it."""
         return self.prepared.receipt["sources"]
 
+    @property
+    def is_mixture(self) -> bool:
+        """Whether training reads several corpora in given shares; batches say then whose text they are."""
+        return self.prepared.mixture is not None
+
     def training_order(self) -> TrainingOrder:
         """Return the order in which training reads the sequences of `train_packing`."""
         return training_order(
@@ -290,7 +295,7 @@ class TrainBatches(Dataset[Batch]):
         self.document_ids, self.training_facts = data.training_document_ids, data.training_facts
         self.side = data.prepared.side.get("train", {})
         self.order = data.training_order()
-        self.of_sources = data.prepared.mixture is not None
+        self.of_sources = data.is_mixture
         self.start, self.size, self.micro_batch_size = start, data.global_batch_size, data.micro_batch_size
         self.rank, self.world_size, self.accumulate = data.rank, data.world_size, data.accumulate
         self.skipped, self.facts = data.skipped, data.facts_of("train")

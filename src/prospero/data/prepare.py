@@ -23,7 +23,6 @@ from prospero.data.dedup.dedup import Dedup
 from prospero.data.encoding import SplitEncoder
 from prospero.data.material import Examples, Material, PicturedExamples, Texts
 from prospero.data.mixture.mixing import Mixing
-from prospero.data.mixture.settings import MixtureConfig
 from prospero.data.parts import CleaningSettings, IdentifiedSettings, SourceSettings
 from prospero.data.progress import StageClock
 from prospero.data.receipt import FILE as RECEIPT
@@ -89,21 +88,17 @@ class PreparedData:
 def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData:
     """Return the prepared corpus, made now unless it lies ready in the cache, and say what its tokenizer cannot write.
 
+    It is of one source; `data.mixture.preparation.prepare` is that of one or several.
+
     `progress` shows bars (None: when standard error is a terminal). Raises `DataError` for text, files and disks that
     cannot be used.
     """
-    if isinstance(config.data, MixtureConfig):
-        from prospero.data.mixture.preparation import prepare_mixture  # which prepares each part by this module
-
-        prepared = prepare_mixture(config, config.data, progress)
-    else:
-        prepared = prepare_one(config, progress)
+    prepared = _found_or_made(config, progress)
     say_unknown(prepared.receipt["splits"])
     return prepared
 
 
-def prepare_one(config: PrepareConfig, progress: bool | None) -> PreparedData:
-    """Return the prepared corpus of one source, made now unless it lies ready in the cache."""
+def _found_or_made(config: PrepareConfig, progress: bool | None) -> PreparedData:
     source = config.data.build()
     tokenizer = None if config.tokenizer.needs_texts() else config.tokenizer.build(lambda: iter(()))
     key = [FORMAT, source.identity(), what_decides(config), tokenizer.fingerprint() if tokenizer else None]

@@ -1,19 +1,19 @@
 """A run's parts, built from its settings: data, model, objective, metrics, module, trainer."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import lightning as L
 
 from prospero.data.datamodule import LanguageDataModule
-from prospero.data.mixture.settings import mixing_of
 from prospero.data.prepare import PreparedData
 from prospero.evaluation.metrics.base import MetricFacts
 from prospero.evaluation.metrics.collection import TokenMetrics, check_monitor, refuse_text_metrics
 from prospero.evaluation.monitor import Monitor
 from prospero.model.size import count_parameters, flops_per_token
 from prospero.objective.objective import Objective
-from prospero.objective.preference import PreferenceObjective, objective_of
+from prospero.objective.preference import objective_of
 from prospero.processes import ranks
 from prospero.training.bounds import check_micro_batch
 from prospero.training.callbacks import pruning
@@ -22,8 +22,8 @@ from prospero.training.module import TrainingModule
 from prospero.training.network import Network, build_network, check_adapter
 from prospero.training.optimization import optimization_of
 from prospero.training.preference import check_preferences
-from prospero.training.resume_check import check_data, check_mixture, fingerprints, part_names
-from prospero.training.rollouts.building import build_maker, check_rollouts, learns_from_rewards
+from prospero.training.resume_check import check_data, fingerprints, part_names
+from prospero.training.rollouts.building import build_maker, check_rollouts
 from prospero.training.run_data import build_data, prepare_data
 from prospero.training.run_facts import RunFacts
 from prospero.training.session import Session
@@ -62,8 +62,6 @@ def assemble(session: Session) -> RunParts:
     check_adapter(session.config)
     check_preferences(session.config)
     check_rollouts(session.config)
-    if session.checkpoint is not None and ranks.is_rank_zero():
-        check_mixture(session.checkpoint, mixing_of(session.config.data), own_folder=session.goes_on_in_place)
     prepared = prepare_data(session)
     if session.checkpoint is not None and ranks.is_rank_zero():
         check_data(session.checkpoint, prepared, own_folder=session.goes_on_in_place)
@@ -75,21 +73,16 @@ def assemble(session: Session) -> RunParts:
     return RunParts(session, prepared, data, module, trainer, monitor)
 
 
-def build_objective(config: TrainConfig) -> Objective:
-    """Return sum of weight x loss + sum of weight x regulariser; of pairs where a loss is."""
+def build_objective(config: TrainConfig, sources: Sequence[str] = ()) -> Objective:
+    """Return sum of weight x loss + sum of weight x regulariser; of pairs where a loss is; `sources` are told apart."""
     losses = {name: part.build() for name, part in config.loss.items()}
-    return objective_of(losses, {name: part.build() for name, part in config.regularizers.items()})
+    return objective_of(losses, {name: part.build() for name, part in config.regularizers.items()}, sources)
 
 
 def build_metrics(config: TrainConfig, data: LanguageDataModule) -> TokenMetrics:
     """Return what a validation measures."""
-    token_bytes = data.prepared.tokenizer.token_bytes()
-    facts = MetricFacts(
-        token_bytes=token_bytes,
-        seq_len=config.seq_len,
-        source_names=data.source_names,
-        by_source=data.prepared.mixture is not None,
-    )
+    sizes, names = data.prepared.tokenizer.token_bytes(), data.source_names
+    facts = MetricFacts(token_bytes=sizes, seq_len=config.seq_len, source_names=names, by_source=data.is_mixture)
     return TokenMetrics.build(config.metrics, facts)
 
 
@@ -113,14 +106,12 @@ def build_module(
     facts = {"model": network.description, "config": session.plain_config}
     facts |= {"init_from": session.source.plain()} if session.source is not None else {}
     facts |= {"parts": part_names(config), **fingerprints(prepared)}
-    model, objective, guards = network.model, build_objective(config), config.trainer.guards
+    sources = data.source_names if data.is_mixture else []
+    model, objective, guards = network.model, build_objective(config, sources), config.trainer.guards
     if session.teaching is not None:
         compute_dtype, vocabulary = session.hardware.precision.compute_dtype, prepared.tokenizer.vocab_size
         session.teaching.teach(objective.losses.values(), compute_dtype, vocabulary)
     maker = build_maker(config, prepared, data)
-    reads_text = not isinstance(objective, PreferenceObjective) and not learns_from_rewards(config)
-    if prepared.mixture is not None and reads_text:
-        objective.observe_sources(data.source_names)
     return TrainingModule(model, objective, metrics, how, guards=guards, facts=facts, fill=network.fill, maker=maker)
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from prospero.data.datamodule import LanguageDataModule
 from prospero.data.mixture.order import MixtureOrder
+from prospero.data.mixture.preparation import prepare
+from prospero.data.mixture.settings import mixing_of
 from prospero.data.mixture.training import mixture_lines
-from prospero.data.prepare import PreparedData, prepare
+from prospero.data.prepare import PreparedData
 from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.model.size import flops_per_token
@@ -15,14 +17,18 @@ from prospero.training.bounds import evaluated_sequences, max_steps
 from prospero.training.horizon import UNLIMITED_STEPS
 from prospero.training.network import Network
 from prospero.training.reference import attach_reference
+from prospero.training.resume_check import check_mixture
 from prospero.training.session import Session
 
 
 def prepare_data(session: Session) -> PreparedData:
     """Return the prepared data, made by one process for each cache folder while those that share it wait.
 
-    Raises ConfigError when machines with caches of their own have prepared different data.
+    Raises ConfigError when machines with caches of their own have prepared different data, or a checkpoint was trained
+    on another mixture.
     """
+    if session.checkpoint is not None:
+        check_mixture(session.checkpoint, mixing_of(session.config.data), own_folder=session.goes_on_in_place)
     cache = Path(session.config.outputs_dir, "data")
     prepared = one_per_folder(session.rendezvous, cache, lambda: prepare(session.config))
     session.rendezvous.same("data", {"fingerprint": prepared.fingerprint})

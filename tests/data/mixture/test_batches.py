@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from prospero.data.mixture.order import MixtureOrder
+from prospero.data.mixture.preparation import prepare
 from prospero.data.mixture.training import mixture_lines
 from prospero.data.packing.padded import PaddedPackingConfig
-from prospero.data.prepare import prepare
 from prospero.errors import ConfigError, DataError
 from tests.data.mixture.corpora import mixed
 from tests.data.test_datamodule import GLOBAL, global_batches, module, take, whole_rows

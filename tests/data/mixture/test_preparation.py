@@ -8,10 +8,11 @@ import pytest
 
 from prospero.data.describe import describe
 from prospero.data.mixture.joining import parts_of
+from prospero.data.mixture.preparation import prepare
 from prospero.data.mixture.training import training_packing
 from prospero.data.packing.best_fit import BestFitPackingConfig
 from prospero.data.packing.concat import ConcatPackingConfig
-from prospero.data.prepare import find_prepared, open_prepared, prepare
+from prospero.data.prepare import find_prepared, open_prepared
 from prospero.data.sources.files import FilesConfig
 from prospero.data.split import TailSplitConfig
 from prospero.data.tokenizer.bpe import BPETokenizerConfig

@@ -16,7 +16,8 @@ from prospero.data.mixture.joining import join
 from prospero.data.mixture.settings import MixtureConfig
 from prospero.data.mixture.shares import shares_of
 from prospero.data.mixture.tokenizer import SharedTokenizerConfig, shared_texts
-from prospero.data.prepare import PreparedData, found_prepared, open_prepared, prepare_one, what_decides
+from prospero.data.prepare import PreparedData, found_prepared, open_prepared, what_decides
+from prospero.data.prepare import prepare as prepare_source
 from prospero.data.receipt import FORMAT, digest, plain
 from prospero.data.settings import PrepareConfig
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
@@ -27,7 +28,18 @@ from prospero.log import log
 Made = TypeVar("Made")
 
 
-def prepare_mixture(config: PrepareConfig, mixture: MixtureConfig, progress: bool | None) -> PreparedData:
+def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData:
+    """Return the prepared corpus of one source or of a mixture, made now unless it lies ready in the cache.
+
+    `progress` shows bars (None: when standard error is a terminal). Raises `DataError` for text, files and disks that
+    cannot be used, ConfigError for parts that do not go together.
+    """
+    if isinstance(config.data, MixtureConfig):
+        return _mixture(config, config.data, progress)
+    return prepare_source(config, progress)
+
+
+def _mixture(config: PrepareConfig, mixture: MixtureConfig, progress: bool | None) -> PreparedData:
     """Return the joined corpora of `mixture`, which is `config.data`, made now unless they lie ready in the cache."""
     parts = {part.called: _part(config, part.settings) for part in mixture.parts}
     name = f"mixture-{digest(plain([FORMAT, *_what_decides(config, mixture, parts)]))[:16]}"
@@ -72,7 +84,7 @@ def _fill(
     prepared = {}
     for name, part in parts.items():
         log.info("Part '%s' of the mixture:", name)
-        prepared[name] = _named(name, lambda part=part: prepare_one(replace(part, tokenizer=tokenizer), progress))
+        prepared[name] = _named(name, lambda part=part: prepare_source(replace(part, tokenizer=tokenizer), progress))
     settings = what_decides(_part(config, next(iter(parts.values())).data))
     settings["tokenizer"] = plain(config.tokenizer)
     settings["source"] = {
@@ -92,7 +104,8 @@ def _learn(
     as_bytes, scratch = ByteTokenizerConfig(), folder / "bytes"
     found = [
         _named(
-            name, lambda part=part: prepare_one(replace(part, outputs_dir=str(scratch), tokenizer=as_bytes), progress)
+            name,
+            lambda part=part: prepare_source(replace(part, outputs_dir=str(scratch), tokenizer=as_bytes), progress),
         )
         for name, part in parts.items()
     ]
