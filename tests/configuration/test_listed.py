@@ -61,8 +61,3 @@ def test_a_mistake_is_one_line(text, said):
         parts(text)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_without_parts_there_is_nothing_to_mix():
-    with pytest.raises(ConfigError, match=r"The setting 'data.parts' has no value; give it as data.parts=..."):
-        compose("prepare", ["data=mixture"])

@@ -15,10 +15,7 @@ from prospero.paths import config_dir
 from prospero.plain import plain
 
 CONF = config_dir()
-NEEDS = {
-    "tokenizer/pretrained.yaml": ["tokenizer.path=tokenizer.json"],
-    "data/mixture.yaml": ["data.parts=[{data: stdlib}]"],
-}
+NEEDS = {"tokenizer/pretrained.yaml": ["tokenizer.path=tokenizer.json"]}
 """Settings without which a preset cannot be."""
 PRESETS = sorted(path.relative_to(CONF) for path in CONF.glob("*/*.yaml"))
 

@@ -9,6 +9,7 @@ import pytest
 from prospero.data.describe import describe
 from prospero.data.mixture.joining import parts_of
 from prospero.data.mixture.preparation import prepare
+from prospero.data.mixture.settings import MixtureConfig
 from prospero.data.mixture.training import training_packing
 from prospero.data.packing.best_fit import BestFitPackingConfig
 from prospero.data.packing.concat import ConcatPackingConfig
@@ -134,6 +135,14 @@ def test_one_tokenizer_is_learnt_on_all_parts_by_their_shares(tmp_path):
 def test_a_mistake_in_a_part_names_it(tmp_path):
     with pytest.raises(DataError, match=r"^data.parts, 'many': .*nowhere does not exist"):
         prepare(mixed(tmp_path, of={"many": {"settings": FilesConfig(path=str(tmp_path / "nowhere"))}}), progress=False)
+
+
+def test_without_parts_there_is_nothing_to_mix(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"data=mixture needs parts: give data.parts=\[{data: stdlib, weight: 1}, ...\]"
+    ):
+        prepare(settings(tmp_path, tmp_path, data=MixtureConfig()), progress=False)
+    assert not (tmp_path / "data").exists()
 
 
 def test_what_reads_one_source_refuses(tmp_path):

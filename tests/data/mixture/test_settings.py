@@ -18,7 +18,6 @@ def part(name, **changes):
 
 TWO = [part("a"), part("b", weight=3.0)]
 REFUSED = [
-    ({"parts": []}, "parts=[] leaves no text"),
     ({"parts": [part("a"), part("a")]}, "two parts are called 'a'"),
     ({"parts": [part("a/b")]}, "'a/b' cannot be the name of a part"),
     ({"parts": [part(f"p{n}") for n in range(65)]}, "65 parts are too many"),

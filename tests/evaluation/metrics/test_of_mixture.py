@@ -3,22 +3,36 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from prospero.batch import Batch
+from prospero.evaluation.metrics.base import MetricFacts
 from prospero.evaluation.metrics.bits_per_byte import BitsPerByteConfig
 from prospero.evaluation.metrics.collection import TokenMetrics
 from prospero.evaluation.metrics.loss import LossMetricConfig
-from tests.evaluation.metrics.test_metrics import FACTS, scores
+from prospero.objective.terms import MeasuredTokens
 
+FACTS = MetricFacts(token_bytes=np.array([1, 2, 3, 4], np.int32), seq_len=3, source_names=["a b/c", "d"])
 CHOSEN = {"loss": LossMetricConfig(), "bits_per_byte": BitsPerByteConfig()}
+
+
+def scores(rows):
+    """Return a row of two, the first of source 0, the second of source 1, each with two targets."""
+    labels = torch.tensor([[0, 1, -100], [3, -100, 2]])[rows]
+    nats = torch.tensor([[1.0, 2.0, 99.0], [3.0, 99.0, 4.0]])[rows]
+    facts = {"source_ids": torch.tensor([[0, 0, 0], [1, 1, 1]], dtype=torch.int32)[rows]}
+    inputs = {"input_ids": labels.clamp(min=0)}
+    batch = Batch(inputs=inputs, labels=labels, facts=facts, sequences=1, tokens=3, target_tokens=2)
+    return MeasuredTokens(labels != -100, nats, 10 * nats, None, None, None), batch
 
 
 def measured(facts, chosen, **of_batch):
     metrics = TokenMetrics.build(chosen, facts)
     for rows in (slice(0, 1), slice(1, 2)):
         tokens, batch = scores(rows)
-        batch.facts |= of_batch
+        batch.facts = {**batch.facts, **of_batch}
         for metric in metrics.members.values():
             metric.update(tokens, batch)
     return metrics

@@ -22,7 +22,7 @@ from prospero.data.receipt import FORMAT, digest, plain
 from prospero.data.settings import PrepareConfig
 from prospero.data.tokenizer.byte import ByteTokenizerConfig
 from prospero.data.tokenizer.tokenizer import Tokenizer
-from prospero.errors import ProsperoError
+from prospero.errors import ConfigError, ProsperoError
 from prospero.log import log
 
 Made = TypeVar("Made")
@@ -41,6 +41,8 @@ def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData
 
 def _mixture(config: PrepareConfig, mixture: MixtureConfig, progress: bool | None) -> PreparedData:
     """Return the joined corpora of `mixture`, which is `config.data`, made now unless they lie ready in the cache."""
+    if not mixture.parts:
+        raise ConfigError("data=mixture needs parts: give data.parts=[{data: stdlib, weight: 1}, ...]")
     parts = {part.called: _part(config, part.settings) for part in mixture.parts}
     name = f"mixture-{digest(plain([FORMAT, *_what_decides(config, mixture, parts)]))[:16]}"
     found = found_prepared(config.data_dir / name)

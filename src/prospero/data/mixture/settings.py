@@ -5,7 +5,7 @@ from typing import Any
 
 from prospero.data.mixture.mixing import Mixing
 from prospero.data.mixture.parts import MixturePartConfig
-from prospero.data.parts import MISSING, SourceSettings
+from prospero.data.parts import SourceSettings
 from prospero.data.sources.source import Source, SourceConfig
 from prospero.errors import ConfigError, suggest
 
@@ -19,7 +19,7 @@ STAGE = ("step", "weights")
 class MixtureConfig(SourceConfig):
     """Several corpora, each prepared by itself with one tokenizer, read in given shares."""
 
-    parts: list[MixturePartConfig] = MISSING
+    parts: list[MixturePartConfig] = field(default_factory=list)
     """The corpora: [{data: stdlib_docs, weight: 1}, {data: stdlib, weight: 3}]; each is a choice of data= with its own
     settings, and name, weight and max_epochs."""
     temperature: float | None = None
@@ -31,8 +31,6 @@ class MixtureConfig(SourceConfig):
 
     def __post_init__(self) -> None:
         SourceConfig.__post_init__(self)
-        if not self.parts:
-            raise ConfigError("parts=[] leaves no text; give [{data: stdlib, weight: 1}, ...]")
         if len(self.parts) > MOST_PARTS:
             raise ConfigError(f"{len(self.parts)} parts are too many; give {MOST_PARTS} or fewer")
         names = [part.called for part in self.parts]
@@ -67,7 +65,7 @@ class MixtureConfig(SourceConfig):
                     raise ConfigError(f"{where}.weights.{name}={weight} is no share; give 0 or a number above 0")
             before = step
         for step, weights in self.mixing().stages:
-            if not any(weights):
+            if self.parts and not any(weights):
                 raise ConfigError(f"all weights are 0 from step {step} on; give at least one part a share")
 
     def build(self) -> Source:
