@@ -28,6 +28,7 @@ PARTS: dict[str, dict[str, str]] = {
         "captions": "prospero.data.sources.captions:CaptionsConfig",
         "shapes": "prospero.data.sources.shapes:ShapesConfig",
         "sums": "prospero.data.sources.sums:SumsConfig",
+        "mixture": "prospero.data.mixture.settings:MixtureConfig",
     },
     "rendering": {
         "text": "prospero.data.rendering.text:TextRenderingConfig",
@@ -417,6 +418,12 @@ MULTIPLE = frozenset(
     {"cleaning", "loss", "regularizers", "reward", "metrics", "tasks", "analyses", "callbacks", "logger"}
 )
 """Groups in which several parts are chosen at once: `regularizers=[l2,z_loss]`."""
+
+LISTED: dict[str, tuple[str, str]] = {"data.parts": ("data", "prospero.data.mixture.parts:MixturePartConfig")}
+"""Setting that is a list of parts of a group -> the group, and the settings of each item besides those of its part.
+
+An item is written `{<group>: <name>, ...}`; the part's own settings stand beside its name, or under `settings`.
+"""
 
 BRIDGES: dict[str, str] = {
     "text_encoder": "prospero.interop.text_encoder:load_text_encoder",

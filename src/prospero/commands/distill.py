@@ -39,7 +39,8 @@ def distill(config: StoreConfig) -> int:
     from prospero import log
     from prospero.commands.init_from import begin_from
     from prospero.commands.teaching import STORE, stores_dir
-    from prospero.data.prepare import prepare
+    from prospero.data.mixture.preparation import prepare
+    from prospero.data.mixture.training import training_packing
     from prospero.training.distillation.frozen import load_teacher
     from prospero.training.distillation.writing import write_store
 
@@ -50,7 +51,7 @@ def distill(config: StoreConfig) -> int:
     if hardware.world_size > 1:
         raise ConfigError("distill uses one device; add trainer.devices=1")
     prepared = prepare(config)
-    packing = config.packing.build(prepared.splits["train"], config.seq_len)
+    packing = training_packing(prepared, config.packing, config.seq_len)
     facts = _facts(config, prepared, packing, source, hardware.precision.name)
     teacher = load_teacher(source, hardware.precision.compute_dtype, facts.vocabulary)
     name = f"{source.model['name']}-top{facts.top_k}-{facts.fingerprint[:12]}"

@@ -16,7 +16,7 @@ def prepare(config: PrepareConfig) -> int:
     """Prepare the data and print the receipt in short; the files lie in the cache folder."""
     from prospero import log
     from prospero.data.describe import describe
-    from prospero.data.prepare import prepare as prepare_now
+    from prospero.data.mixture.preparation import prepare as prepare_now
 
     log.configure()
     for line in describe(prepare_now(config)):

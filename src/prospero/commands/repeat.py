@@ -128,7 +128,7 @@ def _text(run: "Repeatable", settings: "TrainConfig", code: Path) -> str:
 
 def _check_data(run: "Repeatable") -> None:
     """Prepare the data, where they are not there yet; ConfigError when they are others than then."""
-    from prospero.data.prepare import prepare
+    from prospero.data.mixture.preparation import prepare
     from prospero.log import log
 
     found = prepare(run.config).fingerprint

@@ -38,9 +38,9 @@ def show_batch(config: ShowBatchConfig) -> int:
 
     from prospero import log
     from prospero.commands.init_from import begin_from
+    from prospero.data.mixture.preparation import prepare
+    from prospero.data.mixture.training import training_order, training_packing
     from prospero.data.packing.apart import say_if_examples_mix
-    from prospero.data.prepare import prepare
-    from prospero.data.sampler import SequenceOrder
     from prospero.data.shown_batch import lines, rows
 
     log.configure()
@@ -49,10 +49,10 @@ def show_batch(config: ShowBatchConfig) -> int:
     with torch.device("meta"):
         model = config.model.build(vocab_size=prepared.tokenizer.vocab_size, max_seq_len=config.seq_len)
     say_if_examples_mix(prepared.splits["train"], config.packing, document_ids=model.reads_document_ids)
-    packing = config.packing.build(prepared.splits["train"], config.seq_len)
-    n = len(packing) if config.train_sequences is None else min(len(packing), config.train_sequences)
-    first = (config.step - 1) * config.global_batch_size
-    indices = SequenceOrder(n, config.seed)(first, first + config.global_batch_size)
+    packing = training_packing(prepared, config.packing, config.seq_len)
+    size, limit = config.global_batch_size, config.train_sequences
+    order = training_order(prepared, packing, sequences=limit, step_size=size, seed=config.seed)
+    indices = order((config.step - 1) * size, config.step * size)
     found = rows(packing.read(indices), prepared.tokenizer.eot_id)
     for line in lines(found, prepared.tokenizer, colour=sys.stdout.isatty(), shown=config.shown_sequences):
         print(line)

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf, open_dict
 
 from prospero import registry, secret_values
-from prospero.configuration import guard, repeated, whole_numbers
+from prospero.configuration import guard, listed, repeated, whole_numbers
 from prospero.configuration.inherited import leave_to_source
 from prospero.configuration.schema import schema
 from prospero.configuration.written import join, remember_from_environment
@@ -154,10 +154,19 @@ def _typed_node(node: Any, path: str) -> Any:
         _refuse_untyped(node, path)
         return {key: _typed_node(_value(node, key, path), join(path, key)) for key in node}
     if isinstance(node, ListConfig):
+        if path in registry.LISTED:
+            return [_listed(_value(node, i, path), path, f"{path}[{i}]") for i in range(len(node))]
         return [_typed_node(_value(node, i, path), f"{path}[{i}]") for i in range(len(node))]
     if isinstance(node, enum.Enum):
         return real_class(type(node))[node.name]
     return node
+
+
+def _listed(item: Any, path: str, place: str) -> Any:
+    """Return an item of a list of parts as its settings, with those of the part that it chooses."""
+    written = OmegaConf.to_container(item, resolve=True) if isinstance(item, DictConfig) else item
+    node = listed.read(written, path, lambda group, name: composed("prepare", [f"{group}={name}"])[group], place)
+    return _typed_node(node, place)
 
 
 def _typed_part(node: DictConfig, light: Any, path: str) -> Any:

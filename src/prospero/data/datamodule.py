@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from prospero.batch import IGNORE_INDEX, Batch
 from prospero.data.material import PICTURES
+from prospero.data.mixture.training import TrainingOrder, training_order, training_packing
 from prospero.data.packing.apart import say_if_examples_mix
 from prospero.data.packing.evaluation import evaluation_packing
 from prospero.data.packing.packing import Packing
 from prospero.data.packing.padded import PaddedPackingConfig
 from prospero.data.parts import AugmentationSettings, PackingSettings
 from prospero.data.prepare import PreparedData
-from prospero.data.sampler import SequenceOrder, SkippedRanges
+from prospero.data.sampler import SkippedRanges
 from prospero.data.side_file import side_rows
 from prospero.data.unknown import bytes_per_unknown
 from prospero.data.workers import start_worker
@@ -91,8 +92,9 @@ class LanguageDataModule(L.LightningDataModule):
             )
         say_if_examples_mix(train, packing, document_ids=document_ids)
         check_pictures(prepared, image_shape, packing)
-        self.train_packing = packing.build(train, seq_len)
+        self.train_packing = training_packing(prepared, packing, seq_len)
         self.train_sequences = train_sequences
+        self.training_order()  # settings that do not go together are told at once
         self.augmentation = augmentation.build(train, seed)
         self._facts: dict[str, dict[str, np.ndarray]] = {}
         self._packings: dict[str, Packing] = {}
@@ -130,6 +132,21 @@ class LanguageDataModule(L.LightningDataModule):
     def source_names(self) -> list[str]:
         """The sources of the corpus, those with the most text first; `source_ids` of a batch are places in it."""
         return self.prepared.receipt["sources"]
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether training reads several corpora in given shares; batches say then whose text they are."""
+        return self.prepared.mixture is not None
+
+    def training_order(self) -> TrainingOrder:
+        """Return the order in which training reads the sequences of `train_packing`."""
+        return training_order(
+            self.prepared,
+            self.train_packing,
+            sequences=self.train_sequences,
+            step_size=self.global_batch_size,
+            seed=self.seed,
+        )
 
     def packing_of(self, split: str) -> Packing:
         """Return the sequences of a split, all of them: of `train` as training packs it."""
@@ -190,7 +207,7 @@ class LanguageDataModule(L.LightningDataModule):
 
     def sequences_between(self, first: int, last: int) -> np.ndarray:
         """Return the numbers, in the training packing, of the consumed sequences [first, last), in their order."""
-        order = SequenceOrder(self.sequences_per_epoch, self.seed)
+        order = self.training_order()
         parts = [order(start, stop) for start, stop in self.skipped.runs(first, last)]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
@@ -277,7 +294,8 @@ class TrainBatches(Dataset[Batch]):
         self.packing, self.augmentation = data.train_packing, data.augmentation
         self.document_ids, self.training_facts = data.training_document_ids, data.training_facts
         self.side = data.prepared.side.get("train", {})
-        self.order = SequenceOrder(data.sequences_per_epoch, data.seed)
+        self.order = data.training_order()
+        self.of_sources = data.is_mixture
         self.start, self.size, self.micro_batch_size = start, data.global_batch_size, data.micro_batch_size
         self.rank, self.world_size, self.accumulate = data.rank, data.world_size, data.accumulate
         self.skipped, self.facts = data.skipped, data.facts_of("train")
@@ -300,6 +318,8 @@ class TrainBatches(Dataset[Batch]):
         arrays |= side_rows(self.side, self.packing, sequences)
         batch = _batch(arrays, self.document_ids, target_tokens=self._targets, sequences=self.size)
         batch.facts = _rows(self.facts, sequences)
+        if self.of_sources:
+            batch.facts["source_ids"] = torch.from_numpy(self.packing.source_ids(sequences))
         if self.training_facts is not None:
             batch.facts |= {name: torch.from_numpy(array) for name, array in self.training_facts(sequences).items()}
         return batch

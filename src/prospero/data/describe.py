@@ -27,6 +27,12 @@ def receipt_lines(receipt: Mapping[str, Any]) -> list[str]:
     lines += [f"  repaired    {count:,} x {reason}" for reason, count in receipt["repairs"].items()]
     for name, row in receipt["splits"].items():
         lines.append(f"{name:<13} {row['tokens']:,} tokens, {row['bytes'] / 1e6:.2f} MB")
+    for name, part in receipt.get("parts", {}).items():
+        train = part["splits"]["train"]
+        lines.append(
+            f"part {name:<8} {train['tokens']:,} tokens of train, {train['bytes'] / 1e6:.2f} MB; bigram model of it "
+            f"alone {part['bigram_bits_per_byte']:.3f} bits per byte"
+        )
     if planted := receipt.get("canaries"):
         lines.append(f"canaries      {planted['count']:,} secrets, {planted['copies']:,} copies of each, in train")
     if said := describe_unknown(receipt["splits"]):

@@ -22,6 +22,7 @@ from prospero.data.cleaning.step import Drop
 from prospero.data.dedup.dedup import Dedup
 from prospero.data.encoding import SplitEncoder
 from prospero.data.material import Examples, Material, PicturedExamples, Texts
+from prospero.data.mixture.mixing import Mixing
 from prospero.data.parts import CleaningSettings, IdentifiedSettings, SourceSettings
 from prospero.data.progress import StageClock
 from prospero.data.receipt import FILE as RECEIPT
@@ -65,6 +66,8 @@ class PreparedData:
     splits: dict[str, TokenShards]
     side: dict[str, dict[str, SideFile]] = field(default_factory=dict)
     """Split -> name -> what stands beside its tokens, an array for each document: pictures."""
+    mixture: Mixing | None = None
+    """In which shares training reads the parts of a joined corpus; None for one corpus, or where nobody trains."""
 
     @property
     def fingerprint(self) -> str:
@@ -84,6 +87,8 @@ class PreparedData:
 
 def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData:
     """Return the prepared corpus, made now unless it lies ready in the cache, and say what its tokenizer cannot write.
+
+    It is of one source; `data.mixture.preparation.prepare` is that of one or several.
 
     `progress` shows bars (None: when standard error is a terminal). Raises `DataError` for text, files and disks that
     cannot be used.
@@ -110,11 +115,11 @@ def _found_or_made(config: PrepareConfig, progress: bool | None) -> PreparedData
         )
     key += [found] if rendering is not None and (found := rendering.identity()) else []
     name = f"{source_name(config.data)}-{digest(plain(key))[:16]}"
-    found = _open_if_there(config.data_dir / name)
+    found = found_prepared(config.data_dir / name)
     if found is not None:
         return found
     with readable_errors(config.data_dir), locked(config.data_dir, name):
-        found = _open_if_there(config.data_dir / name)  # made by the process that held the lock
+        found = found_prepared(config.data_dir / name)  # made by the process that held the lock
         if found is not None:
             return found
         log.info("Preparing %s.", source.describe())
@@ -194,7 +199,7 @@ def source_name(config: SourceSettings) -> str:
     return words.lower()
 
 
-def _open_if_there(directory: Path) -> PreparedData | None:
+def found_prepared(directory: Path) -> PreparedData | None:
     """Open prepared data; None when there are none, or when they are damaged (which is said)."""
     if not directory.is_dir():
         return None

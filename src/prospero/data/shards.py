@@ -25,6 +25,8 @@ HEADER = struct.Struct("<8sIIQQQQ16x")
 """Magic, version, bytes per token, tokens, documents, UTF-8 bytes of the text, characters of the text."""
 ENDS_IN_MEMORY = 2**16
 """Document ends that are held before they are written out."""
+COPIED_AT_ONCE = 2**20
+"""Tokens that are copied at a time from other shards."""
 
 
 class TokenShards:
@@ -127,6 +129,30 @@ class ShardWriter:
         self._sources.append(source)
         if len(self._ends) >= ENDS_IN_MEMORY:
             self._flush_ends()
+
+    def append(self, other: TokenShards, source: int) -> None:
+        """Append all documents of `other` as documents of `source`; its last one gets a separator if it has none."""
+        before = np.uint64(self.n_tokens - 1)  # the first token of `other` is the separator that stands here already
+        for start in range(1, other.n_tokens, COPIED_AT_ONCE):
+            tokens = other.tokens(start, min(start + COPIED_AT_ONCE, other.n_tokens))
+            self._raw(tokens.astype(self._dtype, copy=False).tobytes())
+            self.n_tokens += len(tokens)
+            if self.targets is not None:
+                assert other.targets is not None, "all parts of a corpus are examples, or none"
+                self.targets.add_marks(other.targets[start : start + len(tokens)])
+        was_cut = int(other.all_tokens[-1]) != int(self._eot[0])
+        if was_cut:
+            self._write(self._eot, target=False)
+        for start in range(0, other.n_documents, ENDS_IN_MEMORY):
+            ends = (other.document_ends[start : start + ENDS_IN_MEMORY] + before).tolist()
+            self._ends.extend(ends)
+            self._sources.extend([source] * len(ends))
+            if was_cut and start + len(ends) == other.n_documents:
+                self._ends[-1] += 1
+            self._flush_ends()
+        self.n_documents += other.n_documents
+        self.n_bytes += other.n_bytes
+        self.n_characters += other.n_characters
 
     def close(self, final_sources: np.ndarray | None = None) -> str:
         """Write ends, sources and header, make the file durable, and return its digest.

@@ -26,6 +26,13 @@ class TargetWriter:
         self._file.write(marks)
         self.n_targets += n_tokens * target
 
+    def add_marks(self, marks: np.ndarray) -> None:
+        """Mark the next tokens one by one, bool [n]."""
+        content = marks.tobytes()
+        self.digest.update(content)
+        self._file.write(content)
+        self.n_targets += int(marks.sum())
+
     def plain(self) -> dict[str, Any]:
         """Return what the receipt says of the file."""
         return {"targets": self.path.name, "targets_digest": self.digest.hexdigest(), "target_tokens": self.n_targets}

@@ -18,7 +18,7 @@ Every entry of `parts` follows the same rule (sum over micro-steps, mean over ra
 call names the same parts.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from prospero.batch import Batch
 from prospero.errors import ConfigError, DataError
+from prospero.objective.by_source import observed_by_source
 from prospero.objective.losses.base import Loss
 from prospero.objective.regularizers.base import (
     HiddenRegularizer,
@@ -85,6 +86,10 @@ class Objective:
         self._bound = False
         self._forward: Callable[..., tuple[Tensor, Tensor, Tensor]] = self._forward_and_sums
         self._term_sums: Callable[..., Tensor] = term_sums
+
+    def observe_sources(self, names: Sequence[str]) -> None:
+        """Log the losses of training by the source of the text, too; batches have `source_ids`, places in `names`."""
+        self._observed |= observed_by_source(names, self.losses, [*self.losses, *self.regularizers])
 
     def bind(self, model: nn.Module) -> None:
         """Let the parameter regularisers take their parameters from `model`: the decayed ones, as weight decay does.

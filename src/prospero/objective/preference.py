@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from prospero.batch import IGNORE_INDEX, Batch
 from prospero.errors import ConfigError
 from prospero.objective.losses.base import Loss
+from prospero.objective.losses.grpo import GRPO
 from prospero.objective.losses.pair import PairLoss, PairScores
 from prospero.objective.objective import Objective
 from prospero.objective.regularizers.base import Regularizer, TokenRegularizer
@@ -154,10 +155,19 @@ class PreferenceObjective(Objective):
             return output.hidden, (stacked * weights).sum(), stacked, _observed_sums(rewards, real)
 
 
-def objective_of(losses: Mapping[str, Loss], regularizers: Mapping[str, Regularizer]) -> Objective:
-    """Return the objective that these losses make: of pairs where one of them is of pairs, else of tokens."""
-    of_pairs = any(isinstance(loss, PairLoss) for loss in losses.values())
-    return (PreferenceObjective if of_pairs else Objective)(losses, regularizers)
+def objective_of(
+    losses: Mapping[str, Loss], regularizers: Mapping[str, Regularizer], sources: Sequence[str] = ()
+) -> Objective:
+    """Return the objective that these losses make: of pairs where one of them is of pairs, else of tokens.
+
+    The losses of tokens are logged by `sources` too, but where the model writes its own text, which is of none.
+    """
+    if any(isinstance(loss, PairLoss) for loss in losses.values()):
+        return PreferenceObjective(losses, regularizers)
+    objective = Objective(losses, regularizers)
+    if not any(isinstance(loss, GRPO) for loss in losses.values()):
+        objective.observe_sources(sources)
+    return objective
 
 
 def answer_masks(labels: Tensor, document_ids: Tensor) -> Tensor:

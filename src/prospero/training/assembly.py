@@ -1,6 +1,7 @@
 """A run's parts, built from its settings: data, model, objective, metrics, module, trainer."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import lightning as L
@@ -72,16 +73,16 @@ def assemble(session: Session) -> RunParts:
     return RunParts(session, prepared, data, module, trainer, monitor)
 
 
-def build_objective(config: TrainConfig) -> Objective:
-    """Return sum of weight x loss + sum of weight x regulariser; of pairs where a loss is."""
+def build_objective(config: TrainConfig, sources: Sequence[str] = ()) -> Objective:
+    """Return sum of weight x loss + sum of weight x regulariser; of pairs where a loss is; `sources` are told apart."""
     losses = {name: part.build() for name, part in config.loss.items()}
-    return objective_of(losses, {name: part.build() for name, part in config.regularizers.items()})
+    return objective_of(losses, {name: part.build() for name, part in config.regularizers.items()}, sources)
 
 
 def build_metrics(config: TrainConfig, data: LanguageDataModule) -> TokenMetrics:
     """Return what a validation measures."""
-    token_bytes = data.prepared.tokenizer.token_bytes()
-    facts = MetricFacts(token_bytes=token_bytes, seq_len=config.seq_len, source_names=data.source_names)
+    sizes, names = data.prepared.tokenizer.token_bytes(), data.source_names
+    facts = MetricFacts(token_bytes=sizes, seq_len=config.seq_len, source_names=names, by_source=data.is_mixture)
     return TokenMetrics.build(config.metrics, facts)
 
 
@@ -105,7 +106,8 @@ def build_module(
     facts = {"model": network.description, "config": session.plain_config}
     facts |= {"init_from": session.source.plain()} if session.source is not None else {}
     facts |= {"parts": part_names(config), **fingerprints(prepared)}
-    model, objective, guards = network.model, build_objective(config), config.trainer.guards
+    sources = data.source_names if data.is_mixture else []
+    model, objective, guards = network.model, build_objective(config, sources), config.trainer.guards
     if session.teaching is not None:
         compute_dtype, vocabulary = session.hardware.precision.compute_dtype, prepared.tokenizer.vocab_size
         session.teaching.teach(objective.losses.values(), compute_dtype, vocabulary)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prospero import registry
 from prospero.checkpoints.run_checkpoints import Checkpoint, readable_damage
+from prospero.data.mixture.mixing import Mixing
 from prospero.errors import ConfigError
 from prospero.log import log
 from prospero.plain import flat, plain
@@ -142,6 +143,27 @@ def check_data(checkpoint: Checkpoint, prepared: "PreparedData", *, own_folder: 
     log.warning("training goes on with %s; the best of before does not count any more", what)
 
 
+def check_mixture(checkpoint: Checkpoint, mixing: Mixing | None, *, own_folder: bool) -> None:
+    """Raise ConfigError where a mixture would be read in other shares than the checkpoint's; ask before preparing.
+
+    What has been read of each part follows from the shares and the step alone; with others it would be another text.
+    """
+    then, now = checkpoint.memory.get("mixture"), None if mixing is None else mixing.plain()
+    if then is None or now is None or then == now:  # one corpus or several: the tokens differ, which is told by them
+        return
+    before, after = flat(then), flat(now)
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    changed = ", ".join(
+        str(Change(f"data {name}", before.get(name, _NOTHING), after.get(name, _NOTHING))) for name in names
+    )
+    if own_folder:
+        raise ConfigError(
+            f"{checkpoint.path} was trained on another mixture: {changed}; go on with the shares of then, or "
+            f"branch off: run_dir=<new folder> resume={checkpoint.path}"
+        )
+    log.warning("training goes on with another mixture, as if it had been read in these shares before: %s", changed)
+
+
 def same_data(memory: Mapping[str, Any], prepared: "PreparedData") -> bool:
     """Whether a checkpoint was trained on the tokens of `prepared`, whatever way they came about."""
     known = memory.get("data_digests")
@@ -159,6 +181,7 @@ def fingerprints(prepared: "PreparedData") -> dict[str, Any]:
         "data_fingerprint": prepared.fingerprint,
         "data_digests": digests(prepared),
         "tokenizer_fingerprint": prepared.tokenizer.fingerprint(),
+        **({} if prepared.mixture is None else {"mixture": prepared.mixture.plain()}),
     }
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from prospero.objective.by_source import means_by_source
 from prospero.processes.ranks import sum_over_ranks
 
 
@@ -33,7 +34,8 @@ class StepNumbers:
             values = _over_ranks(self._parts, world_size)
             metrics["train/loss"] = sum(values.values())
             metrics.update({f"train/loss/{name}": value for name, value in values.items() if len(names) > 1})
-            metrics.update({f"train/{name}": value for name, value in _over_ranks(self._observed, world_size).items()})
+            observed = means_by_source(_over_ranks(self._observed, world_size))
+            metrics.update({f"train/{name}": value for name, value in observed.items()})
         self._parts, self._observed = [], []
         metrics["train/lr"] = float(self.lr)
         if self.grad_norm is not None:

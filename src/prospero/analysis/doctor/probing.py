@@ -1,5 +1,6 @@
 """Opens the last checkpoint of a run, and the training data that come after it, and measures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from prospero.batch import Batch
 from prospero.checkpoints.model_folder import load_model
 from prospero.checkpoints.run_checkpoints import RunCheckpoints
 from prospero.data.datamodule import LanguageDataModule
+from prospero.data.mixture.mixing import Mixing
 from prospero.data.packing.best_fit import PiecePacking
 from prospero.data.prepare import find_prepared, open_prepared
 from prospero.model.base import LanguageModel
@@ -64,10 +66,13 @@ def probe(run: RunFolder, data_dir: Path, *, sequences: int, device: str = "cpu"
 
 def _data(folder: Path, memory: Any, model: LanguageModel, sequences: int) -> LanguageDataModule:
     """The run's own training sequences, those that it would have read next."""
-    config = memory["config"]
+    config, mixture = memory["config"], memory.get("mixture")
+    prepared = open_prepared(folder)
+    if mixture is not None:
+        prepared = replace(prepared, mixture=Mixing.from_plain(mixture))
     size = max(1, sequences // MICRO_BATCHES)
     data = LanguageDataModule(
-        open_prepared(folder),
+        prepared,
         packing=_part(memory, "packing"),
         augmentation=_part(memory, "augmentation"),
         seq_len=config["seq_len"],

@@ -28,6 +28,8 @@ class MetricFacts:
     """The sources of the text, in the order of the numbers in `batch.facts["source_ids"]`."""
     outputs_dir: str = "outputs"
     """The folder that holds the runs: a metric may score with a model of one."""
+    by_source: bool = False
+    """Whether the text is a mixture, of which loss and bits per byte are shown of each source."""
 
 
 class TokenMetric(Metric):
@@ -45,6 +47,8 @@ class TokenMetric(Metric):
     """Which of `predicted`, `entropy` and `logits` of MeasuredTokens it reads."""
     of_pairs: bool = False
     """Whether it measures pairs of a chosen and a rejected answer, which a loss of pairs alone makes."""
+    published: str | None = None
+    """The name under which it is published; None: the one under which it was chosen."""
     parts: tuple[str, ...] = ()
     """The names of what `compute` returns when it returns several numbers."""
 

@@ -12,6 +12,7 @@ from prospero.evaluation.measurement import Measurement
 from prospero.evaluation.metrics.base import MetricFacts, TokenMetric
 from prospero.evaluation.metrics.bits_per_byte import BitsPerByteConfig
 from prospero.evaluation.metrics.loss import LossMetric, LossMetricConfig
+from prospero.evaluation.metrics.of_mixture import metrics_of_parts
 from prospero.evaluation.metrics.perplexity import PerplexityConfig
 from prospero.evaluation.metrics.text_base import TextMetric
 from prospero.evaluation.monitor import Monitor
@@ -77,6 +78,10 @@ def _not_measured(name: str, known: list[str]) -> ConfigError:
     )
 
 
+def _published(name: str, parts: Sequence[str]) -> list[str]:
+    return [f"val/{name}/{part}" for part in parts] or [f"val/{name}"]
+
+
 class TokenMetrics(nn.Module):
     """Named metrics of tokens; `val/<name>`, or `val/<name>/<part>` for those that return several numbers."""
 
@@ -93,7 +98,8 @@ class TokenMetrics(nn.Module):
         """
         chosen = EARLIER if settings is None else settings
         built = {name: part.build(facts) for name, part in chosen.items()}
-        return cls({name: metric for name, metric in built.items() if isinstance(metric, TokenMetric)})
+        of_tokens = {name: metric for name, metric in built.items() if isinstance(metric, TokenMetric)}
+        return cls(of_tokens | metrics_of_parts([*built], facts))
 
     @property
     def members(self) -> dict[str, TokenMetric]:
@@ -109,7 +115,7 @@ class TokenMetrics(nn.Module):
         """Return every number by the name under which it is published; a collective."""
         found: dict[str, float] = {}
         for name, metric in self.members.items():
-            value = metric.compute()
+            value, name = metric.compute(), metric.published or name
             if isinstance(value, dict):
                 found |= {f"{split}/{name}/{part}": float(number) for part, number in value.items()}
             else:
@@ -119,9 +125,7 @@ class TokenMetrics(nn.Module):
     def names(self) -> list[str]:
         """Return the names of all numbers of a validation."""
         return [
-            name
-            for key, metric in self.members.items()
-            for name in ([f"val/{key}/{part}" for part in metric.parts] or [f"val/{key}"])
+            name for key, metric in self.members.items() for name in _published(metric.published or key, metric.parts)
         ]
 
     def higher_is_better(self) -> list[str]:
