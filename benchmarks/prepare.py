@@ -133,7 +133,7 @@ def bare_seconds(prepared: PreparedData) -> dict[str, float]:
 
 def tiktoken_encoder(inner: tokenizers.Tokenizer) -> Callable[[list[str]], Sequence[Any]]:
     """Return tiktoken's core with the merges of `inner`, whose ids must be in their order."""
-    import tiktoken
+    import tiktoken  # pyright: ignore[reportMissingImports] - of no extra, this comparison alone asks for it
 
     description = json.loads(inner.to_str())
     byte_of, special = byte_alphabet(), {token["content"] for token in description["added_tokens"]}

@@ -14,8 +14,10 @@ class Sketch(Protocol):
 class Dedup(Protocol):
     """Remembers texts."""
 
-    sketch: Sketch
-    """What `keep` wants to know of a text."""
+    @property
+    def sketch(self) -> Sketch:
+        """What `keep` wants to know of a text."""
+        ...
 
     def keep(self, text: str, sketch: bytes, document_id: str) -> str | None:
         """Return what is kept of a text, the same object where that is all, and remember it; None for a copy.
