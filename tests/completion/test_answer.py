@@ -75,7 +75,8 @@ def test_the_settings_are_those_of_the_chosen_part():
     assert "model.locked_dropout=" not in texts("prospero train model.")
     assert "optimizer.betas=" in texts("prospero train experiment=770m optimizer.")
     assert "optimizer.betas=" not in texts("prospero train optimizer.")
-    assert texts("prospero train data.pa") == [] and texts("prospero train data=files data.pa") == ["data.path="]
+    assert texts("prospero train data.pa") == []
+    assert texts("prospero train data=files data.pa") == ["data.path=", "data.paths="]
 
 
 def test_groups_of_several():
