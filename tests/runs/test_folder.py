@@ -14,8 +14,18 @@ RUN = RunFolder(Path("run"))
 PLACES = [name for name, member in vars(RunFolder).items() if isinstance(member, property) and "holds" not in name]
 NAMES = {getattr(RUN, place).name for place in PLACES} - {"tokenizer.json", "receipt.json", ".lock"}
 """Of these three, each is a file of other folders as well: of a tokenizer, of prepared data, of a cache."""
-WORDS = {"adapter", "model", "checkpoints", "wandb", "tensorboard", "evaluations", "analyses", "dynamics"}
-"""Of these, each is a word of the settings too; as a file it follows a slash."""
+WORDS = {
+    "adapter",
+    "model",
+    "checkpoints",
+    "wandb",
+    "tensorboard",
+    "evaluations",
+    "analyses",
+    "dynamics",
+    "tokenizer_report",
+}
+"""Of these, each is a word of the settings or a verb too; as a file it follows a slash."""
 OWN = {"runs/folder.py", "model/numerics.py"}
 """The place itself; a file in the user's own cache."""
 
