@@ -25,7 +25,7 @@ class SourceCodeConfig:
     """Largest mean length of lines, in characters; null means no limit."""
     min_alphanumeric: float = 0.25
     """Smallest share of letters and digits among all characters."""
-    min_letters_per_token: float = 1.5
+    min_letters_to_tokens: float = 1.5
     """Smallest number of letters for each token, a run of letters and digits or of other signs."""
     xml: bool = False
     """Keep files that begin with an XML declaration."""
@@ -58,6 +58,6 @@ class SourceCode:
         letters, digits, _ = character_classes(text)
         if letters + digits < config.min_alphanumeric * len(text):
             return Drop("too few letters and digits")
-        if letters < config.min_letters_per_token * sum(1 for _ in _TOKENS.finditer(text)):
+        if letters < config.min_letters_to_tokens * sum(1 for _ in _TOKENS.finditer(text)):
             return Drop("too few letters for each token")
         return text
