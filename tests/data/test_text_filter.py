@@ -87,12 +87,22 @@ def head(**changes: object) -> dict[str, str]:
         (head(format=2), 8, "is a filter of format 2, not 1"),
         (head(), 7, r"has \(7,\) weights, not 2\^3"),
         ({"filter": "{"}, 8, "is damaged"),
+        (head(features={}), 8, r"has \(8,\) weights, not 2\^18"),
+        (head(features={"letter": [2]}), 8, "is damaged"),
+        (head(features={"letters": [2], "bits": 99}), 8, "is damaged"),
+        (head(facts=3), 8, "is damaged"),
     ],
 )
 def test_a_file_that_is_something_else(tmp_path, metadata, size, said):
     tensors = {"weight": np.zeros(size, np.float32), "bias": np.zeros(1)}
     save_file(tensors, tmp_path / "f.safetensors", metadata=metadata)
     with pytest.raises(DataError, match=said):
+        load_filter(tmp_path / "f.safetensors")
+
+
+def test_a_file_without_a_bias(tmp_path):
+    save_file({"weight": np.zeros(8, np.float32)}, tmp_path / "f.safetensors", metadata=head())
+    with pytest.raises(DataError, match="is damaged"):
         load_filter(tmp_path / "f.safetensors")
 
 

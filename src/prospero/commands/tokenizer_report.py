@@ -113,7 +113,8 @@ def _place(config: TokenizerReportConfig) -> Path:
 def _prepared(config: TokenizerReportConfig) -> "PreparedData":
     """Return the data that are looked at; ConfigError when a run's are not here."""
     from prospero.commands.opening import ModelPlace
-    from prospero.data.prepare import find_prepared, open_prepared, prepare
+    from prospero.data.mixture.preparation import prepare
+    from prospero.data.prepare import find_prepared, open_prepared
 
     if config.run is None:
         return prepare(PrepareConfig(**_settings(config)))
@@ -166,7 +167,7 @@ def _small_model(
     """Train the smallest model with this tokenizer, on the same text as the others; return what came of it."""
     from prospero.commands.train import train
     from prospero.configuration.compose import compose
-    from prospero.data.prepare import prepare
+    from prospero.data.mixture.preparation import prepare
     from prospero.runs.result import read_result
 
     settings: dict[str, Any] = {**_settings(config), "tokenizer": tokenizer}

@@ -5,14 +5,13 @@ streams past it: memory depends on the texts alone. A run is known by 64 bits; a
 false match comes once in two thousand passes.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
 
-from prospero.data.cleaning.words import unspaced_letters
+from prospero.data.cleaning.words import word_pattern
 from prospero.data.shards import TokenShards
 from prospero.data.tokenizer.tokenizer import Tokenizer
 
@@ -21,8 +20,6 @@ BLOCK = 2**20
 _FACTOR = np.uint64(0xD1342543DE82EF95)
 _FILTER_BITS = 20
 _SHIFT = np.uint64(64 - _FILTER_BITS)
-_WORDS = re.compile(r"\w+")
-_WORDS_AND_LETTERS = re.compile(rf"[{unspaced_letters()}]|[^\W{unspaced_letters()}]+")
 
 
 def run_hashes(ids: np.ndarray, n: int) -> np.ndarray:
@@ -54,10 +51,6 @@ def blocks(shards: TokenShards, n: int, most_tokens: int | None = None) -> Itera
         yield shards.tokens(start, start + BLOCK + n - 1)
 
 
-def _words(low: str) -> re.Pattern[str]:
-    return _WORDS if low.isascii() else _WORDS_AND_LETTERS  # the same words for ASCII, at twice the speed
-
-
 class WordNumbers:
     """Texts as numbers of their words, letters' case and all but letters, digits and underscores left out.
 
@@ -71,13 +64,13 @@ class WordNumbers:
     def wanted(self, text: str) -> np.ndarray:
         """Return the numbers of a wanted text's words, new ones for those that are new."""
         low = text.casefold()
-        words = _words(low).findall(low)
+        words = word_pattern(low).findall(low)
         return np.array([self._numbers.setdefault(word, len(self._numbers) + 1) for word in words], np.int64)
 
     def of(self, text: str) -> np.ndarray:
         """Return the numbers of any text's words."""
         low = text.casefold()
-        words = _words(low).findall(low)
+        words = word_pattern(low).findall(low)
         return np.fromiter(map(self._numbers.get, words, repeat(0)), np.int64, len(words))
 
     @staticmethod
@@ -85,7 +78,7 @@ class WordNumbers:
         """Return where each of a text's words begins and ends in it, in characters."""
         ends = np.cumsum([0, *(len(sign.casefold()) for sign in text)])  # a letter's small form may be two letters
         low = text.casefold()
-        found = [match.span() for match in _words(low).finditer(low)]
+        found = [match.span() for match in word_pattern(low).finditer(low)]
         starts = np.searchsorted(ends, [start for start, _ in found], side="right") - 1
         stops = np.searchsorted(ends, [end for _, end in found], side="left")
         return list(zip(starts.tolist(), stops.tolist()))

@@ -88,10 +88,8 @@ class PreparedData:
 def prepare(config: PrepareConfig, progress: bool | None = None) -> PreparedData:
     """Return the prepared corpus, made now unless it lies ready in the cache, and say what its tokenizer cannot write.
 
-    It is of one source; `data.mixture.preparation.prepare` is that of one or several.
-
-    `progress` shows bars (None: when standard error is a terminal). Raises `DataError` for text, files and disks that
-    cannot be used.
+    It is of one source; `data.mixture.preparation.prepare` is that of one or several. `progress` shows bars (None: when
+    standard error is a terminal). Raises `DataError` for text, files and disks that cannot be used.
     """
     prepared = _found_or_made(config, progress)
     say_unknown(prepared.receipt["splits"])
@@ -269,10 +267,9 @@ class _Preparation:
         self.canaries = None if planting is None else planting.write(folder)
         spool.remove()
         self.material.close()
-        found = self.dedup.report()
-        self.dedup.close()
         self.tokenizer.save(folder / "tokenizer.json")
-        write_receipt(folder, self._receipt(folder, encoder) | ({"dedup": found} if found else {}))
+        write_receipt(folder, self._receipt(folder, encoder, self.dedup.report()))
+        self.dedup.close()
 
     def _cleaned(self, advance: Callable[[int], None] = lambda n_bytes: None) -> Iterator[tuple[str, str]]:
         """Yield the content and the source of each document that is kept."""
@@ -349,7 +346,7 @@ class _Preparation:
         if "test" not in found and self.split.makes_test:
             log.warning("The split left nothing for the final test (%d documents).", self.counts.documents["kept"])
 
-    def _receipt(self, folder: Path, encoder: SplitEncoder) -> dict[str, Any]:
+    def _receipt(self, folder: Path, encoder: SplitEncoder, of_dedup: dict[str, Any]) -> dict[str, Any]:
         tokenizer = self.tokenizer
         assert tokenizer is not None, "a receipt is written after the tokens"
         with self.clock.stage("bigram baseline"):
@@ -385,6 +382,7 @@ class _Preparation:
             "sources": encoder.sources,
             "bigram_bits_per_byte": round(baseline, 4),
             "seconds": self.clock.seconds,
+            **({"dedup": of_dedup} if of_dedup else {}),
         }
 
     def _of_examples(self) -> dict[str, Any]:

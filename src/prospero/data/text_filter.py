@@ -108,10 +108,14 @@ def load_filter(path: Path) -> TextFilter:
         raise DataError(f"{path} is no filter of texts; prospero train_filter makes one")
     if head.get("format") != FORMAT:
         raise DataError(f"{path} is a filter of format {head.get('format')}, not {FORMAT}; train it again")
-    config = FeaturesConfig(**head["features"])
-    if tensors["weight"].shape != (2**config.bits,):
-        raise DataError(f"{path} has {tensors['weight'].shape} weights, not 2^{config.bits}; train the filter again")
-    return TextFilter(config, tensors["weight"], float(tensors["bias"][0]), head["facts"])
+    try:
+        config = FeaturesConfig(**head["features"])
+        weight, (bias,), facts = tensors["weight"], tensors["bias"].tolist(), dict(head["facts"])
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise DataError(f"{path} is damaged (something is missing in it); train the filter again") from error
+    if weight.shape != (2**config.bits,) or weight.dtype != np.float32:
+        raise DataError(f"{path} has {weight.shape} weights, not 2^{config.bits}; train the filter again")
+    return TextFilter(config, weight, float(bias), facts)
 
 
 def train_filter(good: Sequence[str], bad: Sequence[str], config: FeaturesConfig, *, l2: float) -> TextFilter:

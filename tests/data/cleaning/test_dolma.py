@@ -130,6 +130,7 @@ def test_copied_runs_of_five_words(words, expected):
     ("wrong", "said"),
     [
         ({"max_words": 10}, "every document would be dropped"),
+        ({"max_median_word_length": 2.0}, "every document would be dropped"),
         ({"repeats": 1}, "once is no repetition"),
         ({"stop_words": []}, "of no stop_words"),
     ],

@@ -66,6 +66,16 @@ def test_texts_of_one_template_are_one_cluster(tmp_path):
     assert first["kept_text"].startswith("dear name0 ") and first["copy_text"].startswith("dear name1 ")
 
 
+def test_only_so_many_kept_documents_are_compared_the_earliest(tmp_path, monkeypatch):
+    rng = random.Random(2)
+    words = text_of(rng)
+    first, second = " ".join(words), " ".join(similar(words, 0.95, rng))
+    dedup = MinHashDedupConfig(threshold=1.0).build(tmp_path)
+    assert kept(dedup, [first, second, second]) == [True, True, False]
+    monkeypatch.setattr("prospero.data.dedup.minhash.MOST_COMPARED", 1)
+    assert kept(dedup, [second, first]) == [True, False]
+
+
 def test_the_minima_are_those_of_a_plain_loop():
     made = MinHashSketch(6, Unit.words, 5)
     shingles = [int(value) for value in made.shingles(" ".join(WORDS))]

@@ -43,7 +43,6 @@ class DecontaminateConfig:
             raise ConfigError(f"n={self.n} must be 1 or more words")
         if self.tasks == [] and not self.paths:
             raise ConfigError("tasks=[] and no paths compare with nothing; give cleaning.decontaminate.paths=[<file>]")
-
         if self.fields and not self.paths:
             raise ConfigError(f"fields={self.fields} are those of rows in paths=, which names no file")
 

@@ -16,7 +16,6 @@ from prospero.data.cleaning.word_runs import WordRuns
 from prospero.data.cleaning.words import count_words, spaced_words, words_without_letters
 from prospero.errors import ConfigError
 
-_TOP_NGRAMS = {2: 0.20, 3: 0.18, 4: 0.16}
 _COPIED_NGRAMS = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
 _LONGEST_PERIOD = 13
 """Words of the longest run that is looked for beside itself."""
@@ -59,6 +58,11 @@ class DolmaConfig:
         if self.max_words is not None and self.max_words < self.min_words:
             raise ConfigError(
                 f"max_words={self.max_words} is below min_words={self.min_words}, so every document would be dropped."
+            )
+        if self.max_median_word_length < self.min_median_word_length:
+            raise ConfigError(
+                f"max_median_word_length={self.max_median_word_length} is below "
+                f"min_median_word_length={self.min_median_word_length}, so every document would be dropped."
             )
         if self.repeats is not None and self.repeats < 2:
             raise ConfigError(f"repeats={self.repeats}: once is no repetition; choose 2 or more, or null.")
@@ -130,9 +134,8 @@ class Dolma:
             return Drop("a run of words follows itself too often")
         if not self.config.n_grams:
             return None
-        for n, bound in _TOP_NGRAMS.items():
-            if words.top_ratio(n) > bound:
-                return Drop(f"one run of {n} words too often")
+        if (drop := words.one_too_often()) is not None:
+            return drop
         for n, bound in _COPIED_NGRAMS.items():
             ratio = words.copied_ratio(n)
             if ratio > bound:

@@ -8,7 +8,6 @@ from prospero.data.cleaning.step import Drop
 from prospero.data.cleaning.word_runs import WordRuns
 from prospero.errors import ConfigError
 
-_TOP_NGRAMS = {2: 0.20, 3: 0.18, 4: 0.16}
 _REPEATED_NGRAMS = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
 _SMALLEST_BOUND = min(_REPEATED_NGRAMS.values())
 
@@ -86,9 +85,8 @@ class Repetition:
 
     def _n_grams(self, text: str) -> Drop | None:
         words = WordRuns(text.split())
-        for n, bound in _TOP_NGRAMS.items():
-            if words.top_ratio(n) > bound:
-                return Drop(f"one run of {n} words too often")
+        if (drop := words.one_too_often()) is not None:
+            return drop
         for n, bound in _REPEATED_NGRAMS.items():
             ratio = words.repeated_ratio(n)
             if ratio > bound:

@@ -10,7 +10,7 @@ class Drop:
 
     reason: str
     private: bool = False
-    """The text may not be shown: a report counts the document and has no example of it."""
+    """The text may not be shown: a report names the document and leaves its text out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from prospero.data.cleaning.step import Drop
+
+TOP_NGRAMS = {2: 0.20, 3: 0.18, 4: 0.16}
+"""Words of a run -> the largest share of characters in the most frequent one (Gopher, table A1; Dolma has them too)."""
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -35,6 +39,13 @@ class WordRuns:
             return 0.0
         first = int((runs == different[top]).argmax())
         return float(counts[top] * self.lengths[first : first + n].sum() / self.characters)
+
+    def one_too_often(self) -> Drop | None:
+        """Return why a document is dropped whose most frequent run of words passes its bound in `TOP_NGRAMS`."""
+        for n, bound in TOP_NGRAMS.items():
+            if self.top_ratio(n) > bound:
+                return Drop(f"one run of {n} words too often")
+        return None
 
     def repeated_ratio(self, n: int) -> float:
         """Return the share of characters in words of runs that came before, each word counted once."""

@@ -25,11 +25,6 @@ SOUTH_EAST_ASIAN_LETTERS_PER_WORD = 5
 """Letters and signs of Thai, Lao, Khmer, Burmese and their like that are counted as one word."""
 
 
-def letters_of_scripts_without_spaces() -> str:
-    """Return the letters of Chinese, Japanese and of South-East Asia's scripts, as inside a class of a pattern."""
-    return _CJK + _SOUTH_EAST_ASIAN
-
-
 def count_words(text: str) -> int:
     """Return the words between white space; scripts without spaces are counted by their letters."""
     if text.isascii():
@@ -120,6 +115,10 @@ def combining_marks() -> str:
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in runs)
 
 
-def unspaced_letters() -> str:
-    """Return the letters of scripts that set no spaces between words, written as inside a class of a pattern."""
-    return f"{_CJK}{_SOUTH_EAST_ASIAN}"
+_WORD = re.compile(r"\w+")
+_WORD_OR_LETTER = re.compile(rf"[{_CJK}{_SOUTH_EAST_ASIAN}]|[^\W{_CJK}{_SOUTH_EAST_ASIAN}]+")
+
+
+def word_pattern(text: str) -> re.Pattern[str]:
+    """Return what finds the words of a text: letters, digits and underscores; unspaced letters are a word each."""
+    return _WORD if text.isascii() else _WORD_OR_LETTER  # the same words for ASCII, at twice the speed

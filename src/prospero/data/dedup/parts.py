@@ -28,7 +28,12 @@ class PartsSketch:
 
     def __call__(self, text: str) -> bytes:
         """Return `DIGEST` bytes for each."""
-        return b"".join(self._digest(part) for part in self.split(text)[::2] if self.counts(part))
+        plain = (" ".join(part.split()) for part in self.split(text)[::2])
+        return b"".join(
+            blake2b(part.casefold().encode(), digest_size=DIGEST).digest()
+            for part in plain
+            if len(part) >= self.min_characters
+        )
 
     def split(self, text: str) -> list[str]:
         """Return part, what stands behind it, part, ...; joined they are the text."""
@@ -43,9 +48,6 @@ class PartsSketch:
     def counts(self, part: str) -> bool:
         """Whether a part is long enough."""
         return len(" ".join(part.split())) >= self.min_characters
-
-    def _digest(self, part: str) -> bytes:
-        return blake2b(" ".join(part.split()).casefold().encode(), digest_size=DIGEST).digest()
 
 
 class PartsDedup:

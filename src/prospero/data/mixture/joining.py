@@ -172,4 +172,5 @@ def _part_row(corpus: PreparedData) -> dict[str, Any]:
         "settings": receipt["settings"],
         "splits": {split: {name: row[name] for name in counts} for split, row in receipt["splits"].items()},
         "bigram_bits_per_byte": receipt["bigram_bits_per_byte"],
+        **({"dedup": receipt["dedup"]} if "dedup" in receipt else {}),
     }

@@ -25,6 +25,7 @@ _NO_HTTP = _LEFT + "responses without HTTP"
 _KINDS = frozenset({"warcinfo", "request", "metadata", "revisit", "continuation"})
 _HEADER_BYTES = 1 << 16
 _BLOCK = 1 << 16
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,256}\r\n")
 _VERSION = re.compile(rb"WARC/\d+\.\d+\s*")
 
 
@@ -208,7 +209,7 @@ def _joined(body: bytes) -> bytes:
     """Join the chunks of HTTP (RFC 9112, section 7.1); many crawlers have joined them already and kept the field."""
     pieces: list[bytes] = []
     place = 0
-    while (found := re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,256}\r\n").match(body, place)) is not None:
+    while (found := _CHUNK.match(body, place)) is not None:
         size = int(found[1], 16)
         start, place = found.end(), found.end() + size + 2
         if not size:

@@ -7,6 +7,7 @@ import pytest
 from prospero.data.canaries import CanariesConfig
 from prospero.data.cleaning.white_space import WhiteSpaceConfig
 from prospero.data.dedup.exact import ExactDedupConfig
+from prospero.data.dedup.paragraphs import ParagraphsDedupConfig
 from prospero.data.prepare import prepare
 from prospero.data.receipt import digest
 from prospero.data.rendering.prompt_response import PromptResponseConfig
@@ -23,10 +24,14 @@ pytestmark = pytest.mark.heavy
 
 
 def prepared(tmp_path, **settings):
-    settings = {"data": StdlibConfig(sources=False), "split": HashSplitConfig(val_fraction=0.2)} | settings
+    usual = {
+        "data": StdlibConfig(sources=False),
+        "split": HashSplitConfig(val_fraction=0.2),
+        "dedup": ExactDedupConfig(),
+    }
+    settings = usual | settings
     config = PrepareConfig(
         cleaning={"white_space": WhiteSpaceConfig()},
-        dedup=ExactDedupConfig(),
         tokenizer=ByteTokenizerConfig(),
         outputs_dir=str(tmp_path),
         **settings,
@@ -61,6 +66,16 @@ def test_planted_canaries_do_not_hide_what_was_held_out(tmp_path):
     data = prepared(tmp_path, data=StdlibConfig(sources=False, canaries=canaries))
     found = unseen_documents(data.directory)
     assert found == unseen_documents(prepared(tmp_path).directory)
+    assert found.facts["contamination"] == "held out from the data of this run"
+
+
+def test_a_document_whose_paragraphs_stand_in_another_one_counts_as_trained_on(tmp_path):
+    data = prepared(tmp_path, dedup=ParagraphsDedupConfig(min_characters=10))
+    assert data.receipt["dedup"]["documents_shortened"] > 0
+    whole = {WhiteSpaceConfig().build()(document.text) for document in StdlibConfig(sources=False).build().documents()}
+    found = unseen_documents(data.directory)
+    topics = {WhiteSpaceConfig().build()(document.text) for document in found.documents if "#" in document.id}
+    assert topics == held_out_texts(data) & whole != held_out_texts(data)
     assert found.facts["contamination"] == "held out from the data of this run"
 
 
